@@ -1,0 +1,33 @@
+{
+  "targets": [
+    {
+      "target_name": "sallyport",
+      "conditions": [
+        ["OS=='linux'", {
+          "sources": [
+            "native/addon/addon.cc",
+            "native/addon/capabilities.cc",
+            "native/addon/convert.cc",
+            "native/addon/descriptors.cc",
+            "native/addon/dumpable.cc",
+            "native/addon/environment.cc",
+            "native/addon/landlock.cc",
+            "native/addon/launch.cc",
+            "native/addon/rlimit.cc",
+            "native/addon/seccomp.cc",
+            "native/addon/secret_memory.cc",
+            "native/addon/signals.cc",
+            "native/kernel/dumpable.cc"
+          ],
+          "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
+          "defines": ["NAPI_VERSION=8"],
+          "cflags": ["-fvisibility=hidden", "-Wall", "-Wextra", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"],
+          "cflags_cc": ["-std=c++17", "-fno-rtti"],
+          "ldflags": ["-Wl,-z,relro,-z,now", "-Wl,-z,noexecstack"]
+        }, {
+          "type": "none"
+        }]
+      ]
+    }
+  ]
+}

@@ -1,0 +1,7 @@
+#include "convert.h"
+
+namespace addon {
+
+void InitCapabilities(Napi::Env, Napi::Object) {}
+
+}  // namespace addon

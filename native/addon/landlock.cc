@@ -1,0 +1,7 @@
+#include "convert.h"
+
+namespace addon {
+
+void InitLandlock(Napi::Env, Napi::Object) {}
+
+}  // namespace addon

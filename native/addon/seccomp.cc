@@ -1,0 +1,7 @@
+#include "convert.h"
+
+namespace addon {
+
+void InitSeccomp(Napi::Env, Napi::Object) {}
+
+}  // namespace addon

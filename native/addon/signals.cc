@@ -1,0 +1,7 @@
+#include "convert.h"
+
+namespace addon {
+
+void InitSignals(Napi::Env, Napi::Object) {}
+
+}  // namespace addon

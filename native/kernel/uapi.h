@@ -1,0 +1,43 @@
+#pragma once
+
+// Kernel constants that the oldest supported headers (Debian 11, Linux 5.10)
+// lack. Each names the kernel that added it. Whether the running kernel knows
+// one is found out by calling it, never by comparing versions.
+
+#include <linux/types.h>
+#include <sys/syscall.h>
+
+// Since 5.1 one numbering serves every architecture.
+#ifndef __NR_pidfd_send_signal
+#define __NR_pidfd_send_signal 424  // 5.1
+#endif
+#ifndef __NR_pidfd_open
+#define __NR_pidfd_open 434  // 5.3
+#endif
+#ifndef __NR_clone3
+#define __NR_clone3 435  // 5.3
+#endif
+#ifndef __NR_close_range
+#define __NR_close_range 436  // 5.9
+#endif
+#ifndef __NR_landlock_create_ruleset
+#define __NR_landlock_create_ruleset 444  // 5.13
+#define __NR_landlock_add_rule 445
+#define __NR_landlock_restrict_self 446
+#endif
+#ifndef __NR_memfd_secret
+#define __NR_memfd_secret 447  // 5.14
+#endif
+
+#ifndef CLONE_PIDFD
+#define CLONE_PIDFD 0x00001000  // 5.2
+#endif
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ULL  // 5.5
+#endif
+#ifndef P_PIDFD
+#define P_PIDFD 3  // 5.4
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18  // 4.14
+#endif

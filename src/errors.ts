@@ -1,0 +1,184 @@
+import type { GuaranteeName } from './guarantees.js';
+
+/** Every `code` thrown by this package. Messages may change in any release; a code only in a major one. */
+export type ErrorCode = SallyportErrors['code'];
+
+/** A union that narrows on `code`. */
+export type SallyportErrors =
+  | BrokerClosed
+  | BrokerDenied
+  | BrokerViolation
+  | EnforcementPartial
+  | KernelUnsupported
+  | PolicyInvalid
+  | SecretDestroyed
+  | SecretRefused
+  | TaskStartFailed
+  | TokenInvalid
+  | UpstreamFailed
+  | UpstreamUnreachable
+  | WorkloadInvalid;
+
+/** The base of every error with a meaning of our own. Misuse is Node's `ERR_INVALID_ARG_TYPE`; a refusal by the kernel stays a system error. */
+export abstract class SallyportError extends Error {
+  static {
+    Object.defineProperty(this.prototype, 'name', { value: 'SallyportError', writable: true, configurable: true });
+  }
+  abstract readonly code: string;
+}
+
+function named(prototype: object, name: string): void {
+  Object.defineProperty(prototype, 'name', { value: name, writable: true, configurable: true });
+}
+
+/** This host lacks something that the call cannot do without. */
+export class KernelUnsupported extends SallyportError {
+  static { named(this.prototype, 'KernelUnsupported'); }
+  readonly code = 'ERR_KERNEL_UNSUPPORTED';
+  readonly facility: string;
+  constructor(facility: string, detail: string, options?: ErrorOptions) {
+    super(`${facility} is not available: ${detail}`, options);
+    this.facility = facility;
+  }
+}
+
+/** A guarantee that was asked for does not hold on this host, or cannot be shown to hold. */
+export class EnforcementPartial extends SallyportError {
+  static { named(this.prototype, 'EnforcementPartial'); }
+  readonly code = 'ERR_ENFORCEMENT_PARTIAL';
+  readonly guarantee: GuaranteeName;
+  readonly missing: string;
+  constructor(guarantee: GuaranteeName, missing: string, options?: ErrorOptions) {
+    super(`guarantee "${guarantee}" does not hold: ${missing}`, options);
+    this.guarantee = guarantee;
+    this.missing = missing;
+  }
+}
+
+/** A policy field is wrong. `path` says which, as in `limits.openFiles`. */
+export class PolicyInvalid extends SallyportError {
+  static { named(this.prototype, 'PolicyInvalid'); }
+  readonly code = 'ERR_POLICY_INVALID';
+  readonly path: string;
+  constructor(path: string, problem: string, options?: ErrorOptions) {
+    super(`policy.${path} ${problem}`, options);
+    this.path = path;
+  }
+}
+
+/** A step between clone and execve failed. The task's program did not run and nothing is left behind. */
+export class TaskStartFailed extends SallyportError {
+  static { named(this.prototype, 'TaskStartFailed'); }
+  readonly code = 'ERR_TASK_START';
+  /** The step as docs/errors.md lists them: `landlock`, `seccomp`, `execve` ... */
+  readonly step: string;
+  constructor(step: string, problem: string, options?: ErrorOptions) {
+    super(`the task was not started: step "${step}" failed: ${problem}`, options);
+    this.step = step;
+  }
+}
+
+/** The task asked for a method, or a value of it, that its grants do not cover. */
+export class BrokerDenied extends SallyportError {
+  static { named(this.prototype, 'BrokerDenied'); }
+  readonly code = 'ERR_BROKER_DENIED';
+  readonly method: string;
+  constructor(method: string, reason = "is not granted by the task's permissions", options?: ErrorOptions) {
+    super(`method "${method}" ${reason}`, options);
+    this.method = method;
+  }
+}
+
+/** Bytes on the channel that are not a request: the task is ended. */
+export class BrokerViolation extends SallyportError {
+  static { named(this.prototype, 'BrokerViolation'); }
+  readonly code = 'ERR_BROKER_VIOLATION';
+  constructor(violation: string, options?: ErrorOptions) {
+    super(`the task broke the channel's protocol: ${violation}`, options);
+  }
+}
+
+/** The channel is closed: the other side ended, or was ended. */
+export class BrokerClosed extends SallyportError {
+  static { named(this.prototype, 'BrokerClosed'); }
+  readonly code = 'ERR_BROKER_CLOSED';
+  constructor(detail = 'the channel is closed', options?: ErrorOptions) {
+    super(detail, options);
+  }
+}
+
+/** The Execution API answered, and refused or failed. */
+export class UpstreamFailed extends SallyportError {
+  static { named(this.prototype, 'UpstreamFailed'); }
+  readonly code = 'ERR_UPSTREAM_FAILED';
+  readonly status: number;
+  /** The server's own `detail.reason`, when it gave one. */
+  readonly reason: string | undefined;
+  constructor(request: string, status: number, reason?: string, options?: ErrorOptions) {
+    super(`${request} was answered ${status}${reason === undefined ? '' : ` (${reason})`}`, options);
+    this.status = status;
+    this.reason = reason;
+  }
+}
+
+/** The Execution API did not answer, or not with HTTP we can read. */
+export class UpstreamUnreachable extends SallyportError {
+  static { named(this.prototype, 'UpstreamUnreachable'); }
+  readonly code = 'ERR_UPSTREAM_UNREACHABLE';
+  constructor(request: string, problem: string, options?: ErrorOptions) {
+    super(`${request} got no usable answer: ${problem}`, options);
+  }
+}
+
+/** The secret's memory was wiped; nothing can bring it back. */
+export class SecretDestroyed extends SallyportError {
+  static { named(this.prototype, 'SecretDestroyed'); }
+  readonly code = 'ERR_SECRET_DESTROYED';
+  constructor() {
+    super('this secret was destroyed');
+  }
+}
+
+/** A source of a secret is missing, empty or too open. The value is never part of the message. */
+export class SecretRefused extends SallyportError {
+  static { named(this.prototype, 'SecretRefused'); }
+  readonly code = 'ERR_SECRET_REFUSED';
+  readonly source: string;
+  constructor(source: string, problem: string, options?: ErrorOptions) {
+    super(`secret from ${source} is refused: ${problem}`, options);
+    this.source = source;
+  }
+}
+
+/** A token that its verifier does not accept. `reason` is a stable word; the token is never part of the message. */
+export class TokenInvalid extends SallyportError {
+  static { named(this.prototype, 'TokenInvalid'); }
+  readonly code = 'ERR_TOKEN_INVALID';
+  readonly reason: string;
+  constructor(reason: string, options?: ErrorOptions) {
+    super(`the token is not accepted: ${reason}`, options);
+    this.reason = reason;
+  }
+}
+
+/** A workload that is not one. `path` says which field, as in `ti.id`. */
+export class WorkloadInvalid extends SallyportError {
+  static { named(this.prototype, 'WorkloadInvalid'); }
+  readonly code = 'ERR_WORKLOAD_INVALID';
+  readonly path: string;
+  constructor(path: string, problem: string, options?: ErrorOptions) {
+    super(`workload${path === '' ? '' : `.${path}`} ${problem}`, options);
+    this.path = path;
+  }
+}
+
+/** Node's own shape for a wrong argument. */
+export function invalidArgument(name: string, expected: string, actual: unknown): TypeError {
+  const kind = actual === null ? 'null' : typeof actual;
+  return Object.assign(new TypeError(`"${name}" must be ${expected}; got ${kind}`), { code: 'ERR_INVALID_ARG_TYPE' as const });
+}
+
+/** Node's own shape for a number or string outside what is allowed. The value is not repeated: it may be a secret. */
+export function outOfRange(name: string, expected: string): RangeError {
+  return Object.assign(new RangeError(`"${name}" must be ${expected}`), { code: 'ERR_OUT_OF_RANGE' as const });
+}
