@@ -17,13 +17,21 @@
             "native/addon/seccomp.cc",
             "native/addon/secret_memory.cc",
             "native/addon/signals.cc",
-            "native/kernel/dumpable.cc"
+            "native/kernel/descriptors.cc",
+            "native/kernel/dumpable.cc",
+            "native/kernel/keyring.cc",
+            "native/kernel/landlock.cc",
+            "native/kernel/launch.cc",
+            "native/kernel/leftovers.cc",
+            "native/kernel/pidfd.cc",
+            "native/kernel/restrict.cc",
+            "native/kernel/seccomp.cc"
           ],
           "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
           "defines": ["NAPI_VERSION=8"],
           "cflags": ["-fvisibility=hidden", "-Wall", "-Wextra", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"],
           "cflags_cc": ["-std=c++17", "-fno-rtti"],
-          "ldflags": ["-Wl,-z,relro,-z,now", "-Wl,-z,noexecstack"]
+          "ldflags": ["-Wl,-z,relro,-z,now", "-Wl,-z,noexecstack", "-Wl,-z,nodelete"]
         }, {
           "type": "none"
         }]

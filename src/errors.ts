@@ -14,6 +14,7 @@ export type SallyportErrors =
   | SecretDestroyed
   | SecretRefused
   | TaskStartFailed
+  | TaskTimeout
   | TokenInvalid
   | UpstreamFailed
   | UpstreamUnreachable
@@ -75,6 +76,18 @@ export class TaskStartFailed extends SallyportError {
   constructor(step: string, problem: string, options?: ErrorOptions) {
     super(`the task was not started: step "${step}" failed: ${problem}`, options);
     this.step = step;
+  }
+}
+
+/** A time limit of the policy ran out and the task was killed. */
+export class TaskTimeout extends SallyportError {
+  static { named(this.prototype, 'TaskTimeout'); }
+  readonly code = 'ERR_TASK_TIMEOUT';
+  /** The limit by its name in the policy. */
+  readonly limit: string;
+  constructor(limit: string, valueMs: number, options?: ErrorOptions) {
+    super(`the task ran longer than ${limit} allows (${valueMs} ms)`, options);
+    this.limit = limit;
   }
 }
 

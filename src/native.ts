@@ -7,10 +7,56 @@ import { KernelUnsupported } from './errors.js';
  * Nothing else in this package knows how the addon is loaded.
  */
 export interface Native {
+  // descriptors: each pair is [ours, theirs], close-on-exec
+  socketPair(): [number, number];
+  readPipe(): [number, number];
+  writePipe(): [number, number];
+  duplicate(fd: number): number;
+  sendDescriptor(socket: number, fd: number, bytes: Uint8Array): number;
+
   // dumpable
   disableDumpable(): void;
   getDumpable(): number;
+
+  // landlock
+  landlockAbi(): number;
+  landlockErrata(): number;
+
+  // launch
+  prepare(plan: NativePlan): PreparedPlan;
+  /** Takes the descriptors over, -1 for /dev/null; what becomes of the task comes through `onTaskEvent`. */
+  launch(prepared: PreparedPlan, id: number, path: string, argv: readonly string[], descriptors: readonly number[]): void;
+  onTaskEvent(dispatch: TaskEventListener): void;
+  signalTask(id: number, signal: number): boolean;
+  endTasks(): void;
+
+  // seccomp
+  seccompAvailable(): boolean;
 }
+
+/** What the native side needs of a plan; numbers are bits or bytes as the kernel takes them. */
+export interface NativePlan {
+  readonly confined: boolean;
+  readonly handled: readonly [fs: number, net: number, scoped: number];
+  readonly paths: readonly (readonly [path: string, access: number])[];
+  readonly ports: readonly (readonly [port: number, access: number])[];
+  readonly ownProcAccess: number;
+  readonly programAccess: number;
+  /** struct sock_filter[], 8 bytes each. */
+  readonly filter: Uint8Array;
+  readonly limits: readonly (readonly [resource: number, soft: number, hard: number])[];
+  readonly cwd: string;
+  /** NAME=value */
+  readonly environment: readonly string[];
+}
+
+/** Holds opened paths until it is collected. */
+export interface PreparedPlan {
+  readonly __preparedPlan: never;
+}
+
+/** `started`: pid. `failed`: step and system error. `ended`: exit code, signal number or 0, survivors. */
+export type TaskEventListener = (id: number, event: 'started' | 'failed' | 'ended', first: number | string, second?: number | Error, third?: number) => void;
 
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));
 

@@ -1,7 +1,229 @@
+#include "../kernel/launch.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "../kernel/leftovers.h"
 #include "convert.h"
 
 namespace addon {
+namespace {
 
-void InitLaunch(Napi::Env, Napi::Object) {}
+// dispatch(id, 'started', pid) | (id, 'failed', step, systemError) | (id, 'ended', code, signal, survivors)
+struct Event {
+  enum Kind { kStarted, kFailed, kEnded } kind;
+  uint32_t id;
+  pid_t pid;
+  kernel::Failure failure;
+  kernel::TaskEnd end;
+};
+
+// What one JavaScript environment has running. The launcher's threads come here with
+// their news, also when that environment, a worker thread's say, has ended meanwhile.
+class Tasks {
+ public:
+  void Open(Napi::Env env, Napi::Function dispatch) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    dispatch_ = Napi::ThreadSafeFunction::New(env, dispatch, "sallyport", 0, 1);
+    dispatch_.Unref(env);
+    open_ = true;
+  }
+
+  // No news from here on. Ends what runs, and all that it started.
+  void Close() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    open_ = false;
+    EndAllLocked();
+  }
+
+  void EndAll() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    EndAllLocked();
+  }
+
+  // While tasks are pending the event loop has a reason to go on. JavaScript thread only.
+  void Launched(Napi::Env env) {
+    if (pending_++ == 0) dispatch_.Ref(env);
+  }
+
+  bool Signal(uint32_t id, int signal, kernel::Status* status) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    auto found = running_.find(id);
+    if (found == running_.end()) return false;
+    *status = found->second->Signal(signal);
+    if (status->err == ESRCH) *status = kernel::Status::Ok();
+    return true;
+  }
+
+  void Started(uint32_t id, std::shared_ptr<kernel::RunningTask> task) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!open_) return (void)task->Signal(SIGKILL);  // nobody is left to supervise it
+    const pid_t pid = task->pid;
+    running_[id] = std::move(task);
+    PostLocked(new Event{Event::kStarted, id, pid, {}, {}});
+  }
+
+  void Failed(uint32_t id, kernel::Failure failure) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    PostLocked(new Event{Event::kFailed, id, 0, failure, {}});
+  }
+
+  void Ended(uint32_t id, kernel::TaskEnd end) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    running_.erase(id);
+    PostLocked(new Event{Event::kEnded, id, 0, {}, end});
+  }
+
+ private:
+  void PostLocked(Event* event) {
+    auto deliver = [this](Napi::Env env, Napi::Function dispatch, Event* posted) {
+      Deliver(env, dispatch, posted);
+    };
+    if (!open_ || dispatch_.NonBlockingCall(event, deliver) != napi_ok) delete event;
+  }
+
+  void Deliver(Napi::Env env, Napi::Function dispatch, Event* event) {
+    std::unique_ptr<Event> owned(event);
+    auto id = Napi::Number::New(env, event->id);
+    auto number = [env](int value) { return Napi::Number::New(env, value); };
+    if (event->kind == Event::kStarted) {
+      dispatch.Call({id, Napi::String::New(env, "started"), number(event->pid)});
+      return;
+    }
+    if (--pending_ == 0) dispatch_.Unref(env);
+    if (event->kind == Event::kFailed) {
+      dispatch.Call({id, Napi::String::New(env, "failed"),
+                     Napi::String::New(env, kernel::StepName(event->failure.step)),
+                     SystemError(env, event->failure.status).Value()});
+    } else {
+      const kernel::TaskEnd& end = event->end;
+      dispatch.Call({id, Napi::String::New(env, "ended"), number(end.exit.code), number(end.exit.signal),
+                     number(end.survivors)});
+    }
+  }
+
+  void EndAllLocked() {
+    for (auto& [id, task] : running_) (void)task->Signal(SIGKILL);
+    for (auto& [id, task] : running_) {
+      if (task->tag != 0) kernel::EndTagged(task->tag, 1000);
+    }
+  }
+
+  std::mutex mutex_;
+  bool open_ = false;
+  Napi::ThreadSafeFunction dispatch_;
+  std::map<uint32_t, std::shared_ptr<kernel::RunningTask>> running_;
+  uint32_t pending_ = 0;
+};
+
+// Shared with the launcher's threads, so it outlives the environment when it must.
+using SharedTasks = std::shared_ptr<Tasks>;
+
+SharedTasks& TasksOf(const Napi::CallbackInfo& info) { return *static_cast<SharedTasks*>(info.Data()); }
+
+Napi::Value OnTaskEvent(const Napi::CallbackInfo& info) {
+  TasksOf(info)->Open(info.Env(), info[0].As<Napi::Function>());
+  // After Open: hooks run last in, first out, so ours comes before dispatch is torn down.
+  info.Env().AddCleanupHook([](SharedTasks* tasks) { (*tasks)->Close(); }, &TasksOf(info));
+  return info.Env().Undefined();
+}
+
+uint64_t Bits(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
+
+// prepare({ confined, handled: [fs, net, scoped], paths: [[path, access]], ports: [[port, access]],
+//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], cwd, environment: [string] })
+Napi::Value Prepare(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Napi::Object from = info[0].As<Napi::Object>();
+  auto plan = std::make_shared<kernel::PreparedPlan>();
+  plan->confined = from.Get("confined").ToBoolean();
+  plan->cwd = from.Get("cwd").As<Napi::String>().Utf8Value();
+  if (!StringsOf(env, from.Get("environment"), &plan->environment)) return env.Undefined();
+
+  Napi::Array handled = from.Get("handled").As<Napi::Array>();
+  plan->handled = {Bits(handled.Get(0u)), Bits(handled.Get(1u)), Bits(handled.Get(2u))};
+  plan->own_proc_access = Bits(from.Get("ownProcAccess"));
+  plan->program_access = Bits(from.Get("programAccess"));
+
+  Napi::Array paths = from.Get("paths").As<Napi::Array>();
+  for (uint32_t i = 0; i < paths.Length(); i++) {
+    Napi::Array rule = paths.Get(i).As<Napi::Array>();
+    const std::string path = rule.Get(0u).As<Napi::String>().Utf8Value();
+    kernel::Status added = plan->AddPath(path, Bits(rule.Get(1u)));
+    if (!added.ok()) return ReturnOrThrow(env, added, path);
+  }
+  Napi::Array ports = from.Get("ports").As<Napi::Array>();
+  for (uint32_t i = 0; i < ports.Length(); i++) {
+    Napi::Array rule = ports.Get(i).As<Napi::Array>();
+    plan->port_rules.emplace_back(Bits(rule.Get(0u)), Bits(rule.Get(1u)));
+  }
+  Napi::Array limits = from.Get("limits").As<Napi::Array>();
+  for (uint32_t i = 0; i < limits.Length(); i++) {
+    Napi::Array limit = limits.Get(i).As<Napi::Array>();
+    plan->limits.push_back({limit.Get(0u).As<Napi::Number>().Int32Value(), Bits(limit.Get(1u)), Bits(limit.Get(2u))});
+  }
+  auto filter = from.Get("filter").As<Napi::Uint8Array>();
+  plan->filter.resize(filter.ByteLength() / sizeof(sock_filter));
+  if (!plan->filter.empty()) memcpy(plan->filter.data(), filter.Data(), plan->filter.size() * sizeof(sock_filter));
+
+  using Shared = std::shared_ptr<const kernel::PreparedPlan>;
+  return Napi::External<Shared>::New(env, new Shared(std::move(plan)), [](Napi::Env, Shared* shared) { delete shared; });
+}
+
+// launch(prepared, id, path, argv, descriptors): takes the descriptors over, -1 for /dev/null.
+Napi::Value Launch(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  SharedTasks tasks = TasksOf(info);
+  kernel::LaunchRequest request;
+
+  // First, so that the descriptors are ours to close whatever is wrong with the rest.
+  Napi::Array descriptors = info[4].As<Napi::Array>();
+  for (uint32_t i = 0; i < descriptors.Length(); i++)
+    request.descriptors.emplace_back(descriptors.Get(i).As<Napi::Number>().Int32Value());
+  request.plan = *info[0].As<Napi::External<std::shared_ptr<const kernel::PreparedPlan>>>().Data();
+  const uint32_t id = info[1].As<Napi::Number>().Uint32Value();
+  if (!StringArgument(info, 2, &request.path) || !StringsOf(env, info[3], &request.argv)) return env.Undefined();
+
+  request.started = [tasks, id](std::shared_ptr<kernel::RunningTask> task) { tasks->Started(id, std::move(task)); };
+  request.failed = [tasks, id](kernel::Failure failure) { tasks->Failed(id, failure); };
+  request.ended = [tasks, id](kernel::TaskEnd end) { tasks->Ended(id, end); };
+  kernel::Status queued = kernel::Launch(std::move(request));
+  if (!queued.ok()) return ReturnOrThrow(env, queued);
+  tasks->Launched(env);
+  return env.Undefined();
+}
+
+// signalTask(id, signal): false when the task has ended.
+Napi::Value SignalTask(const Napi::CallbackInfo& info) {
+  int32_t id, signal;
+  if (!IntArgument(info, 0, &id) || !IntArgument(info, 1, &signal)) return info.Env().Undefined();
+  kernel::Status status;
+  const bool runs = TasksOf(info)->Signal(static_cast<uint32_t>(id), signal, &status);
+  if (!status.ok()) return ReturnOrThrow(info.Env(), status);
+  return Napi::Boolean::New(info.Env(), runs);
+}
+
+// endTasks(): every task of this environment and what it started, before it returns.
+Napi::Value EndTasks(const Napi::CallbackInfo& info) {
+  TasksOf(info)->EndAll();
+  return info.Env().Undefined();
+}
+
+}  // namespace
+
+void InitLaunch(Napi::Env env, Napi::Object exports) {
+  // Outlives the environment by a few bytes: the hook that closes it runs at its end.
+  auto* tasks = new SharedTasks(std::make_shared<Tasks>());
+  exports.Set("onTaskEvent", Napi::Function::New(env, OnTaskEvent, "onTaskEvent", tasks));
+  exports.Set("prepare", Napi::Function::New(env, Prepare));
+  exports.Set("launch", Napi::Function::New(env, Launch, "launch", tasks));
+  exports.Set("signalTask", Napi::Function::New(env, SignalTask, "signalTask", tasks));
+  exports.Set("endTasks", Napi::Function::New(env, EndTasks, "endTasks", tasks));
+}
 
 }  // namespace addon

@@ -1,7 +1,15 @@
+#include "../kernel/seccomp.h"
+
 #include "convert.h"
 
 namespace addon {
 
-void InitSeccomp(Napi::Env, Napi::Object) {}
+static Napi::Value SeccompAvailable(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), kernel::SeccompAvailable());
+}
+
+void InitSeccomp(Napi::Env env, Napi::Object exports) {
+  exports.Set("seccompAvailable", Napi::Function::New(env, SeccompAvailable));
+}
 
 }  // namespace addon

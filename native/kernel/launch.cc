@@ -1,0 +1,330 @@
+#include "launch.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+
+#include "leftovers.h"
+#include "uapi.h"
+
+namespace kernel {
+namespace {
+
+constexpr size_t kChildStackBytes = 128 * 1024;
+constexpr int kLeftoversTimeoutMs = 5000;
+
+// What the child reads and where it leaves why it failed. Lives on the launcher's stack:
+// that thread stands still until the child has exec'ed or ended.
+struct ChildWork {
+  Restrictions restrictions;
+  const char* path;
+  char* const* argv;
+  char* const* envp;
+  volatile int failed_step;
+  volatile int failed_errno;
+  const char* volatile failed_syscall;
+};
+
+[[noreturn]] void ChildMain(void* argument) noexcept {
+  auto* work = static_cast<ChildWork*>(argument);
+  Failure failure = RestrictForExec(work->restrictions);
+  if (failure.status.ok()) {
+    execve(work->path, work->argv, work->envp);
+    failure = {Step::kExecve, Status::FromErrno("execve")};
+  }
+  work->failed_step = static_cast<int>(failure.step);
+  work->failed_syscall = failure.status.syscall;
+  work->failed_errno = failure.status.err;
+  _exit(127);
+}
+
+int ChildMainForClone(void* argument) { ChildMain(argument); }
+
+struct Clone3Args {
+  uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+};
+
+// clone3 with a stack of the child's own needs the jump to the child's function to be
+// made before anything touches the stack, so a few instructions are ours.
+long Clone3(Clone3Args* args, void (*function)(void*) noexcept, void* argument) noexcept {
+#if defined(__x86_64__)
+  long result;
+  register void (*fn)(void*) noexcept asm("r12") = function;
+  register void* arg asm("r13") = argument;
+  asm volatile(
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "mov %%r13, %%rdi\n\t"
+      "call *%%r12\n\t"
+      "hlt\n"
+      "1:"
+      : "=a"(result)
+      : "a"(__NR_clone3), "D"(args), "S"(sizeof(*args)), "r"(fn), "r"(arg)
+      : "rcx", "r11", "memory", "cc");
+  return result;
+#elif defined(__aarch64__)
+  register long x8 asm("x8") = __NR_clone3;
+  register long x0 asm("x0") = reinterpret_cast<long>(args);
+  register long x1 asm("x1") = sizeof(*args);
+  register void (*fn)(void*) noexcept asm("x9") = function;
+  register void* arg asm("x10") = argument;
+  asm volatile(
+      "svc #0\n\t"
+      "cbnz x0, 1f\n\t"
+      "mov x29, xzr\n\t"
+      "mov x0, x10\n\t"
+      "blr x9\n\t"
+      "brk #0\n"
+      "1:"
+      : "+r"(x0)
+      : "r"(x8), "r"(x1), "r"(fn), "r"(arg)
+      : "memory", "cc");
+  return x0;
+#else
+#error "Sallyport runs on x86_64 and aarch64"
+#endif
+}
+
+class Launcher {
+ public:
+  static Result<Launcher*> Get() noexcept {
+    // Never destroyed: its threads run until the process ends.
+    static Launcher* const launcher = new Launcher();
+    if (!launcher->ready_.ok()) return Result<Launcher*>::Error(launcher->ready_);
+    return Result<Launcher*>::Of(launcher);
+  }
+
+  void Queue(LaunchRequest request) {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      queue_.push_back(std::move(request));
+    }
+    wake_.notify_one();
+  }
+
+ private:
+  struct Watched {
+    std::shared_ptr<RunningTask> task;
+    std::function<void(TaskEnd)> ended;
+  };
+
+  Launcher() noexcept { ready_ = Start(); }
+
+  Status Start() noexcept {
+    null_device_.reset(open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (!null_device_) return Status::FromErrno("open");
+    epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
+    if (!epoll_) return Status::FromErrno("epoll_create1");
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    void* map = mmap(nullptr, kChildStackBytes + page, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (map == MAP_FAILED) return Status::FromErrno("mmap");
+    if (mprotect(map, page, PROT_NONE) != 0) return Status::FromErrno("mprotect");
+    stack_ = static_cast<char*>(map) + page;
+    Status started = StartThread("sallyport-launch", [](void* self) -> void* {
+      static_cast<Launcher*>(self)->LaunchLoop();
+    });
+    if (!started.ok()) return started;
+    return StartThread("sallyport-reap", [](void* self) -> void* {
+      static_cast<Launcher*>(self)->ReapLoop();
+    });
+  }
+
+  // Every signal stays blocked in these threads: the process's own handlers belong to
+  // Node's, and a child cloned from here starts with none pending.
+  Status StartThread(const char* name, void* (*loop)(void*)) noexcept {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    const int err = pthread_create(&thread, nullptr, loop, this);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (err != 0) return Status::Error(err, "pthread_create");
+    pthread_setname_np(thread, name);
+    pthread_detach(thread);
+    return Status::Ok();
+  }
+
+  [[noreturn]] void LaunchLoop() {
+    for (;;) {
+      LaunchRequest request;
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        wake_.wait(lock, [this] { return !queue_.empty(); });
+        request = std::move(queue_.front());
+        queue_.pop_front();
+      }
+      LaunchOne(std::move(request));
+    }
+  }
+
+  void LaunchOne(LaunchRequest request) {
+    const PreparedPlan& plan = *request.plan;
+    ChildWork work{};
+    Restrictions& restrictions = work.restrictions;
+    restrictions.supervisor = getpid();
+    if (!plan.cwd.empty()) restrictions.cwd = plan.cwd.c_str();
+
+    std::vector<Limit> limits = plan.limits;
+    auto task = std::make_shared<RunningTask>();
+    UniqueFd ruleset;
+    sock_fprog filter{};
+    if (plan.confined) {
+      task->tag = NewTag();
+      limits.push_back({kTagResource, task->tag, task->tag, true});
+      restrictions.new_keyring = restrictions.no_capabilities = restrictions.no_new_privs = true;
+      if (plan.handled.Any()) {
+        auto built = BuildRuleset(plan, request.path);
+        if (!built.ok()) return request.failed({Step::kLandlock, built.status});
+        ruleset = std::move(built.value);
+        restrictions.ruleset_fd = ruleset.get();
+        restrictions.own_proc_access = plan.own_proc_access;
+      }
+      if (!plan.filter.empty()) {
+        filter.len = static_cast<unsigned short>(plan.filter.size());
+        filter.filter = const_cast<sock_filter*>(plan.filter.data());
+        restrictions.filter = &filter;
+      }
+    }
+    restrictions.limits = limits.data();
+    restrictions.limit_count = limits.size();
+
+    std::vector<int> descriptors;
+    for (const UniqueFd& fd : request.descriptors) descriptors.push_back(fd ? fd.get() : null_device_.get());
+    restrictions.descriptors = descriptors.data();
+    restrictions.descriptor_count = descriptors.size();
+
+    std::vector<char*> argv, envp;
+    for (const std::string& word : request.argv) argv.push_back(const_cast<char*>(word.c_str()));
+    for (const std::string& entry : plan.environment) envp.push_back(const_cast<char*>(entry.c_str()));
+    argv.push_back(nullptr);
+    envp.push_back(nullptr);
+    work.path = request.path.c_str();
+    work.argv = argv.data();
+    work.envp = envp.data();
+
+    auto cloned = Clone(&work);
+    if (!cloned.ok()) return request.failed({Step::kClone, cloned.status});
+    task->pid = cloned.value.first;
+    task->pidfd = std::move(cloned.value.second);
+    if (work.failed_errno != 0) {
+      (void)PidfdWait(task->pidfd.get(), true);
+      return request.failed({static_cast<Step>(work.failed_step), Status::Error(work.failed_errno, work.failed_syscall)});
+    }
+    const std::string proc = "/proc/" + std::to_string(task->pid);
+    task->proc.reset(open(proc.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+
+    request.descriptors.clear();  // the task has its own now: ours would hide its end of file
+    request.started(task);
+    Watch(std::move(task), std::move(request.ended));
+  }
+
+  // A ruleset is per launch: the child adds its own /proc/<pid> to it, and one domain
+  // shared by two tasks would let them trace each other.
+  Result<UniqueFd> BuildRuleset(const PreparedPlan& plan, const std::string& program) {
+    auto ruleset = CreateRuleset(plan.handled);
+    if (!ruleset.ok()) return ruleset;
+    UniqueFd file(open(program.c_str(), O_PATH | O_CLOEXEC));
+    if (!file) return {Status::FromErrno("open"), UniqueFd()};
+    Status runnable = AddPathRule(ruleset.value.get(), file.get(), plan.program_access);
+    if (!runnable.ok()) return {runnable, UniqueFd()};
+    for (const auto& [fd, access] : plan.path_rules) {
+      Status added = AddPathRule(ruleset.value.get(), fd.get(), access);
+      if (!added.ok()) return {added, UniqueFd()};
+    }
+    for (const auto& [port, access] : plan.port_rules) {
+      Status added = AddPortRule(ruleset.value.get(), port, access);
+      if (!added.ok()) return {added, UniqueFd()};
+    }
+    return ruleset;
+  }
+
+  // CLONE_VM: nothing is copied, so the cost does not grow with our memory.
+  // CLONE_PIDFD: the descriptor names the child before its pid could be reused.
+  Result<std::pair<pid_t, UniqueFd>> Clone(ChildWork* work) noexcept {
+    constexpr uint64_t kFlags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD;
+    int pidfd = -1;
+    Clone3Args args{};
+    args.flags = kFlags;
+    args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
+    args.exit_signal = SIGCHLD;
+    args.stack = reinterpret_cast<uint64_t>(stack_);
+    args.stack_size = kChildStackBytes;
+    long pid = Clone3(&args, ChildMain, work);
+    if (pid == -ENOSYS || pid == -EPERM) {
+      // Docker's default profile hides clone3; what we need of it, clone can do.
+      pid = clone(ChildMainForClone, stack_ + kChildStackBytes, static_cast<int>(kFlags) | SIGCHLD, work, &pidfd);
+      if (pid < 0) return {Status::FromErrno("clone"), {}};
+    }
+    if (pid < 0) return {Status::Error(static_cast<int>(-pid), "clone3"), {}};
+    return {Status::Ok(), {static_cast<pid_t>(pid), UniqueFd(pidfd)}};
+  }
+
+  void Watch(std::shared_ptr<RunningTask> task, std::function<void(TaskEnd)> ended) {
+    const int fd = task->pidfd.get();
+    auto* watched = new Watched{std::move(task), std::move(ended)};
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.ptr = watched;
+    if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0) return;
+    // Out of watches (fs.epoll.max_user_watches): the task must not run unseen.
+    (void)watched->task->Signal(SIGKILL);
+    Finish(watched);
+  }
+
+  [[noreturn]] void ReapLoop() {
+    for (;;) {
+      epoll_event event;
+      if (epoll_wait(epoll_.get(), &event, 1, -1) != 1) continue;
+      auto* watched = static_cast<Watched*>(event.data.ptr);
+      epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watched->task->pidfd.get(), nullptr);
+      Finish(watched);
+    }
+  }
+
+  void Finish(Watched* watched) {
+    TaskEnd end;
+    auto exit = PidfdWait(watched->task->pidfd.get(), true);
+    if (exit.ok()) end.exit = exit.value;
+    if (watched->task->tag != 0) end.survivors = EndTagged(watched->task->tag, kLeftoversTimeoutMs);
+    watched->ended(end);
+    delete watched;
+  }
+
+  Status ready_;
+  UniqueFd null_device_;
+  UniqueFd epoll_;
+  char* stack_ = nullptr;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<LaunchRequest> queue_;
+};
+
+}  // namespace
+
+Status PreparedPlan::AddPath(const std::string& path, uint64_t access) {
+  UniqueFd fd(open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!fd) return Status::FromErrno("open");
+  path_rules.emplace_back(std::move(fd), access);
+  return Status::Ok();
+}
+
+Status Launch(LaunchRequest request) {
+  auto launcher = Launcher::Get();
+  if (!launcher.ok()) return launcher.status;
+  launcher.value->Queue(std::move(request));
+  return Status::Ok();
+}
+
+}  // namespace kernel

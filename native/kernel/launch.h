@@ -1,0 +1,72 @@
+#pragma once
+
+#include <linux/filter.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "landlock.h"
+#include "pidfd.h"
+#include "restrict.h"
+#include "result.h"
+#include "unique_fd.h"
+
+namespace kernel {
+
+// What is the same for every launch of one plan, made ready once: opened paths, the
+// compiled filter, the environment block. Immutable once built, shared by threads.
+struct PreparedPlan {
+  bool confined = false;  // false: a plain launch, for measuring and for controls
+  HandledAccess handled;
+  std::vector<std::pair<UniqueFd, uint64_t>> path_rules;
+  std::vector<std::pair<uint64_t, uint64_t>> port_rules;
+  uint64_t own_proc_access = 0;
+  uint64_t program_access = 0;  // on the launched file itself
+  std::vector<sock_filter> filter;
+  std::vector<Limit> limits;
+  std::string cwd;  // empty: the supervisor's
+  std::vector<std::string> environment;
+
+  // Opens `path` for a rule now, so that what is renamed or replaced later does not
+  // change what was granted.
+  Status AddPath(const std::string& path, uint64_t access);
+};
+
+// A running task as the native side holds it.
+struct RunningTask {
+  pid_t pid = 0;
+  UniqueFd pidfd;
+  UniqueFd proc;     // /proc/<pid>, held so that its Landlock rule stays bound to it
+  uint64_t tag = 0;  // 0: nothing to sweep
+
+  Status Signal(int signal) const noexcept { return PidfdSendSignal(pidfd.get(), signal); }
+};
+
+struct TaskEnd {
+  Exit exit;
+  int survivors = 0;  // descendants that outlived SIGKILL and the time allowed
+};
+
+struct LaunchRequest {
+  std::shared_ptr<const PreparedPlan> plan;
+  std::string path;
+  std::vector<std::string> argv;
+  std::vector<UniqueFd> descriptors;  // index: number in the task; empty: /dev/null
+
+  // Both are called on a native thread; `ended` only after `started`, once no process
+  // of the task is left.
+  std::function<void(std::shared_ptr<RunningTask>)> started;
+  std::function<void(Failure)> failed;
+  std::function<void(TaskEnd)> ended;
+};
+
+// Queues a launch for the launcher thread and returns at once. That thread alone stands
+// still until the child has exec'ed (CLONE_VFORK), and it lives as long as the process,
+// which is what PR_SET_PDEATHSIG is bound to. clone(2), execve(2).
+Status Launch(LaunchRequest request);
+
+}  // namespace kernel

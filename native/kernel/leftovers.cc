@@ -1,0 +1,104 @@
+#include "leftovers.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "pidfd.h"
+
+namespace kernel {
+namespace {
+
+bool Carries(pid_t pid, uint64_t tag) noexcept {
+  rlimit64 value;
+  if (syscall(__NR_prlimit64, pid, kTagResource, nullptr, &value) != 0) return false;
+  return value.rlim_max == tag;
+}
+
+// Stops it from starting more, whatever it does until the kill arrives.
+void ForbidFork(pid_t pid) noexcept {
+  rlimit64 none{0, 0};
+  syscall(__NR_prlimit64, pid, RLIMIT_NPROC, &none, nullptr);
+}
+
+// True when a process was there that is not gone yet.
+bool EndOne(pid_t pid, uint64_t tag) noexcept {
+  auto pidfd = PidfdOpen(pid);
+  // The pid may have been given to another process since we looked: ask again, now
+  // that the descriptor holds it.
+  if (!pidfd.ok() || !Carries(pid, tag)) return false;
+  const int fd = pidfd.value.get();
+  if (!PidfdExited(fd, 0)) {
+    ForbidFork(pid);
+    if (!PidfdSendSignal(fd, SIGKILL).ok()) return false;
+    if (!PidfdExited(fd, 20)) return true;
+  }
+  // A zombie. Ours to take away when we are its new parent: as pid 1 or a subreaper.
+  (void)PidfdWait(fd, false);
+  return false;
+}
+
+int64_t NowMs() noexcept {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+// One look at every process: how many carried the tag, and how many of them live on.
+struct Pass {
+  int found = 0;
+  int alive = 0;
+};
+
+Pass EndInOnePass(DIR* proc, uint64_t tag, pid_t self) noexcept {
+  Pass pass;
+  rewinddir(proc);
+  while (dirent* entry = readdir(proc)) {
+    char* end;
+    long pid = strtol(entry->d_name, &end, 10);
+    if (*end != '\0' || pid <= 0 || pid == self || !Carries(static_cast<pid_t>(pid), tag)) continue;
+    auto pidfd = PidfdOpen(static_cast<pid_t>(pid));
+    if (pidfd.ok() && PidfdExited(pidfd.value.get(), 0)) {
+      (void)PidfdWait(pidfd.value.get(), false);
+      continue;
+    }
+    pass.found++;
+    if (EndOne(static_cast<pid_t>(pid), tag)) pass.alive++;
+  }
+  return pass;
+}
+
+}  // namespace
+
+uint64_t NewTag() noexcept {
+  uint64_t tag = 0;
+  while (getrandom(&tag, sizeof(tag), 0) != static_cast<ssize_t>(sizeof(tag))) {
+  }
+  // The top bits keep it clear of RLIM_INFINITY and of any time that someone would set.
+  return (tag >> 2) | (1ull << 61);
+}
+
+int EndTagged(uint64_t tag, int timeout_ms) noexcept {
+  DIR* proc = opendir("/proc");
+  if (proc == nullptr) return 0;
+  const pid_t self = getpid();
+  const int64_t deadline = NowMs() + timeout_ms;
+  Pass pass;
+  // Two empty looks in a row: a process that forks behind the first look and ends
+  // before it arrives shows its child to the second.
+  for (int empty = 0; empty < 2;) {
+    pass = EndInOnePass(proc, tag, self);
+    empty = pass.found == 0 ? empty + 1 : 0;
+    if (pass.alive > 0 && NowMs() >= deadline) break;
+  }
+  closedir(proc);
+  return pass.alive;
+}
+
+}  // namespace kernel

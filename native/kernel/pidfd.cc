@@ -1,0 +1,42 @@
+#include "pidfd.h"
+
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "uapi.h"
+
+namespace kernel {
+
+Result<UniqueFd> PidfdOpen(pid_t pid) noexcept {
+  long fd = syscall(__NR_pidfd_open, pid, 0);
+  if (fd < 0) return {Status::FromErrno("pidfd_open"), UniqueFd()};
+  return {Status::Ok(), UniqueFd(static_cast<int>(fd))};
+}
+
+Status PidfdSendSignal(int pidfd, int signal) noexcept {
+  if (syscall(__NR_pidfd_send_signal, pidfd, signal, nullptr, 0) != 0)
+    return Status::FromErrno("pidfd_send_signal");
+  return Status::Ok();
+}
+
+bool PidfdExited(int pidfd, int timeout_ms) noexcept {
+  pollfd entry{pidfd, POLLIN, 0};
+  return poll(&entry, 1, timeout_ms) == 1;
+}
+
+Result<Exit> PidfdWait(int pidfd, bool block) noexcept {
+  siginfo_t info{};
+  // __WALL: a child that has not reached execve yet was cloned without SIGCHLD's rules.
+  int options = WEXITED | __WALL | (block ? 0 : WNOHANG);
+  long done;
+  do {
+    done = syscall(__NR_waitid, P_PIDFD, pidfd, &info, options, nullptr);
+  } while (done != 0 && errno == EINTR);
+  if (done != 0) return Result<Exit>::Error(Status::FromErrno("waitid"));
+  if (info.si_pid == 0) return Result<Exit>::Error(Status::Error(EAGAIN, "waitid"));
+  if (info.si_code == CLD_EXITED) return Result<Exit>::Of({info.si_status, 0});
+  return Result<Exit>::Of({0, info.si_status});
+}
+
+}  // namespace kernel

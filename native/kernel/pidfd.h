@@ -1,0 +1,30 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include "result.h"
+#include "unique_fd.h"
+
+namespace kernel {
+
+// A descriptor that names one process for good: unlike a pid it is never given to
+// another one. Scope: ours; close-on-exec. pidfd_open(2).
+Result<UniqueFd> PidfdOpen(pid_t pid) noexcept;
+
+// ESRCH once the process has been waited for. pidfd_send_signal(2).
+Status PidfdSendSignal(int pidfd, int signal) noexcept;
+
+// True once every thread of the process has ended, waited for or not.
+bool PidfdExited(int pidfd, int timeout_ms) noexcept;
+
+// How a child ended. Exactly one of the two is meaningful.
+struct Exit {
+  int code = 0;
+  int signal = 0;  // 0: it exited by itself with `code`
+};
+
+// Takes the exit of our child away (it is a zombie until then). EAGAIN while it
+// runs when `block` is false, ECHILD when it is not our child. waitid(2), P_PIDFD.
+Result<Exit> PidfdWait(int pidfd, bool block) noexcept;
+
+}  // namespace kernel

@@ -1,0 +1,175 @@
+#include "restrict.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "descriptors.h"
+#include "keyring.h"
+#include "landlock.h"
+#include "seccomp.h"
+#include "unique_fd.h"
+
+namespace kernel {
+namespace {
+
+// Handlers of the supervisor must never run here, where its memory is shared, and what
+// it ignores (SIGPIPE, SIGUSR1) must not be ignored by a program that was never asked.
+// The raw call, since libc hides the two signals that it keeps for itself.
+Status ResetSignals() noexcept {
+  constexpr size_t kSignalSetBytes = 8;
+  char default_action[64] = {};  // struct sigaction of the kernel, all zero: SIG_DFL
+  for (int signal = 1; signal <= 64; signal++) {
+    if (signal == SIGKILL || signal == SIGSTOP) continue;
+    if (syscall(__NR_rt_sigaction, signal, default_action, nullptr, kSignalSetBytes) != 0)
+      return Status::FromErrno("rt_sigaction");
+  }
+  return Status::Ok();
+}
+
+Status UnblockSignals() noexcept {
+  uint64_t none = 0;
+  if (syscall(__NR_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof(none)) != 0)
+    return Status::FromErrno("rt_sigprocmask");
+  return Status::Ok();
+}
+
+// Dies with the supervisor's launcher thread, which lives as long as the supervisor.
+// The signal is set too late when the supervisor died before: so look who the parent is.
+Status DieWithParent(pid_t supervisor) noexcept {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return Status::FromErrno("prctl");
+  if (getppid() != supervisor) return Status::Error(ESRCH, "getppid");
+  return Status::Ok();
+}
+
+Status SetLimits(const Limit* limits, size_t count) noexcept {
+  for (size_t i = 0; i < count; i++) {
+    rlimit64 value{limits[i].soft, limits[i].hard};
+    rlimit64 ours;
+    if (syscall(__NR_prlimit64, 0, limits[i].resource, nullptr, &ours) != 0)
+      return Status::FromErrno("prlimit");
+    // A stricter limit of the supervisor's own stays, for it could not be raised.
+    if (!limits[i].exact && ours.rlim_max < value.rlim_max) value.rlim_max = ours.rlim_max;
+    if (value.rlim_cur > value.rlim_max) value.rlim_cur = value.rlim_max;
+    if (syscall(__NR_prlimit64, 0, limits[i].resource, &value, nullptr) != 0)
+      return Status::FromErrno("prlimit");
+  }
+  return Status::Ok();
+}
+
+Status NewKeyring() noexcept {
+  Status joined = JoinAnonymousSessionKeyringOnCurrentThread();
+  // Absent, or refused by a container's filter, which the task is under as well: there
+  // is then no keyring to inherit, or no call to reach it with.
+  if (joined.err == ENOSYS || joined.err == EPERM) return Status::Ok();
+  return joined;
+}
+
+Status DropAllCapabilities() noexcept {
+  // Both need CAP_SETPCAP. Without it an execve under no_new_privs gains nothing anyway.
+  for (int capability = 0; capability < 64; capability++) {
+    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
+    if (errno == EINVAL || errno == EPERM) break;
+    return Status::FromErrno("prctl");
+  }
+  constexpr unsigned long kSecurebits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+                                        SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                                        SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+  if (prctl(PR_SET_SECUREBITS, kSecurebits, 0, 0, 0) != 0 && errno != EPERM)
+    return Status::FromErrno("prctl");
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return Status::FromErrno("prctl");
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct none[2] = {};
+  if (syscall(__NR_capset, &header, none) != 0) return Status::FromErrno("capset");
+  return Status::Ok();
+}
+
+// One domain for this task alone. The rule on its own /proc/<pid> can only be made here:
+// the supervisor's /proc/self is the supervisor.
+Status EnterLandlockDomain(int ruleset_fd, uint64_t own_proc_access) noexcept {
+  if (own_proc_access != 0) {
+    UniqueFd own(open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!own) return Status::FromErrno("open");
+    Status added = AddPathRule(ruleset_fd, own.get(), own_proc_access);
+    if (!added.ok()) return added;
+  }
+  return RestrictSelfOnCurrentThread(ruleset_fd);
+}
+
+// What was set is asked for again: a library or a kernel that answers 0 and does
+// nothing must not go unnoticed.
+Status Verify(const Restrictions& restrictions) noexcept {
+  if (getsid(0) != getpid()) return Status::Error(EPERM, "getsid");
+  if (restrictions.no_new_privs && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+    return Status::Error(EPERM, "prctl");
+  if (restrictions.no_capabilities) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct now[2] = {};
+    if (syscall(__NR_capget, &header, now) != 0) return Status::FromErrno("capget");
+    for (const auto& set : now) {
+      if ((set.effective | set.permitted | set.inheritable) != 0) return Status::Error(EPERM, "capget");
+    }
+  }
+  return Status::Ok();
+}
+
+Status LockIn(const sock_fprog* filter) noexcept {
+  if (filter == nullptr) return Status::Ok();
+  Status installed = InstallFilterOnCurrentThread(*filter);
+  if (!installed.ok()) return installed;
+  if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 2) return Status::Error(EPERM, "prctl");
+  return Status::Ok();
+}
+
+}  // namespace
+
+const char* StepName(Step step) noexcept {
+  switch (step) {
+    case Step::kClone: return "clone";
+    case Step::kSignals: return "signals";
+    case Step::kSession: return "session";
+    case Step::kParentDeath: return "parent-death";
+    case Step::kCwd: return "cwd";
+    case Step::kLimits: return "limits";
+    case Step::kKeyring: return "keyring";
+    case Step::kCapabilities: return "capabilities";
+    case Step::kNoNewPrivs: return "no-new-privs";
+    case Step::kLandlock: return "landlock";
+    case Step::kDescriptors: return "descriptors";
+    case Step::kVerify: return "verify";
+    case Step::kSeccomp: return "seccomp";
+    case Step::kExecve: return "execve";
+  }
+  return "unknown";
+}
+
+Failure RestrictForExec(const Restrictions& r) noexcept {
+  Status status;
+  if (!(status = ResetSignals()).ok()) return {Step::kSignals, status};
+  if (setsid() < 0) return {Step::kSession, Status::FromErrno("setsid")};
+  if (!(status = DieWithParent(r.supervisor)).ok()) return {Step::kParentDeath, status};
+  if (r.cwd != nullptr && chdir(r.cwd) != 0) return {Step::kCwd, Status::FromErrno("chdir")};
+  if (!(status = SetLimits(r.limits, r.limit_count)).ok()) return {Step::kLimits, status};
+  if (r.new_keyring && !(status = NewKeyring()).ok()) return {Step::kKeyring, status};
+  if (r.no_capabilities && !(status = DropAllCapabilities()).ok()) return {Step::kCapabilities, status};
+  if (r.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    return {Step::kNoNewPrivs, Status::FromErrno("prctl")};
+  if (r.ruleset_fd >= 0 && !(status = EnterLandlockDomain(r.ruleset_fd, r.own_proc_access)).ok())
+    return {Step::kLandlock, status};
+  if (!(status = ArrangeDescriptors(r.descriptors, r.descriptor_count)).ok())
+    return {Step::kDescriptors, status};
+  if (!(status = Verify(r)).ok()) return {Step::kVerify, status};
+  if (!(status = UnblockSignals()).ok()) return {Step::kSignals, status};
+  // Last, so that the filter need not allow what the steps above call.
+  if (!(status = LockIn(r.filter)).ok()) return {Step::kSeccomp, status};
+  return {};
+}
+
+}  // namespace kernel

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <linux/filter.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "result.h"
+
+namespace kernel {
+
+// The steps between clone and execve, in the order in which they are taken.
+// docs/errors.md has the list that users see.
+enum class Step : int {
+  kClone,
+  kSignals,
+  kSession,
+  kParentDeath,
+  kCwd,
+  kLimits,
+  kKeyring,
+  kCapabilities,
+  kNoNewPrivs,
+  kLandlock,
+  kDescriptors,
+  kVerify,
+  kSeccomp,
+  kExecve,
+};
+
+const char* StepName(Step step) noexcept;
+
+struct Limit {
+  int resource;
+  uint64_t soft;
+  uint64_t hard;
+  bool exact = false;  // refuse to run with a lower one
+};
+
+// All that the child needs, made ready before the clone: it shares our memory, so it
+// may neither allocate nor take a lock.
+struct Restrictions {
+  pid_t supervisor = 0;         // the parent it must still have
+  const char* cwd = nullptr;    // null: stay
+  const Limit* limits = nullptr;
+  size_t limit_count = 0;
+  bool new_keyring = false;
+  bool no_capabilities = false;
+  bool no_new_privs = false;
+  int ruleset_fd = -1;          // -1: no Landlock domain
+  uint64_t own_proc_access = 0; // Landlock rights on the child's own /proc/<pid>
+  const sock_fprog* filter = nullptr;  // null: no seccomp filter
+  int* descriptors = nullptr;
+  size_t descriptor_count = 0;
+};
+
+struct Failure {
+  Step step = Step::kClone;
+  Status status;
+};
+
+// Locks the calling process in. Everything is read back from the kernel where it can
+// be asked. Runs in a CLONE_VM child: async-signal-safe, changes nothing of the parent.
+// Scope: the calling process, inherited by execve(2). A failure leaves it half locked:
+// the caller must end.
+Failure RestrictForExec(const Restrictions& restrictions) noexcept;
+
+}  // namespace kernel

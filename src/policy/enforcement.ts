@@ -1,0 +1,73 @@
+import type { Guarantee, GuaranteeName } from '../guarantees.js';
+import type { Probe } from '../kernel/probe.js';
+
+/** What one guarantee rests on in a task, and what this host lacks for it. */
+interface Row {
+  readonly name: GuaranteeName;
+  readonly mechanisms: readonly string[];
+  /** Lowest Landlock ABI that carries it. */
+  readonly landlockAbi: number;
+  readonly seccomp: boolean;
+  /** What this release does not do yet, on any host. */
+  readonly open?: readonly string[];
+}
+
+const domain = 'a Landlock domain of its own';
+const noCapabilities = 'no capabilities, NO_NEW_PRIVS';
+const filter = 'seccomp filter';
+
+/** The guarantees that a launch gives. The other six are `harden()`'s: they concern the supervisor itself. */
+const rows: readonly Row[] = [
+  { name: 'signals', mechanisms: ['Landlock SCOPE_SIGNAL', 'session of its own', `${filter}: F_SETOWN, FIOSETOWN`], landlockAbi: 6, seccomp: true },
+  { name: 'interference', mechanisms: [`${filter}: prlimit, sched_*, setpriority, ioprio_set by argument`, 'Landlock: /proc and /sys/fs/cgroup not granted'], landlockAbi: 3, seccomp: true },
+  { name: 'siblings', mechanisms: [domain, `${filter}: ptrace, process_vm_*, pidfd_getfd`], landlockAbi: 1, seccomp: true },
+  { name: 'privileges', mechanisms: [noCapabilities, 'securebits', `${filter}: clone flags, unshare, setns, mount`], landlockAbi: 0, seccomp: true },
+  { name: 'files', mechanisms: ['Landlock: nothing but the policy', `${filter}: chmod, chown, xattr, memfd_create, execveat`], landlockAbi: 3, seccomp: true },
+  { name: 'network', mechanisms: [`${filter}: socket`, 'Landlock: TCP', 'Landlock: SCOPE_ABSTRACT_UNIX_SOCKET'], landlockAbi: 6, seccomp: true },
+  { name: 'inheritance', mechanisms: ['environment from scratch', 'close_range', 'setsid', 'new session keyring', `${filter}: System V IPC`], landlockAbi: 3, seccomp: true },
+  { name: 'kernel', mechanisms: [`${filter}: calls without a name in the profile`, 'architecture check'], landlockAbi: 0, seccomp: true },
+  {
+    name: 'resources',
+    mechanisms: ['RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_CORE', 'wall time', 'bounded buffers in the supervisor'],
+    landlockAbi: 0,
+    seccomp: false,
+    open: ['memory, number of processes and total bytes written are not bounded in this release'],
+  },
+  {
+    name: 'leftovers',
+    mechanisms: ['every process of the task carries a tag in a hard limit; all that carry it are killed before `exited` resolves', 'parent-death signal'],
+    landlockAbi: 0,
+    seccomp: true,
+    open: ['when the supervisor is killed by SIGKILL, its tasks end with it but not yet what they started'],
+  },
+  { name: 'identity', mechanisms: ['a task is the descriptor it holds; permissions are closed until granted'], landlockAbi: 1, seccomp: true },
+  { name: 'channel', mechanisms: ['frames with caps, decoded in TypeScript', 'descriptors from a task are discarded'], landlockAbi: 0, seccomp: false },
+];
+
+/** Lowest ABI of `standard`: Linux 6.12, where signals and abstract sockets end at the domain's border. */
+export const standardLandlockAbi = 6;
+
+function lacks(row: Row, host: Probe): string[] {
+  const missing: string[] = [];
+  if (host.landlockAbi < row.landlockAbi) {
+    missing.push(`needs Landlock ABI ${row.landlockAbi} (this kernel has ${host.landlockAbi === 0 ? 'none' : host.landlockAbi})`);
+  }
+  if (row.seccomp && !(host.seccomp && host.arch !== 'other')) {
+    missing.push(host.arch === 'other' ? 'the filter is for x86_64 and aarch64' : 'needs seccomp filters');
+  }
+  return missing;
+}
+
+/** A task's report for a host. Pure: the same for the same probe. */
+export function taskGuarantees(host: Probe): readonly Guarantee[] {
+  return rows.map((row) => {
+    const missing = lacks(row, host);
+    const open = row.open ?? [];
+    return Object.freeze({
+      name: row.name,
+      enforcement: missing.length > 0 ? ('unavailable' as const) : open.length > 0 ? ('partial' as const) : ('enforced' as const),
+      mechanisms: Object.freeze([...row.mechanisms]),
+      missing: Object.freeze([...missing, ...open]),
+    });
+  });
+}

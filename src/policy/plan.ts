@@ -1,0 +1,142 @@
+import { EnforcementPartial, PolicyInvalid } from '../errors.js';
+import type { Guarantee, Level } from '../guarantees.js';
+import { accessBits, handledAccess, type AccessFs } from '../kernel/landlock.js';
+import type { Probe } from '../kernel/probe.js';
+import { compileSeccomp } from '../kernel/seccomp.js';
+import type { Architecture } from '../kernel/syscalls.js';
+import { taskGuarantees } from './enforcement.js';
+import { absolute, checkPolicy, type Policy } from './policy.js';
+import { seccompProfile } from './seccomp-profile.js';
+
+/** One file rule: everything beneath `path`, by the kernel's names and as its bits. */
+export interface PathRule {
+  readonly path: string;
+  readonly access: readonly AccessFs[];
+  readonly bits: number;
+}
+
+/** One resource limit of the task, soft and hard alike. */
+export interface ResourceLimit {
+  readonly name: string;
+  /** The kernel's number, as in asm-generic/resource.h. */
+  readonly resource: number;
+  readonly value: number;
+}
+
+/** A policy resolved for one host: what a launch does, step by step. Frozen, and nothing in it is decided later. */
+export interface Plan {
+  readonly level: Level;
+  readonly confined: boolean;
+  readonly landlock: {
+    readonly abi: number;
+    readonly handled: readonly [fs: number, net: number, scoped: number];
+    readonly rules: readonly PathRule[];
+    /** On the task's own /proc/<pid>, which only the task itself can name. */
+    readonly ownProc: number;
+    /** On the program that is launched: naming it is granting it. */
+    readonly program: number;
+  };
+  /** The compiled filter, `struct sock_filter[]`; empty: none. */
+  readonly seccomp: Uint8Array;
+  readonly limits: readonly ResourceLimit[];
+  readonly wallTimeMs: number | undefined;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly guarantees: readonly Guarantee[];
+}
+
+const reading: readonly AccessFs[] = ['read_file', 'read_dir'];
+const executing: readonly AccessFs[] = [...reading, 'execute'];
+const writing: readonly AccessFs[] = [
+  ...reading,
+  'write_file',
+  'truncate',
+  'make_reg',
+  'make_dir',
+  'make_sym',
+  'make_fifo',
+  'remove_file',
+  'remove_dir',
+  'refer',
+];
+const device: readonly AccessFs[] = ['read_file', 'write_file'];
+
+const RLIMIT = { CPU: 0, FSIZE: 1, CORE: 4, NOFILE: 7, MSGQUEUE: 12, RTPRIO: 14 };
+
+const defaultEnvironment = { PATH: '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8', HOME: '/' };
+
+function rules(policy: Policy, abi: number): readonly PathRule[] {
+  const rule = (path: string, access: readonly AccessFs[]): PathRule =>
+    Object.freeze({ path: absolute(path), access, bits: accessBits(access, abi) });
+  return Object.freeze([
+    rule('/dev/null', device),
+    ...(policy.execute ?? []).map((path) => rule(path, executing)),
+    ...(policy.read ?? []).map((path) => rule(path, reading)),
+    ...(policy.write ?? []).map((path) => rule(path, writing)),
+  ]);
+}
+
+function limits(policy: Policy): readonly ResourceLimit[] {
+  const wanted: [name: string, resource: number, value: number | undefined][] = [
+    ['core', RLIMIT.CORE, 0],
+    ['openFiles', RLIMIT.NOFILE, policy.limits?.openFiles ?? 4096],
+    ['cpuSeconds', RLIMIT.CPU, policy.limits?.cpuSeconds],
+    ['fileBytes', RLIMIT.FSIZE, policy.limits?.fileBytes],
+    ['messageQueueBytes', RLIMIT.MSGQUEUE, 0],
+    ['realTimePriority', RLIMIT.RTPRIO, 0],
+  ];
+  return wanted.flatMap(([name, resource, value]) => (value === undefined ? [] : [Object.freeze({ name, resource, value })]));
+}
+
+const unconfined = Object.freeze({ abi: 0, handled: Object.freeze([0, 0, 0] as const), rules: Object.freeze([]), ownProc: 0, program: 0 });
+
+const compiled = new Map<Architecture, Uint8Array>();
+
+function filter(arch: Architecture): Uint8Array {
+  let bytes = compiled.get(arch);
+  if (bytes === undefined) compiled.set(arch, (bytes = compileSeccomp(seccompProfile(), arch)));
+  return bytes;
+}
+
+/**
+ * Resolves a policy for a host. Pure: no file is opened and nothing is asked of the kernel, so a
+ * plan can be made, printed and tested for any host.
+ *
+ * @throws {PolicyInvalid} `ERR_POLICY_INVALID` with the path of the wrong field.
+ * @throws {EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL`: the host lacks what a guarantee rests on and
+ *   `policy.without` does not name it.
+ */
+export function plan(policy: Policy, host: Probe): Plan {
+  checkPolicy(policy);
+  const level = policy.level ?? 'standard';
+  const common = {
+    level,
+    wallTimeMs: policy.limits?.wallTimeMs,
+    environment: Object.freeze({ ...(policy.environment ?? defaultEnvironment) }),
+    cwd: absolute(policy.cwd ?? '/'),
+  };
+  if (policy.dangerouslyUnconfined === true) {
+    return Object.freeze({ ...common, confined: false, landlock: unconfined, seccomp: new Uint8Array(0), limits: [], guarantees: [] });
+  }
+  if (level === 'strict') throw new PolicyInvalid('level', "'strict' for tasks needs namespaces and a cgroup, which this release does not set up yet");
+
+  const guarantees = taskGuarantees(host);
+  const lacking = guarantees.find(({ name, enforcement }) => enforcement === 'unavailable' && !policy.without?.includes(name));
+  if (lacking !== undefined) throw new EnforcementPartial(lacking.name, lacking.missing.join('; '));
+
+  const { fs, net, scoped } = handledAccess(host.landlockAbi);
+  return Object.freeze({
+    ...common,
+    confined: true,
+    landlock: Object.freeze({
+      abi: host.landlockAbi,
+      handled: Object.freeze([fs, net, scoped] as const),
+      rules: host.landlockAbi > 0 ? rules(policy, host.landlockAbi) : [],
+      ownProc: accessBits(reading, host.landlockAbi),
+      program: accessBits(['read_file', 'execute'], host.landlockAbi),
+    }),
+    seccomp: host.seccomp && host.arch !== 'other' ? filter(host.arch) : new Uint8Array(0),
+    limits: Object.freeze(limits(policy)),
+    guarantees: Object.freeze(guarantees),
+  });
+}

@@ -1,0 +1,116 @@
+import { isAbsolute, resolve } from 'node:path';
+import { PolicyInvalid } from '../errors.js';
+import { guaranteeNames, type GuaranteeName, type Level } from '../guarantees.js';
+
+/** What an author wants a task to have. Everything that is not named here is refused to it. */
+export interface Policy {
+  /** Files, and folders with all beneath them, that the task may read. Relative paths start at the supervisor's folder. @default [] */
+  readonly read?: readonly string[];
+  /** The same, to read and to execute. @default [] */
+  readonly execute?: readonly string[];
+  /** The same, to read, create, change and remove. Never executed. @default [] */
+  readonly write?: readonly string[];
+  /** The whole environment of the task; nothing is inherited. @default `PATH`, `LANG` and `HOME` alone */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** The folder the task starts in. @default '/' */
+  readonly cwd?: string;
+  readonly limits?: Limits;
+  /** `strict` is refused until this release can give what it promises. @default 'standard' */
+  readonly level?: Level;
+  /** Guarantees that the caller can do without on a host that lacks what they rest on. Nothing is waived silently. @default [] */
+  readonly without?: readonly GuaranteeName[];
+  /**
+   * Launches with no restriction whatsoever, as `child_process.spawn` would. For measuring what
+   * the restrictions cost and for the controls of tests; never for code that is not trusted. @default false
+   */
+  readonly dangerouslyUnconfined?: boolean;
+}
+
+/** Bounds of one task. Each ends the task, or the call that passed it, and never the supervisor. */
+export interface Limits {
+  /** From the launch to the exit; the task is then killed. @default no limit */
+  readonly wallTimeMs?: number;
+  /** Processor time of each of its processes, RLIMIT_CPU. @default no limit */
+  readonly cpuSeconds?: number;
+  /** Descriptors open at once in each process, RLIMIT_NOFILE. @default 4096 */
+  readonly openFiles?: number;
+  /** The size of any one file it writes, RLIMIT_FSIZE. @default no limit */
+  readonly fileBytes?: number;
+}
+
+const fields: Record<keyof Policy, (value: unknown, path: string) => void> = {
+  read: paths,
+  execute: paths,
+  write: paths,
+  environment,
+  cwd: path,
+  limits,
+  level: (value, path) => check(value === 'standard' || value === 'strict', path, "must be 'standard' or 'strict'"),
+  without: (value, path) => {
+    check(Array.isArray(value), path, 'must be an array of guarantee names');
+    (value as unknown[]).forEach((name, index) =>
+      check((guaranteeNames as readonly unknown[]).includes(name), `${path}[${index}]`, `must be one of ${guaranteeNames.join(', ')}`),
+    );
+  },
+  dangerouslyUnconfined: (value, path) => check(typeof value === 'boolean', path, 'must be a boolean'),
+};
+
+const limitFields: Record<keyof Limits, { readonly least: number; readonly most: number }> = {
+  wallTimeMs: { least: 1, most: 2 ** 31 - 1 }, // Node's timers end there
+  cpuSeconds: { least: 1, most: 2 ** 40 },
+  openFiles: { least: 16, most: 2 ** 20 },
+  fileBytes: { least: 0, most: Number.MAX_SAFE_INTEGER },
+};
+
+function check(holds: boolean, path: string, problem: string): asserts holds {
+  if (!holds) throw new PolicyInvalid(path, problem);
+}
+
+function path(value: unknown, path: string): void {
+  check(typeof value === 'string' && value !== '' && !value.includes('\0'), path, 'must be a path');
+}
+
+function paths(value: unknown, field: string): void {
+  check(Array.isArray(value), field, 'must be an array of paths');
+  (value as unknown[]).forEach((entry, index) => path(entry, `${field}[${index}]`));
+}
+
+function environment(value: unknown, field: string): void {
+  check(typeof value === 'object' && value !== null && !Array.isArray(value), field, 'must be an object of strings');
+  for (const [name, entry] of Object.entries(value)) {
+    check(/^[^=\0]+$/.test(name), `${field}.${name.replace(/[^\w.-]/g, '?')}`, 'is not a variable name');
+    check(typeof entry === 'string' && !entry.includes('\0'), `${field}.${name}`, 'must be a string without NUL');
+  }
+}
+
+function limits(value: unknown, field: string): void {
+  check(typeof value === 'object' && value !== null && !Array.isArray(value), field, 'must be an object');
+  for (const [name, entry] of Object.entries(value)) {
+    const bounds = Object.hasOwn(limitFields, name) ? limitFields[name as keyof Limits] : undefined;
+    check(bounds !== undefined, `${field}.${name}`, `is not a limit; there are ${Object.keys(limitFields).join(', ')}`);
+    check(
+      Number.isSafeInteger(entry) && (entry as number) >= bounds.least && (entry as number) <= bounds.most,
+      `${field}.${name}`,
+      `must be a whole number from ${bounds.least} to ${bounds.most}`,
+    );
+  }
+}
+
+/**
+ * Accepts what is a policy and nothing else: an unknown field is a typing error that would grant less or more than meant.
+ *
+ * @throws {PolicyInvalid} `ERR_POLICY_INVALID` with the path of the first wrong field.
+ */
+export function checkPolicy(value: unknown): asserts value is Policy {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new PolicyInvalid('', 'must be an object');
+  for (const [name, entry] of Object.entries(value)) {
+    const field = Object.hasOwn(fields, name) ? fields[name as keyof Policy] : undefined;
+    check(field !== undefined, name, `is not a field; there are ${Object.keys(fields).join(', ')}`);
+    if (entry !== undefined) field(entry, name);
+  }
+}
+
+/** Paths as the kernel will get them. */
+export function absolute(path: string): string {
+  return isAbsolute(path) ? path : resolve(path);
+}

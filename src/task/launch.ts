@@ -1,0 +1,137 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+import { invalidArgument, TaskStartFailed, TaskTimeout } from '../errors.js';
+import { probe } from '../kernel/probe.js';
+import { native, type PreparedPlan } from '../native.js';
+import { plan, type Plan } from '../policy/plan.js';
+import type { Policy } from '../policy/policy.js';
+import { startProcess } from './events.js';
+import { TaskStdio, type Stdio } from './stdio.js';
+import { Task } from './task.js';
+
+export interface LaunchOptions {
+  /** What the task may have. @default nothing but the launched program and /dev/null: enough for a static binary */
+  readonly policy?: Policy;
+  /** Aborting kills the task; `exited` then has kind 'ended' with the reason. */
+  readonly signal?: AbortSignal;
+  /** @default 'ignore' */
+  readonly stdin?: Stdio;
+  /** @default 'pipe' */
+  readonly stdout?: Stdio;
+  /** @default 'pipe' */
+  readonly stderr?: Stdio;
+  /** Makes descriptor 0 a duplex socket for requests and replies, instead of stdin. @default false */
+  readonly channel?: boolean;
+  /** Opens descriptor 3 for JSON-lines logs. @default false */
+  readonly logs?: boolean;
+}
+
+interface Prepared {
+  readonly plan: Plan;
+  readonly native: PreparedPlan;
+}
+
+/** A frozen policy, as the presets return it, is prepared once however many tasks it launches. */
+const preparedPolicies = new WeakMap<Policy, Prepared>();
+
+function prepare(policy: Policy): Prepared {
+  const known = preparedPolicies.get(policy);
+  if (known !== undefined) return known;
+  const made = plan(policy, probe());
+  const prepared = {
+    plan: made,
+    native: native().prepare({
+      confined: made.confined,
+      handled: made.landlock.handled,
+      paths: made.landlock.rules.map(({ path, bits }) => [path, bits] as const),
+      ports: [],
+      ownProcAccess: made.landlock.ownProc,
+      programAccess: made.landlock.program,
+      filter: made.seccomp,
+      limits: made.limits.map(({ resource, value }) => [resource, value, value] as const),
+      cwd: made.cwd,
+      environment: Object.entries(made.environment).map(([name, value]) => `${name}=${value}`),
+    }),
+  };
+  if (Object.isFrozen(policy)) preparedPolicies.set(policy, prepared);
+  return prepared;
+}
+
+function executable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** As execvp(3) does, with the task's own PATH. */
+function findProgram(command: string, path: string | undefined): string {
+  if (command.includes('/')) return resolve(command);
+  for (const folder of (path ?? '').split(delimiter)) {
+    const candidate = join(folder === '' ? '.' : folder, command);
+    if (executable(candidate)) return resolve(candidate);
+  }
+  throw new TaskStartFailed('execve', `no executable "${command}" in the task's PATH`);
+}
+
+function checkArguments(argv: unknown): asserts argv is readonly [string, ...string[]] {
+  const words: unknown[] = Array.isArray(argv) ? argv : [];
+  if (words.length === 0 || !words.every((word) => typeof word === 'string' && !word.includes('\0')) || words[0] === '') {
+    throw invalidArgument('argv', 'an array of strings without NUL, the program first', argv);
+  }
+}
+
+/**
+ * Starts a program that is locked before its first instruction: own session, empty keyring, no capabilities,
+ * no_new_privs, a Landlock domain of its own, a seccomp filter, an environment from scratch, every descriptor
+ * closed but 0 to 2 (3). The event loop is held for the time it takes to queue the launch; a native thread
+ * clones and waits for the execve.
+ *
+ * @param argv The program and its arguments. A program without a slash is looked up in the task's own PATH.
+ *   The program file itself may be executed and read, whatever the policy says.
+ * @throws {TaskStartFailed} `ERR_TASK_START` naming the step: the program did not run, nothing is left behind.
+ * @throws {PolicyInvalid} `ERR_POLICY_INVALID`, {@link EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL`: nothing was started.
+ * @throws System error `ENOENT`, `syscall: 'open'`, `path`: a file or folder of the policy is missing; nothing was started.
+ * @throws `signal.reason` when aborted before it runs.
+ * @see clone(2), execve(2), landlock(7), seccomp(2), prctl(2), capabilities(7). Linux 6.12 for `standard`.
+ */
+export async function launch(argv: readonly [string, ...string[]], options: LaunchOptions = {}): Promise<Task> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  checkArguments(argv);
+  const { plan: made, native: prepared } = prepare(options.policy ?? {});
+  const program = findProgram(argv[0], made.environment['PATH']);
+
+  const channel = options.channel ?? false;
+  const stdio = new TaskStdio({
+    stdin: channel ? 'channel' : (options.stdin ?? 'ignore'),
+    stdout: options.stdout ?? 'pipe',
+    stderr: options.stderr ?? 'pipe',
+    logs: options.logs ?? false,
+  });
+  let task: Task;
+  try {
+    task = new Task(await startProcess(prepared, program, argv, stdio.theirs), made, stdio, channel);
+  } catch (error) {
+    stdio.close();
+    throw error;
+  }
+  limitTime(task, made.wallTimeMs);
+  if (signal !== undefined) endOnAbort(task, signal);
+  return task;
+}
+
+function limitTime(task: Task, wallTimeMs: number | undefined): void {
+  if (wallTimeMs === undefined) return;
+  const timer = setTimeout(() => task.end(new TaskTimeout('wallTimeMs', wallTimeMs)), wallTimeMs);
+  void task.exited.then(() => clearTimeout(timer));
+}
+
+function endOnAbort(task: Task, signal: AbortSignal): void {
+  const abort = (): void => task.end(signal.reason instanceof Error ? signal.reason : new Error('aborted', { cause: signal.reason }));
+  if (signal.aborted) return abort();
+  signal.addEventListener('abort', abort, { once: true });
+  void task.exited.then(() => signal.removeEventListener('abort', abort));
+}

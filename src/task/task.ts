@@ -1,0 +1,96 @@
+import { constants } from 'node:os';
+import type { Duplex, Readable, Writable } from 'node:stream';
+import { outOfRange } from '../errors.js';
+import { native } from '../native.js';
+import type { Plan } from '../policy/plan.js';
+import type { Launched, ProcessExit } from './events.js';
+import type { TaskStdio } from './stdio.js';
+
+/** How a task ended. */
+export type TaskExit =
+  | ProcessExit
+  /** The supervisor ended it: broken protocol, time limit, or an abort, whose reason `violation` is. */
+  | { readonly kind: 'ended'; readonly violation: Error };
+
+/**
+ * A running program that was locked before its first instruction. Made by `launch()`.
+ * Dispose it (`await using`) to end it and give back what it holds; a task that ended by
+ * itself needs no disposing unless output was left unread.
+ */
+export class Task implements AsyncDisposable {
+  /** The main process, as this process's PID namespace numbers it. Signal it through `kill()`, which cannot hit another one. */
+  readonly pid: number;
+  /** What the task may do, and what each guarantee rests on. */
+  readonly plan: Plan;
+  /** Resolves when the main process has ended and no process that it or its children started is left. Never rejects. */
+  readonly exited: Promise<TaskExit>;
+
+  readonly #id: number;
+  readonly #stdio: TaskStdio;
+  readonly #channel: boolean;
+  #violation: Error | undefined;
+
+  /** @internal */
+  constructor(launched: Launched, plan: Plan, stdio: TaskStdio, channel: boolean) {
+    this.pid = launched.pid;
+    this.plan = plan;
+    this.#id = launched.id;
+    this.#stdio = stdio;
+    this.#channel = channel;
+    this.exited = launched.ended.then((exit) => {
+      stdio.settle();
+      return this.#violation === undefined ? exit : { kind: 'ended', violation: this.#violation };
+    });
+  }
+
+  /** Descriptor 0 as the task reads it; null unless launched with `stdin: 'pipe'`. */
+  get stdin(): Writable | null {
+    return this.#channel ? null : this.#stdio.input;
+  }
+
+  /** Descriptor 1. Read it or the task waits once a pipe (64 KiB) is full. */
+  get stdout(): Readable | null {
+    return this.#stdio.output(1);
+  }
+
+  /** Descriptor 2, likewise. */
+  get stderr(): Readable | null {
+    return this.#stdio.output(2);
+  }
+
+  /** Descriptor 3, JSON lines by contract; null unless launched with `logs: true`. */
+  get logs(): Readable | null {
+    return this.#stdio.output(3);
+  }
+
+  /** Descriptor 0 as a duplex stream of frames; null unless launched with `channel: true`. */
+  get channel(): Duplex | null {
+    return this.#channel ? this.#stdio.input : null;
+  }
+
+  /**
+   * Sends a signal to the main process, through its pidfd.
+   *
+   * @returns false when it has ended.
+   * @throws RangeError `ERR_OUT_OF_RANGE` for a signal that does not exist.
+   */
+  kill(signal: NodeJS.Signals | number = 'SIGTERM'): boolean {
+    const number = typeof signal === 'number' ? signal : constants.signals[signal];
+    if (!Number.isInteger(number) || number < 0 || number > 64) throw outOfRange('signal', 'a signal name or a number from 0 to 64');
+    return native().signalTask(this.#id, number);
+  }
+
+  /** Kills the task for a reason; `exited` then says so. The first reason stands. */
+  end(violation: Error): void {
+    if (!this.kill(0)) return;
+    this.#violation ??= violation;
+    this.kill('SIGKILL');
+  }
+
+  /** Kills it if it still runs, waits until nothing of it is left and closes its streams. Never rejects; twice is fine. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kill('SIGKILL');
+    await this.exited;
+    this.#stdio.close();
+  }
+}
