@@ -1,3 +1,18 @@
+export {
+  errorResponse,
+  method,
+  serve,
+  type Audit,
+  type AuditRecord,
+  type Broker,
+  type ChannelLimits,
+  type ErrorResponse,
+  type ErrorType,
+  type Method,
+  type MethodContext,
+  type MethodTable,
+  type ServeOptions,
+} from './broker/index.js';
 export * from './errors.js';
 export * from './guarantees.js';
 export type { Limits, Policy } from './policy/policy.js';

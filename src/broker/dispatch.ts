@@ -1,0 +1,56 @@
+import { BrokerDenied, UpstreamFailed } from '../errors.js';
+import { record, type Audit } from './audit.js';
+import type { FrameLimits } from './frame.js';
+import { encodeErrorReply, encodeReply, errorResponse, printable, type ErrorResponse, type Request } from './message.js';
+import type { Permissions } from './permissions.js';
+
+export interface DispatchOptions {
+  readonly task: string;
+  readonly permissions: Permissions;
+  readonly audit: Audit | undefined;
+  readonly limits: FrameLimits;
+  readonly signal: AbortSignal;
+}
+
+/** One request from permission to reply. Never rejects: whatever goes wrong is one typed reply. */
+export async function dispatch(request: Request, { task, permissions, audit, limits, signal }: DispatchOptions): Promise<Uint8Array> {
+  const method = printable(request.method ?? '');
+  const who = { task, id: request.id, method };
+  try {
+    let reply: Uint8Array;
+    try {
+      const { row, params } = permissions.admit(request.method, request.params);
+      reply = encodeReply(request.id, await row.handler(params, { task, signal }), limits);
+    } catch (error) {
+      record(audit, { ...who, outcome: error instanceof BrokerDenied ? 'denied' : 'failed', reason: reasonOf(error) });
+      return encodeErrorReply(request.id, describe(error, method), limits);
+    }
+    record(audit, { ...who, outcome: 'allowed' });
+    return reply;
+  } catch (error) {
+    process.emitWarning('a request could not be recorded', { type: 'SallyportWarning', detail: String(error) });
+    return encodeErrorReply(request.id, errorResponse('GENERIC_ERROR', { code: methodFailed, method }), limits);
+  }
+}
+
+/** The code of a failure that is nobody's business but the supervisor's. */
+const methodFailed = 'ERR_BROKER_METHOD';
+
+/** A word for the audit: an error's code is a fixed word, its message could quote anything. */
+function reasonOf(error: unknown): string {
+  return error instanceof BrokerDenied ? error.message : (codeOf(error) ?? 'the method threw');
+}
+
+/** What the task may know of an error: its code and the server's status. No message, stack, path or cause. */
+function describe(error: unknown, method: string): ErrorResponse {
+  if (error instanceof UpstreamFailed) {
+    return errorResponse('API_SERVER_ERROR', { code: error.code, method, status_code: error.status, reason: error.reason ?? null });
+  }
+  if (error instanceof BrokerDenied) return errorResponse('GENERIC_ERROR', { code: error.code, method, message: error.message });
+  const code = codeOf(error);
+  return errorResponse('GENERIC_ERROR', { code: code?.startsWith('ERR_') ? code : methodFailed, method });
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}

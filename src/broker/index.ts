@@ -1,0 +1,92 @@
+import type { Duplex } from 'node:stream';
+import { BrokerViolation, invalidArgument, outOfRange } from '../errors.js';
+import type { Audit } from './audit.js';
+import { Channel, defaultChannelLimits, type ChannelLimits } from './channel.js';
+import { dispatch } from './dispatch.js';
+import { encodeReply, parseRequest } from './message.js';
+import { Permissions, type MethodTable } from './permissions.js';
+
+export type { Audit, AuditRecord } from './audit.js';
+export type { ChannelLimits } from './channel.js';
+export { errorResponse, type ErrorResponse, type ErrorType } from './message.js';
+export { method, type Method, type MethodContext, type MethodTable } from './permissions.js';
+
+export interface ServeOptions {
+  /** What the task may ask for. The table is copied; nothing else is granted. */
+  readonly methods: MethodTable;
+  /** The task's name in audit records. @default 'task' */
+  readonly task?: string;
+  readonly audit?: Audit;
+  readonly limits?: Partial<ChannelLimits>;
+  /** The task broke the protocol and the channel is closed: end the task. Called at most once. */
+  readonly onViolation: (violation: BrokerViolation) => void;
+}
+
+/** The supervisor's side of one task's channel. */
+export interface Broker extends AsyncDisposable {
+  /**
+   * A frame the task did not ask for, such as its start message (id 0).
+   * @throws {BrokerClosed} `ERR_BROKER_CLOSED`
+   */
+  send(id: number, body: unknown): void;
+  /** Settles, never rejects: the task closed its side or the broker was closed, and every request read was dealt with. */
+  readonly closed: Promise<void>;
+  /** Stops reading, aborts the signal that handlers were given, destroys the stream. */
+  close(): void;
+}
+
+/**
+ * Answers a task's requests from its method table, each with exactly one reply. A request that is not granted gets a typed
+ * error; bytes that are not a request end the channel and are told to `onViolation`.
+ *
+ * @param stream The task's channel: a Duplex of bytes that nothing else reads. A socket of its own should allow half-open.
+ */
+export function serve(stream: Duplex, options: ServeOptions): Broker {
+  if (typeof options?.methods !== 'object' || options.methods === null) throw invalidArgument('options.methods', 'an object', options?.methods);
+  if (typeof options.onViolation !== 'function') throw invalidArgument('options.onViolation', 'a function', options.onViolation);
+  const limits = checkedLimits(options.limits);
+  const task = options.task ?? 'task';
+  const permissions = new Permissions();
+  permissions.grant(options.methods);
+  const controller = new AbortController();
+  const unanswered = new Set<number>();
+
+  function answer(message: unknown): Promise<Uint8Array> {
+    const request = parseRequest(message);
+    // Two open requests of one id could not be told apart, by the task or in the audit.
+    if (unanswered.has(request.id)) throw new BrokerViolation('a request id that is still unanswered');
+    unanswered.add(request.id);
+    return dispatch(request, { task, permissions, audit: options.audit, limits, signal: controller.signal })
+      .finally(() => unanswered.delete(request.id));
+  }
+
+  const channel = new Channel(stream, limits, answer, (violation) => {
+    controller.abort(violation);
+    options.onViolation(violation);
+  });
+  const close = (): void => {
+    controller.abort();
+    channel.close();
+  };
+  return {
+    send: (id, body) => channel.write(encodeReply(id, body, limits)),
+    closed: channel.closed,
+    close,
+    async [Symbol.asyncDispose]() {
+      close();
+      await channel.closed;
+    },
+  };
+}
+
+/** Refusals must always fit a frame. */
+const leastFrameBytes = 1024;
+
+function checkedLimits(wanted: Partial<ChannelLimits> | undefined): ChannelLimits {
+  const limits = { ...defaultChannelLimits, ...wanted };
+  for (const [name, value] of Object.entries(limits)) {
+    const least = name === 'maxFrameBytes' ? leastFrameBytes : 1;
+    if (!Number.isSafeInteger(value) || value < least) throw outOfRange(`options.limits.${name}`, `a whole number of at least ${least}`);
+  }
+  return limits;
+}

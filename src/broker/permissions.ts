@@ -1,0 +1,64 @@
+import type { Static, TSchema } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { BrokerDenied } from '../errors.js';
+import { printable } from './message.js';
+
+export interface MethodContext {
+  /** The task's name, as the supervisor gave it. */
+  readonly task: string;
+  /** Aborted when the broker is closed; a task that merely ended lets its last requests finish. */
+  readonly signal: AbortSignal;
+}
+
+/** One row of a task's method table. */
+export interface Method<S extends TSchema = TSchema> {
+  /** What the request's fields must look like, its `type` left out. */
+  readonly params: S;
+  /**
+   * Which values are granted: returns the ones to go on with, preferably the policy's own copy, or undefined to deny.
+   * @default every value that fits `params`
+   */
+  permit?(params: Static<S>): Static<S> | undefined;
+  /** Makes the call. What it returns is the reply's body; what it throws never reaches the task in words. */
+  handler(params: Static<S>, context: MethodContext): unknown;
+  /** Granted for one request, whatever becomes of it. @default false */
+  readonly once?: boolean;
+}
+
+export type MethodTable = Readonly<Record<string, Method>>;
+
+/** Types a row's functions from its schema: `method({ params: Type.Object({ key: Type.String() }), handler: ({ key }) => ... })`. */
+export function method<S extends TSchema>(row: Method<S>): Method {
+  return row as unknown as Method; // a handler is only ever called with params that its own schema has passed
+}
+
+/** The methods of one task: closed until granted. */
+export class Permissions {
+  readonly #rows = new Map<string, Method>();
+
+  grant(table: MethodTable): void {
+    for (const [name, row] of Object.entries(table)) this.#rows.set(name, row);
+  }
+
+  /**
+   * The row that was asked for and the values to call it with.
+   *
+   * @throws {BrokerDenied} `ERR_BROKER_DENIED`: no such row, values that do not fit or are not granted.
+   */
+  admit(name: string | undefined, params: unknown): { readonly row: Method; readonly params: unknown } {
+    if (name === undefined) throw new BrokerDenied('', 'is not named by the request');
+    const row = this.#rows.get(name);
+    if (row === undefined) throw new BrokerDenied(printable(name));
+    if (!Value.Check(row.params, params)) throw new BrokerDenied(name, misfit(row.params, params));
+    const granted = row.permit === undefined ? params : row.permit(params);
+    if (granted === undefined) throw new BrokerDenied(name, 'is not granted for these values');
+    if (row.once === true) this.#rows.delete(name);
+    return { row, params: granted };
+  }
+}
+
+/** Where the first misfit is. The schema's words only: a value may be a secret. */
+function misfit(schema: TSchema, params: unknown): string {
+  const error = Value.Errors(schema, params).First();
+  return `has a field that does not fit: ${error?.path.slice(0, 100) || '/'}: ${error?.message ?? 'unexpected'}`;
+}

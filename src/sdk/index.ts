@@ -1,0 +1,61 @@
+/**
+ * `sallyport/task`: what a task file uses. It has no token and no address of the API; every call is a request
+ * to the supervisor, which answers what this task was granted.
+ */
+
+import { client } from './client.js';
+import type { Connection, TaskContext, XComRef } from './types.js';
+
+export { TaskError } from './error.js';
+export { log } from './log.js';
+export type { Connection, DagRun, TaskContext, TaskFunction, TaskInstance, XComRef } from './types.js';
+
+/** This run, as the default export gets it: for code far from there. */
+export const context: TaskContext = Object.freeze({
+  get ti() { return client().start.ti; },
+  get dag_run() { return client().start.ti_context.dag_run; },
+  get start_date() { return client().start.start_date; },
+  get max_tries() { return client().start.ti_context.max_tries ?? 0; },
+});
+
+export const variables = Object.freeze({
+  /**
+   * The variable's text.
+   * @throws {TaskError} `VARIABLE_NOT_FOUND`, `ERR_BROKER_DENIED`
+   */
+  async get(key: string): Promise<string> {
+    const reply = await client().request('GetVariable', { key });
+    return reply?.['value'] as string;
+  },
+});
+
+export const connections = Object.freeze({
+  /** @throws {TaskError} `CONNECTION_NOT_FOUND`, `ERR_BROKER_DENIED` */
+  async get(conn_id: string): Promise<Connection> {
+    const { type: _, ...connection } = (await client().request('GetConnection', { conn_id })) ?? {};
+    const absent = { host: null, schema: null, login: null, password: null, port: null, extra: null };
+    return { ...absent, ...connection } as unknown as Connection;
+  },
+});
+
+export const xcom = Object.freeze({
+  /**
+   * Another task's XCom, or our own: `await xcom.pull({ task_id: 'extract' })`.
+   * @returns null where there is none, as in Airflow.
+   * @throws {TaskError} `ERR_BROKER_DENIED`
+   */
+  async pull(ref: XComRef = {}): Promise<unknown> {
+    const { dag_id, run_id, task_id } = context.ti;
+    const reply = await client().request('GetXCom', { key: 'return_value', dag_id, run_id, task_id, map_index: null, include_prior_dates: false, ...ref });
+    return reply?.['value'] ?? null;
+  },
+
+  /**
+   * An XCom of this task. Any JSON value.
+   * @throws {TaskError} `ERR_BROKER_DENIED`: not JSON, or not granted.
+   */
+  async push(key: string, value: unknown): Promise<void> {
+    const { dag_id, run_id, task_id, map_index } = context.ti;
+    await client().request('SetXCom', { key, value, dag_id, run_id, task_id, map_index });
+  },
+});

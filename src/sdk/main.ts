@@ -1,0 +1,59 @@
+// What a task process runs: `node main.js FILE`. Reads the start message from fd 0, calls the
+// file's default export, reports what became of it. Exit code 0 means that the report was made,
+// failure of the task included, as with Airflow's own runner; 1 that none could be.
+
+import { Readable } from 'node:stream';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Client, setClient } from './client.js';
+import { TaskError } from './error.js';
+import { context, log, xcom } from './index.js';
+import { findLog } from './log.js';
+import { provideTaskModule } from './provide.js';
+import type { TaskFunction } from './types.js';
+
+async function load(file: string): Promise<TaskFunction> {
+  provideTaskModule(file);
+  const { default: exported } = (await import(pathToFileURL(file).href)) as { default?: unknown };
+  // A CommonJS file that a compiler made from `export default` has it one level down.
+  const entry = typeof exported === 'function' ? exported : (exported as { default?: unknown } | undefined)?.default;
+  if (typeof entry !== 'function') throw new TaskError('ERR_TASK_FILE', 'the task file has no function as its default export');
+  return entry as TaskFunction;
+}
+
+async function run(client: Client, file: string): Promise<void> {
+  const end_date = (): string => new Date().toISOString();
+  try {
+    const result = await (await load(file))(context);
+    if (result !== undefined) await xcom.push('return_value', result);
+  } catch (error) {
+    log.error('the task failed', { error });
+    if (client.start.ti_context.should_retry === true) await client.request('RetryTask', { state: 'up_for_retry', end_date: end_date() });
+    else await client.request('TaskState', { state: 'failed', end_date: end_date() });
+    return;
+  }
+  await client.request('SucceedTask', { state: 'success', end_date: end_date(), task_outlets: [], outlet_events: [] });
+}
+
+const flushed = (stream: NodeJS.WriteStream): Promise<void> => new Promise((done) => stream.write('', () => done()));
+
+async function main(): Promise<number> {
+  findLog();
+  const file = process.argv[2];
+  if (file === undefined) throw new TaskError('ERR_TASK_FILE', 'usage: main.js FILE');
+  const client = await Client.connect(0);
+  setClient(client);
+  // fd 0 is the channel: code that reads its standard input finds it empty.
+  Object.defineProperty(process, 'stdin', { value: Readable.from([]), configurable: true });
+  await run(client, resolve(file));
+  await client.end();
+  return 0;
+}
+
+main().catch((error: unknown) => {
+  log.critical('the task could not be run', { error });
+  return 1;
+}).then(async (code) => {
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  process.exit(code); // whatever the task left running ends with it
+});

@@ -1,0 +1,143 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Channel, defaultChannelLimits, type ChannelLimits } from '../lib/broker/channel.js';
+import { encodeFrame } from '../lib/broker/frame.js';
+import type { BrokerViolation } from '../lib/errors.js';
+import { Peer, settled } from './helpers/peer.js';
+import { socketPair } from './helpers/socket-pair.js';
+
+const channel = suite('channel');
+
+type Handler = (value: [number, unknown]) => unknown;
+
+async function open(handler: Handler, limits: Partial<ChannelLimits> = {}) {
+  const { near, far } = await socketPair();
+  const violations: BrokerViolation[] = [];
+  const answer = async (value: unknown) => encodeFrame([(value as [number])[0], await handler(value as [number, unknown]), null]);
+  const side = new Channel(near, { ...defaultChannelLimits, ...limits }, answer, (violation) => violations.push(violation));
+  return { near, far, side, violations, peer: new Peer(far) };
+}
+
+channel('each frame is answered once, and the end of the stream is a clean end', async () => {
+  const { far, peer, side, near, violations } = await open(([, body]) => body);
+  peer.send([1, { a: 1 }], [2, null]);
+  far.end();
+  assert.equal(await peer.receive(3), [[1, { a: 1 }, null], [2, null, null]]);
+  await side.closed;
+  assert.is(violations.length, 0);
+  assert.throws(() => side.write(encodeFrame([0])), (error: { code: string }) => error.code === 'ERR_BROKER_CLOSED');
+  near.destroy();
+});
+
+channel('requests that were read are answered although the peer has closed its side', async () => {
+  const { far, peer, side, near } = await open(async ([, body]) => { await delay(30); return body; });
+  peer.send([1, { late: true }]);
+  far.end();
+  assert.equal(await peer.receive(1), [[1, { late: true }, null]]);
+  await side.closed;
+  near.destroy();
+});
+
+channel('a frame cut short by the end is dropped', async () => {
+  const { far, peer, side, near, violations } = await open(([, body]) => body);
+  peer.send([1, null]);
+  peer.sendRaw(encodeFrame([2, null]).subarray(0, 5));
+  far.end();
+  assert.equal(await peer.receive(2), [[1, null, null]]);
+  await side.closed;
+  assert.is(violations.length, 0);
+  near.destroy();
+});
+
+channel('a peer that never reads is not read either, and goes on when it does', async () => {
+  let calls = 0;
+  const answer = 'x'.repeat(10_000);
+  const { near, peer, side } = await open(() => { calls++; return answer; });
+  const total = 3000; // 30 MB of replies
+  for (let id = 1; id <= total; id++) peer.send([id, null]);
+  const seen = await settled(() => calls);
+  assert.ok(seen < 500, `answered ${seen} requests without one reply being read`);
+  assert.ok(near.writableLength < 1 << 20, `${near.writableLength} bytes kept`);
+  const replies = await peer.receive(total); // control: nothing was lost
+  assert.equal(replies.map(([id]) => id), Array.from({ length: total }, (_, index) => index + 1));
+  side.close();
+  await side.closed;
+});
+
+channel('no more requests are taken than may be outstanding', async () => {
+  let open_ = 0;
+  let most = 0;
+  const { peer, side } = await open(async () => {
+    most = Math.max(most, ++open_);
+    await delay(1);
+    open_--;
+  }, { maxOutstanding: 5 });
+  const total = 200;
+  peer.send(...Array.from({ length: total }, (_, id) => [id, null]));
+  assert.is((await peer.receive(total)).length, total);
+  assert.is(most, 5);
+  side.close();
+  await side.closed;
+});
+
+channel('what outstanding requests occupy is bounded', async () => {
+  let calls = 0;
+  let release = (): void => {};
+  const gate = new Promise<void>((resolve) => { release = resolve; });
+  const { peer, side } = await open(async () => { calls++; await gate; }, { maxOutstandingBytes: 1 << 20 });
+  for (let id = 0; id < 20; id++) peer.send([id, { text: 'x'.repeat(200_000) }]);
+  assert.is(await settled(() => calls), 6); // the sixth passes the 1 MiB
+  release();
+  assert.is((await peer.receive(20)).length, 20); // control
+  side.close();
+  await side.closed;
+});
+
+channel('a violation ends the channel at once: nothing behind it is answered', async () => {
+  const seen: number[] = [];
+  const { peer, side, violations } = await open(([id]) => { seen.push(id); });
+  assert.equal(await peer.ask([1, null]), [1, null, null]); // control
+  peer.sendRaw(Buffer.concat([encodeFrame([2, null]), Uint8Array.of(0, 0, 0, 1, 0xc1), encodeFrame([3, null])]));
+  await side.closed;
+  assert.equal(seen, [1, 2]);
+  assert.equal(violations.map(({ code }) => code), ['ERR_BROKER_VIOLATION']);
+  await peer.receive(9); // the peer sees the end
+});
+
+channel('closing while requests are outstanding waits for them and answers nothing', async () => {
+  let done = false;
+  let begin = (): void => {};
+  const begun = new Promise<void>((resolve) => { begin = resolve; });
+  const { peer, side } = await open(async () => { begin(); await delay(20); done = true; });
+  peer.send([1, null]);
+  await begun;
+  side.close();
+  await side.closed;
+  assert.ok(done);
+  assert.equal(await peer.receive(1), []);
+});
+
+channel('a flood leaves timers their turn', async () => {
+  const { peer, side } = await open(() => null);
+  let turns = 0;
+  const timer = setInterval(() => { turns++; }, 1);
+  const total = 20_000;
+  peer.send(...Array.from({ length: total }, (_, id) => [id, null]));
+  assert.is((await peer.receive(total)).length, total);
+  clearInterval(timer);
+  assert.ok(turns > 2, `${turns} turns`);
+  side.close();
+  await side.closed;
+});
+
+channel('a peer that is gone is an end, whatever was on its way', async () => {
+  const { far, peer, side, violations } = await open(() => 'x'.repeat(100_000));
+  peer.send(...Array.from({ length: 50 }, (_, id) => [id, null]));
+  await peer.receive(1);
+  far.destroy();
+  await side.closed;
+  assert.is(violations.length, 0);
+});
+
+channel.run();

@@ -1,0 +1,158 @@
+import { encode, ExtData } from '@msgpack/msgpack';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { FrameDecoder, encodeFrame, type FrameLimits } from '../lib/broker/frame.js';
+import { BrokerViolation } from '../lib/errors.js';
+
+const frame = suite('frame');
+
+function decodeAll(chunks: Uint8Array[], limits: Partial<FrameLimits> = {}): unknown[] {
+  const decoder = new FrameDecoder(limits);
+  return chunks.flatMap((chunk) => [...decoder.push(chunk)].map(({ value }) => value));
+}
+
+/** A frame around bytes that need not be msgpack. */
+function framed(...body: (number | Uint8Array)[]): Uint8Array {
+  const bytes = body.flatMap((part) => (typeof part === 'number' ? [part] : [...part]));
+  const header = new Uint8Array(4);
+  new DataView(header.buffer).setUint32(0, bytes.length);
+  return Uint8Array.from([...header, ...bytes]);
+}
+
+function refused(bytes: Uint8Array, limits: Partial<FrameLimits> = {}): void {
+  try {
+    decodeAll([bytes], limits);
+  } catch (error) {
+    assert.instance(error, BrokerViolation);
+    assert.is((error as BrokerViolation).code, 'ERR_BROKER_VIOLATION');
+    return;
+  }
+  assert.unreachable('accepted');
+}
+
+const scalar = fc.oneof(fc.string({ unit: 'grapheme' }), fc.double({ noNaN: true }), fc.maxSafeInteger(), fc.boolean(), fc.constant(null), fc.date({ noInvalidDate: true, min: new Date(-8e15), max: new Date(8e15) }));
+const key = fc.string({ unit: 'grapheme' }).filter((name) => name !== '__proto__');
+const message = fc.letrec((tie) => ({
+  value: fc.oneof({ depthSize: 'small' }, scalar, fc.array(tie('value')), fc.dictionary(key, tie('value'), { noNullPrototype: true })),
+})).value;
+
+function cut(bytes: Uint8Array, sizes: readonly number[]): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
+  let at = 0;
+  for (const size of sizes) {
+    chunks.push(bytes.subarray(at, at + size));
+    at += size;
+  }
+  return [...chunks, bytes.subarray(at)];
+}
+
+frame('a value comes back as it went, however the stream was cut', () => {
+  fc.assert(fc.property(fc.array(message, { maxLength: 5 }), fc.array(fc.nat(40)), (values, sizes) => {
+    const bytes = Buffer.concat(values.map((value) => encodeFrame(value)));
+    assert.equal(decodeAll(cut(bytes, sizes)), values);
+  }), { numRuns: 300 });
+});
+
+frame('a stream of single bytes gives the same frames', () => {
+  const values = [[1, { type: 'GetVariable', key: 'a' }], [2, null]];
+  const bytes = Buffer.concat(values.map((value) => encodeFrame(value)));
+  assert.equal(decodeAll([...bytes].map((byte) => Uint8Array.of(byte))), values);
+});
+
+frame('random bytes never give anything but frames or a violation', () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (body) => {
+    try {
+      assert.is(decodeAll([framed(body)]).length, 1);
+    } catch (error) {
+      assert.instance(error, BrokerViolation);
+    }
+  }), { numRuns: 3000 });
+});
+
+frame('a good message with bytes changed never gives anything but frames or a violation', () => {
+  fc.assert(fc.property(message, fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 }), (value, changes) => {
+    const bytes = encodeFrame(value);
+    for (const [at, byte] of changes) bytes[4 + (at % (bytes.length - 4))] = byte;
+    try {
+      decodeAll([bytes]);
+    } catch (error) {
+      assert.instance(error, BrokerViolation);
+    }
+  }), { numRuns: 3000 });
+});
+
+// Each refusal beside the control that differs in the one thing that is refused.
+const fix = (text: string): Uint8Array => encode(text);
+const matrix: readonly [what: string, control: Uint8Array, bad: Uint8Array, limits?: Partial<FrameLimits>][] = [
+  ['a frame without a body', framed(0xc0), framed()],
+  ['a frame longer than the limit', framed(0xd9, 98, ...Array<number>(98).fill(0x61)), framed(0xd9, 99, ...Array<number>(99).fill(0x61)), { maxFrameBytes: 100 }],
+  ['bytes after the value', framed(0xc0), framed(0xc0, 0xc0)],
+  ['a value cut short', framed(0xa2, 0x61, 0x61), framed(0xa2, 0x61)],
+  ['the byte that msgpack never uses', framed(0x91, 0xc0), framed(0x91, 0xc1)],
+  ['one level too many', framed(0x91, 0x91, 0xc0), framed(0x91, 0x91, 0x91, 0xc0), { maxDepth: 2 }],
+  ['one value too many', framed(0x93, 1, 2, 3), framed(0x94, 1, 2, 3, 4), { maxValues: 4 }],
+  ['an array that announces four thousand million entries', framed(0xdd, 0, 0, 0, 1, 0xc0), framed(0xdd, 0xff, 0xff, 0xff, 0xff)],
+  ['a map that announces four thousand million entries', framed(0xdf, 0, 0, 0, 1, fix('a'), 0xc0), framed(0xdf, 0xff, 0xff, 0xff, 0xff)],
+  ['text that announces four thousand million bytes', framed(0xdb, 0, 0, 0, 1, 0x61), framed(0xdb, 0xff, 0xff, 0xff, 0xff, 0x61)],
+  ['the key __proto__', framed(0x81, fix('__prot0__'), 0xc0), framed(0x81, fix('__proto__'), 0xc0)],
+  ['the key __proto__ in a longer form', framed(0x81, 0xd9, 9, Buffer.from('__prot0__'), 0xc0), framed(0x81, 0xd9, 9, Buffer.from('__proto__'), 0xc0)],
+  ['a key that is a number', framed(0x81, fix('1'), 0xc0), framed(0x81, 1, 0xc0)],
+  ['a key that is a map', framed(0x81, fix('1'), 0x80), framed(0x81, 0x80, fix('1'))],
+  ['text that is not UTF-8', framed(0xa2, 0xc3, 0xa9), framed(0xa2, 0xc3, 0x28)],
+  ['text with half a surrogate pair', framed(0xa3, 0xe2, 0x82, 0xac), framed(0xa3, 0xed, 0xa0, 0x80)],
+  ['long text that is not UTF-8', framed(0xd9, 80, ...Array<number>(80).fill(0x61)), framed(0xd9, 80, ...Array<number>(79).fill(0x61), 0xff)],
+  ['an extension that is not a timestamp', framed(0xd6, 0xff, 0, 0, 0, 1), framed(encode(new ExtData(5, Uint8Array.of(0, 0, 0, 1))))],
+  ['a timestamp of no known length', framed(0xd7, 0xff, ...Array<number>(8).fill(0)), framed(0xd5, 0xff, 0, 0)],
+  ['a timestamp that no Date can hold', framed(0xc7, 12, 0xff, ...Array<number>(12).fill(0)), framed(0xc7, 12, 0xff, 0, 0, 0, 0, 0x7f, ...Array<number>(7).fill(0xff))],
+];
+for (const [what, control, bad, limits] of matrix) {
+  frame(`${what} is a violation`, () => {
+    assert.is(decodeAll([control], limits).length, 1);
+    refused(bad, limits);
+  });
+}
+
+frame('four million empty maps are refused before one is made', () => {
+  const bytes = new Uint8Array(4 + (4 << 20)).fill(0x80);
+  bytes.set([0, 0x40, 0, 0, 0xdd, 0, 0x3f, 0xff, 0xfb]);
+  const before = process.memoryUsage().heapUsed;
+  refused(bytes);
+  assert.ok(process.memoryUsage().heapUsed - before < 10 << 20);
+});
+
+frame('a length that is announced takes no memory', () => {
+  const decoder = new FrameDecoder({ maxFrameBytes: 1 << 30 });
+  const before = process.memoryUsage().arrayBuffers;
+  const decoders = Array.from({ length: 50 }, () => {
+    const one = new FrameDecoder({ maxFrameBytes: 1 << 30 });
+    assert.is([...one.push(Uint8Array.of(0x3f, 0xff, 0xff, 0xff, 0xc0))].length, 0);
+    return one;
+  });
+  assert.ok(process.memoryUsage().arrayBuffers - before < 1 << 20);
+  assert.is(decoders.length, 50);
+  assert.is([...decoder.push(framed(0xc0))].length, 1); // control
+});
+
+frame('integers beyond a number stay exact, those within stay numbers', () => {
+  assert.equal(decodeAll([framed(0x93, encode(2n ** 63n, { useBigInt64: true }), encode(-(2n ** 60n), { useBigInt64: true }), encode(5n, { useBigInt64: true }))]), [[2n ** 63n, -(2n ** 60n), 5]]);
+  assert.equal(decodeAll([encodeFrame([5_000_000_000, new Date(0)])]), [[5_000_000_000, new Date(0)]]);
+});
+
+frame('what cannot be sent is refused with a code', () => {
+  const code = (make: () => unknown): unknown => {
+    try {
+      return make();
+    } catch (error) {
+      return (error as { code?: unknown }).code;
+    }
+  };
+  assert.is(code(() => encodeFrame('a'.repeat(101), { maxFrameBytes: 100 })), 'ERR_OUT_OF_RANGE');
+  assert.is(code(() => encodeFrame({ f: () => 1 })), 'ERR_INVALID_ARG_TYPE');
+  let deep: unknown = 1;
+  for (let depth = 0; depth < 600; depth++) deep = [deep];
+  assert.is(code(() => encodeFrame(deep)), 'ERR_OUT_OF_RANGE');
+  assert.instance(code(() => encodeFrame('a'.repeat(90), { maxFrameBytes: 100 })), Uint8Array);
+});
+
+frame.run();

@@ -1,0 +1,188 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { Type } from '@sinclair/typebox';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { errorResponse, method, serve } from '../lib/broker/index.js';
+import { UpstreamFailed } from '../lib/errors.js';
+import { socketPair } from './helpers/socket-pair.js';
+
+const sdk = suite('sdk');
+
+const main = fileURLToPath(new URL('../lib/sdk/main.js', import.meta.url));
+const any = Type.Record(Type.String(), Type.Unknown());
+const ti = { id: '01', dag_id: 'd', run_id: 'r', task_id: 't', try_number: 1, map_index: -1 };
+
+interface Ran { code: number | null; seen: Record<string, unknown>[]; stdout: string; stderr: string; logs: Record<string, unknown>[] }
+
+/** Runs a task file in a process of its own, against a broker that remembers what it was asked. */
+async function run(source: string, options: { name?: string; shouldRetry?: boolean; logs?: boolean } = {}): Promise<Ran> {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-sdk-'));
+  try {
+    const file = join(folder, options.name ?? 'task.mjs');
+    writeFileSync(file, source);
+    const { near, far } = await socketPair();
+    const seen: Record<string, unknown>[] = [];
+    const row = (type: string, answer: (params: Record<string, unknown>) => unknown) =>
+      method({ params: any, handler: (params) => { seen.push({ type, ...params }); return answer(params); } });
+    const child = spawn(process.execPath, [main, file], { stdio: [far, 'pipe', 'pipe', ...(options.logs === false ? [] : ['pipe' as const])], env: {} });
+    far.destroy();
+    const served = serve(near, {
+      onViolation: () => child.kill('SIGKILL'),
+      methods: {
+        GetVariable: row('GetVariable', ({ key }) => (key === 'absent' ? errorResponse('VARIABLE_NOT_FOUND', { key }) : { type: 'VariableResult', key, value: 'green' })),
+        GetConnection: row('GetConnection', ({ conn_id }) => {
+          if (conn_id === 'broken') throw new UpstreamFailed('GET', 500);
+          return { type: 'ConnectionResult', conn_id, conn_type: 'http', host: 'h', schema: 's', port: 1 };
+        }),
+        GetXCom: row('GetXCom', ({ key }) => ({ type: 'XComResult', key, value: { rows: 3 } })),
+        SetXCom: row('SetXCom', () => null),
+        SucceedTask: row('SucceedTask', () => null),
+        TaskState: row('TaskState', () => null),
+        RetryTask: row('RetryTask', () => null),
+      },
+    });
+    served.send(0, { type: 'StartupDetails', ti, dag_rel_path: 'task.mjs', start_date: '2026-01-01T00:00:00Z', ti_context: { dag_run: { dag_id: 'd', run_id: 'r', conf: { a: 1 } }, max_tries: 2, should_retry: options.shouldRetry ?? false } });
+    const logged = child.stdio[3] ? text(child.stdio[3] as NodeJS.ReadableStream) : '';
+    const [stdout, stderr, lines, [code]] = await Promise.all([text(child.stdout as NodeJS.ReadableStream), text(child.stderr as NodeJS.ReadableStream), logged, once(child, 'exit')]);
+    await served.closed;
+    return { code, seen, stdout, stderr, logs: lines.split('\n').filter(Boolean).map((line) => JSON.parse(line)) };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const terminal = ({ seen }: Ran) => seen.filter(({ type }) => ['SucceedTask', 'TaskState', 'RetryTask'].includes(type as string)).map(({ type, state }) => [type, state]);
+
+sdk('a task reads, pushes, logs, prints and returns', async () => {
+  const ran = await run(`
+    import { connections, context, log, variables, xcom } from 'sallyport/task';
+    export default async (given) => {
+      if (given !== context) throw new Error('another context');
+      const colour = await variables.get('colour');
+      const { host, login, schema } = await connections.get('db');
+      const pulled = await xcom.pull({ task_id: 'extract' });
+      await xcom.push('seen', { colour, host, login, schema, pulled });
+      log.info('half way', { rows: 1n, error: new TypeError('odd') });
+      console.log('to stdout');
+      console.error('to stderr');
+      return { conf: given.dag_run.conf, task: given.ti.task_id, max_tries: given.max_tries };
+    };
+  `);
+  assert.is(ran.code, 0);
+  const own = { dag_id: 'd', run_id: 'r', task_id: 't', map_index: -1 };
+  assert.equal(ran.seen.map(({ end_date, ...rest }) => rest), [
+    { type: 'GetVariable', key: 'colour' },
+    { type: 'GetConnection', conn_id: 'db' },
+    { type: 'GetXCom', key: 'return_value', dag_id: 'd', run_id: 'r', task_id: 'extract', map_index: null, include_prior_dates: false },
+    { type: 'SetXCom', key: 'seen', value: { colour: 'green', host: 'h', login: null, schema: 's', pulled: { rows: 3 } }, ...own },
+    { type: 'SetXCom', key: 'return_value', value: { conf: { a: 1 }, task: 't', max_tries: 2 }, ...own },
+    { type: 'SucceedTask', state: 'success', task_outlets: [], outlet_events: [] },
+  ]);
+  assert.is(ran.stdout, 'to stdout\n');
+  assert.is(ran.stderr, 'to stderr\n');
+  const { timestamp: _, ...line } = ran.logs[0] ?? {};
+  assert.is((line['error'] as { message: string }).message, 'odd');
+  assert.equal({ ...line, error: 0 }, { rows: '1', error: 0, level: 'info', event: 'half way', logger: 'task' });
+});
+
+sdk('a task that returns nothing pushes nothing', async () => {
+  assert.equal((await run('export default () => {};')).seen.map(({ type }) => type), ['SucceedTask']);
+});
+
+sdk('plain CommonJS works, compiled default exports too', async () => {
+  assert.equal(terminal(await run('module.exports = async () => 1;', { name: 'task.cjs' })), [['SucceedTask', 'success']]);
+  assert.equal(terminal(await run('exports.__esModule = true; exports.default = () => 1;', { name: 'task.cjs' })), [['SucceedTask', 'success']]);
+});
+
+sdk('a request that is refused throws an error with a code', async () => {
+  const ran = await run(`
+    import { variables, connections, xcom, TaskError } from 'sallyport/task';
+    const code = async (promise) => { try { await promise; return 'none'; } catch (error) { return [error instanceof TaskError, error.code, error.detail?.status_code]; } };
+    export default async () => [
+      await code(variables.get('absent')),
+      await code(connections.get('broken')),
+      await code(xcom.push('f', () => 1)),
+      await code(variables.get('colour')),
+    ];
+  `);
+  assert.equal(ran.seen.find(({ key }) => key === 'return_value')?.['value'], [
+    [true, 'VARIABLE_NOT_FOUND', null], [true, 'API_SERVER_ERROR', 500], [false, 'ERR_INVALID_ARG_TYPE', null], 'none',
+  ]);
+});
+
+for (const [what, source] of [
+  ['throws', 'export default () => { throw new Error("no"); };'],
+  ['rejects', 'export default async () => { await null; throw new Error("no"); };'],
+  ['cannot be parsed', 'export default ('],
+  ['has no default export', 'export const a = 1;'],
+  ['returns what cannot be sent', 'export default () => () => 1;'],
+] as const) {
+  sdk(`a task file that ${what} is a failed task, reported and handled`, async () => {
+    const ran = await run(source);
+    assert.equal(terminal(ran), [['TaskState', 'failed']]);
+    assert.is(ran.code, 0);
+    assert.is(ran.logs.at(-1)?.['event'], 'the task failed');
+  });
+}
+
+sdk('a failure that may be tried again asks for that', async () => {
+  assert.equal(terminal(await run('export default () => { throw new Error("no"); };', { shouldRetry: true })), [['RetryTask', 'up_for_retry']]);
+});
+
+sdk('a task that leaves without a report says so by its exit code', async () => {
+  const ran = await run('export default () => process.exit(3);');
+  assert.is(ran.code, 3);
+  assert.equal(terminal(ran), []);
+});
+
+sdk('what a task left running does not keep its process', async () => {
+  const ran = await run('export default () => { setInterval(() => {}, 1000); };');
+  assert.is(ran.code, 0);
+});
+
+sdk('a lot of output is whole', async () => {
+  const ran = await run('export default () => { console.log("x".repeat(1_000_000)); };');
+  assert.is(ran.stdout.length, 1_000_001);
+});
+
+sdk('without a log channel the lines go to stderr', async () => {
+  const ran = await run(`import { log } from 'sallyport/task'; export default () => log.warning('here');`, { logs: false });
+  assert.is(JSON.parse(ran.stderr).event, 'here');
+});
+
+sdk('reading standard input finds nothing, and leaves the channel alone', async () => {
+  const ran = await run(`
+    import { text } from 'node:stream/consumers';
+    import { variables } from 'sallyport/task';
+    export default async () => [await text(process.stdin), await variables.get('colour')];
+  `);
+  assert.equal(ran.seen.find(({ key }) => key === 'return_value')?.['value'], ['', 'green']);
+});
+
+sdk('outside of a task every call says so', async () => {
+  const { variables } = await import('../lib/sdk/index.js');
+  try {
+    await variables.get('colour');
+    assert.unreachable();
+  } catch (error) {
+    assert.is((error as { code: string }).code, 'ERR_TASK_OUTSIDE');
+  }
+});
+
+sdk('a supervisor that goes away before the start ends the process', async () => {
+  const { near, far } = await socketPair();
+  const child = spawn(process.execPath, [main, 'task.mjs'], { stdio: [far, 'ignore', 'pipe'], env: {} });
+  far.destroy();
+  near.destroy();
+  const [stderr, [code]] = await Promise.all([text(child.stderr as NodeJS.ReadableStream), once(child, 'exit')]);
+  assert.is(code, 1);
+  assert.is(JSON.parse(stderr).error.code, 'ERR_BROKER_CLOSED');
+});
+
+sdk.run();
