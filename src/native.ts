@@ -38,7 +38,8 @@ export interface Native {
 export interface NativePlan {
   readonly confined: boolean;
   readonly handled: readonly [fs: number, net: number, scoped: number];
-  readonly paths: readonly (readonly [path: string, access: number])[];
+  /** A system path is opened once for the process, another one at each launch. */
+  readonly paths: readonly (readonly [path: string, access: number, system: boolean])[];
   readonly ports: readonly (readonly [port: number, access: number])[];
   readonly ownProcAccess: number;
   readonly programAccess: number;
@@ -50,7 +51,7 @@ export interface NativePlan {
   readonly environment: readonly string[];
 }
 
-/** Holds opened paths until it is collected. */
+/** A plan as the native side keeps it. */
 export interface PreparedPlan {
   readonly __preparedPlan: never;
 }

@@ -19,7 +19,7 @@ struct Event {
   enum Kind { kStarted, kFailed, kEnded } kind;
   uint32_t id;
   pid_t pid;
-  kernel::Failure failure;
+  kernel::LaunchFailure failure;
   kernel::TaskEnd end;
 };
 
@@ -68,9 +68,9 @@ class Tasks {
     PostLocked(new Event{Event::kStarted, id, pid, {}, {}});
   }
 
-  void Failed(uint32_t id, kernel::Failure failure) {
+  void Failed(uint32_t id, kernel::LaunchFailure failure) {
     std::lock_guard<std::mutex> lock(mutex_);
-    PostLocked(new Event{Event::kFailed, id, 0, failure, {}});
+    PostLocked(new Event{Event::kFailed, id, 0, std::move(failure), {}});
   }
 
   void Ended(uint32_t id, kernel::TaskEnd end) {
@@ -98,8 +98,8 @@ class Tasks {
     if (--pending_ == 0) dispatch_.Unref(env);
     if (event->kind == Event::kFailed) {
       dispatch.Call({id, Napi::String::New(env, "failed"),
-                     Napi::String::New(env, kernel::StepName(event->failure.step)),
-                     SystemError(env, event->failure.status).Value()});
+                     Napi::String::New(env, kernel::StepName(event->failure.failure.step)),
+                     SystemError(env, event->failure.failure.status, event->failure.path).Value()});
     } else {
       const kernel::TaskEnd& end = event->end;
       dispatch.Call({id, Napi::String::New(env, "ended"), number(end.exit.code), number(end.exit.signal),
@@ -135,7 +135,7 @@ Napi::Value OnTaskEvent(const Napi::CallbackInfo& info) {
 
 uint64_t Bits(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
 
-// prepare({ confined, handled: [fs, net, scoped], paths: [[path, access]], ports: [[port, access]],
+// prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
 //           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], cwd, environment: [string] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -154,7 +154,11 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
   for (uint32_t i = 0; i < paths.Length(); i++) {
     Napi::Array rule = paths.Get(i).As<Napi::Array>();
     const std::string path = rule.Get(0u).As<Napi::String>().Utf8Value();
-    kernel::Status added = plan->AddPath(path, Bits(rule.Get(1u)));
+    if (!rule.Get(2u).ToBoolean()) {
+      plan->AddPath(path, Bits(rule.Get(1u)));
+      continue;
+    }
+    kernel::Status added = plan->AddSystemPath(path, Bits(rule.Get(1u)));
     if (!added.ok()) return ReturnOrThrow(env, added, path);
   }
   Napi::Array ports = from.Get("ports").As<Napi::Array>();
@@ -190,7 +194,7 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   if (!StringArgument(info, 2, &request.path) || !StringsOf(env, info[3], &request.argv)) return env.Undefined();
 
   request.started = [tasks, id](std::shared_ptr<kernel::RunningTask> task) { tasks->Started(id, std::move(task)); };
-  request.failed = [tasks, id](kernel::Failure failure) { tasks->Failed(id, failure); };
+  request.failed = [tasks, id](kernel::LaunchFailure failure) { tasks->Failed(id, std::move(failure)); };
   request.ended = [tasks, id](kernel::TaskEnd end) { tasks->Ended(id, end); };
   kernel::Status queued = kernel::Launch(std::move(request));
   if (!queued.ok()) return ReturnOrThrow(env, queued);

@@ -11,6 +11,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <mutex>
 
 #include "leftovers.h"
@@ -94,6 +95,12 @@ long Clone3(Clone3Args* args, void (*function)(void*) noexcept, void* argument) 
 #else
 #error "Sallyport runs on x86_64 and aarch64"
 #endif
+}
+
+Status AddPathByName(int ruleset_fd, const std::string& path, uint64_t access) noexcept {
+  UniqueFd fd(open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!fd) return Status::FromErrno("open");
+  return AddPathRule(ruleset_fd, fd.get(), access);
 }
 
 class Launcher {
@@ -185,8 +192,9 @@ class Launcher {
       limits.push_back({kTagResource, task->tag, task->tag, true});
       restrictions.new_keyring = restrictions.no_capabilities = restrictions.no_new_privs = true;
       if (plan.handled.Any()) {
-        auto built = BuildRuleset(plan, request.path);
-        if (!built.ok()) return request.failed({Step::kLandlock, built.status});
+        std::string path;
+        auto built = BuildRuleset(plan, request.path, &path);
+        if (!built.ok()) return request.failed({{Step::kLandlock, built.status}, path});
         ruleset = std::move(built.value);
         restrictions.ruleset_fd = ruleset.get();
         restrictions.own_proc_access = plan.own_proc_access;
@@ -215,12 +223,14 @@ class Launcher {
     work.envp = envp.data();
 
     auto cloned = Clone(&work);
-    if (!cloned.ok()) return request.failed({Step::kClone, cloned.status});
+    if (!cloned.ok()) return request.failed({{Step::kClone, cloned.status}, ""});
     task->pid = cloned.value.first;
     task->pidfd = std::move(cloned.value.second);
     if (work.failed_errno != 0) {
       (void)PidfdWait(task->pidfd.get(), true);
-      return request.failed({static_cast<Step>(work.failed_step), Status::Error(work.failed_errno, work.failed_syscall)});
+      Failure failure{static_cast<Step>(work.failed_step), Status::Error(work.failed_errno, work.failed_syscall)};
+      const std::string& path = failure.step == Step::kCwd ? plan.cwd : request.path;
+      return request.failed({failure, failure.step == Step::kCwd || failure.step == Step::kExecve ? path : ""});
     }
     const std::string proc = "/proc/" + std::to_string(task->pid);
     task->proc.reset(open(proc.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -232,16 +242,21 @@ class Launcher {
 
   // A ruleset is per launch: the child adds its own /proc/<pid> to it, and one domain
   // shared by two tasks would let them trace each other.
-  Result<UniqueFd> BuildRuleset(const PreparedPlan& plan, const std::string& program) {
+  Result<UniqueFd> BuildRuleset(const PreparedPlan& plan, const std::string& program, std::string* path) {
     auto ruleset = CreateRuleset(plan.handled);
     if (!ruleset.ok()) return ruleset;
-    UniqueFd file(open(program.c_str(), O_PATH | O_CLOEXEC));
-    if (!file) return {Status::FromErrno("open"), UniqueFd()};
-    Status runnable = AddPathRule(ruleset.value.get(), file.get(), plan.program_access);
-    if (!runnable.ok()) return {runnable, UniqueFd()};
-    for (const auto& [fd, access] : plan.path_rules) {
-      Status added = AddPathRule(ruleset.value.get(), fd.get(), access);
-      if (!added.ok()) return {added, UniqueFd()};
+    for (const PathRule& rule : plan.path_rules) {
+      Status added = rule.opened ? AddPathRule(ruleset.value.get(), rule.opened->get(), rule.access)
+                                 : AddPathByName(ruleset.value.get(), rule.path, rule.access);
+      if (!added.ok()) {
+        *path = rule.path;
+        return {added, UniqueFd()};
+      }
+    }
+    Status runnable = AddPathByName(ruleset.value.get(), program, plan.program_access);
+    if (!runnable.ok()) {
+      *path = program;
+      return {runnable, UniqueFd()};
     }
     for (const auto& [port, access] : plan.port_rules) {
       Status added = AddPortRule(ruleset.value.get(), port, access);
@@ -313,10 +328,17 @@ class Launcher {
 
 }  // namespace
 
-Status PreparedPlan::AddPath(const std::string& path, uint64_t access) {
-  UniqueFd fd(open(path.c_str(), O_PATH | O_CLOEXEC));
-  if (!fd) return Status::FromErrno("open");
-  path_rules.emplace_back(std::move(fd), access);
+Status PreparedPlan::AddSystemPath(const std::string& path, uint64_t access) {
+  static std::mutex mutex;
+  static std::map<std::string, std::shared_ptr<const UniqueFd>> opened;
+  std::lock_guard<std::mutex> lock(mutex);
+  auto& entry = opened[path];
+  if (!entry) {
+    UniqueFd fd(open(path.c_str(), O_PATH | O_CLOEXEC));
+    if (!fd) return Status::FromErrno("open");
+    entry = std::make_shared<const UniqueFd>(std::move(fd));
+  }
+  path_rules.push_back({path, access, entry});
   return Status::Ok();
 }
 

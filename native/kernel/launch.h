@@ -17,12 +17,22 @@
 
 namespace kernel {
 
-// What is the same for every launch of one plan, made ready once: opened paths, the
-// compiled filter, the environment block. Immutable once built, shared by threads.
+// One Landlock file rule.
+struct PathRule {
+  std::string path;
+  uint64_t access;
+  // A path of the system, the same for most plans: opened once for this process, which
+  // saves some fifty opens a launch. Others are opened for each launch anew, so that a
+  // folder that was made again under its old name is the one that is meant.
+  std::shared_ptr<const UniqueFd> opened;
+};
+
+// What is the same for every launch of one plan, made ready once. Immutable once built,
+// shared by threads.
 struct PreparedPlan {
   bool confined = false;  // false: a plain launch, for measuring and for controls
   HandledAccess handled;
-  std::vector<std::pair<UniqueFd, uint64_t>> path_rules;
+  std::vector<PathRule> path_rules;
   std::vector<std::pair<uint64_t, uint64_t>> port_rules;
   uint64_t own_proc_access = 0;
   uint64_t program_access = 0;  // on the launched file itself
@@ -31,9 +41,14 @@ struct PreparedPlan {
   std::string cwd;  // empty: the supervisor's
   std::vector<std::string> environment;
 
-  // Opens `path` for a rule now, so that what is renamed or replaced later does not
-  // change what was granted.
-  Status AddPath(const std::string& path, uint64_t access);
+  void AddPath(const std::string& path, uint64_t access) { path_rules.push_back({path, access, nullptr}); }
+  Status AddSystemPath(const std::string& path, uint64_t access);
+};
+
+// A failed launch; `path` is set when the step failed over a file.
+struct LaunchFailure {
+  Failure failure;
+  std::string path;
 };
 
 // A running task as the native side holds it.
@@ -60,7 +75,7 @@ struct LaunchRequest {
   // Both are called on a native thread; `ended` only after `started`, once no process
   // of the task is left.
   std::function<void(std::shared_ptr<RunningTask>)> started;
-  std::function<void(Failure)> failed;
+  std::function<void(LaunchFailure)> failed;
   std::function<void(TaskEnd)> ended;
 };
 

@@ -156,7 +156,6 @@ Failure RestrictForExec(const Restrictions& r) noexcept {
   if (setsid() < 0) return {Step::kSession, Status::FromErrno("setsid")};
   if (!(status = DieWithParent(r.supervisor)).ok()) return {Step::kParentDeath, status};
   if (r.cwd != nullptr && chdir(r.cwd) != 0) return {Step::kCwd, Status::FromErrno("chdir")};
-  if (!(status = SetLimits(r.limits, r.limit_count)).ok()) return {Step::kLimits, status};
   if (r.new_keyring && !(status = NewKeyring()).ok()) return {Step::kKeyring, status};
   if (r.no_capabilities && !(status = DropAllCapabilities()).ok()) return {Step::kCapabilities, status};
   if (r.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
@@ -165,6 +164,8 @@ Failure RestrictForExec(const Restrictions& r) noexcept {
     return {Step::kLandlock, status};
   if (!(status = ArrangeDescriptors(r.descriptors, r.descriptor_count)).ok())
     return {Step::kDescriptors, status};
+  // Behind the descriptors: until they were closed there may be more than the task is allowed.
+  if (!(status = SetLimits(r.limits, r.limit_count)).ok()) return {Step::kLimits, status};
   if (!(status = Verify(r)).ok()) return {Step::kVerify, status};
   if (!(status = UnblockSignals()).ok()) return {Step::kSignals, status};
   // Last, so that the filter need not allow what the steps above call.

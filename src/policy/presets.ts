@@ -68,6 +68,11 @@ const systemRead = [
   '/sys/kernel/mm/transparent_hugepage',
 ];
 
+const systemPaths = new Set(['/dev/null', ...systemExecute, ...systemRead]);
+
+/** Whether a path belongs to the system, and not to what a task could have made anew between two launches. */
+export const isSystemPath = (path: string): boolean => systemPaths.has(path);
+
 const existing = (paths: readonly string[]): string[] => paths.filter((path) => existsSync(path));
 
 function preset(base: Policy, wishes: Policy): Policy {

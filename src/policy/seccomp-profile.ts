@@ -100,8 +100,11 @@ const examined: Partial<Record<SyscallName, SyscallRule>> = {
   // F_SETOWN, F_SETSIG, F_SETOWN_EX: signals likewise. F_SETLEASE: a lease holds up whoever opens the
   // file next. F_SETPIPE_SZ: the room for pipes is one for all processes of the user.
   fcntl: unless(EPERM, int(1, 8), int(1, 10), int(1, 15), int(1, 1024), int(1, 1031)),
-  // PR_SET_PDEATHSIG, PR_SET_MM, PR_SCHED_CORE, PR_SET_PTRACER
-  prctl: unless(EPERM, int(0, 1), int(0, 35), int(0, 62), int(0, 0x59616d61)),
+  // PR_SET_PDEATHSIG: SIGKILL stays SIGKILL. PR_SET_MM, PR_SCHED_CORE, PR_SET_PTRACER.
+  prctl: {
+    clauses: [{ tests: [int(0, 1), int(1, 9)], action: 'allow' }, ...[1, 35, 62, 0x59616d61].map((option) => ({ tests: [int(0, option)], action: EPERM }))],
+    action: 'allow',
+  },
   // PER_LINUX and the question what is set
   personality: { clauses: [{ tests: [int(0, 0)], action: 'allow' }, { tests: [int(0, 0xffffffff)], action: 'allow' }], action: EPERM },
   // Times of a file the task has open; not of a path, which could be the supervisor's.

@@ -5,6 +5,7 @@ import { probe } from '../kernel/probe.js';
 import { native, type PreparedPlan } from '../native.js';
 import { plan, type Plan } from '../policy/plan.js';
 import type { Policy } from '../policy/policy.js';
+import { isSystemPath } from '../policy/presets.js';
 import { startProcess } from './events.js';
 import { TaskStdio, type Stdio } from './stdio.js';
 import { Task } from './task.js';
@@ -43,7 +44,7 @@ function prepare(policy: Policy): Prepared {
     native: native().prepare({
       confined: made.confined,
       handled: made.landlock.handled,
-      paths: made.landlock.rules.map(({ path, bits }) => [path, bits] as const),
+      paths: made.landlock.rules.map(({ path, bits }) => [path, bits, isSystemPath(path)] as const),
       ports: [],
       ownProcAccess: made.landlock.ownProc,
       programAccess: made.landlock.program,
@@ -93,7 +94,7 @@ function checkArguments(argv: unknown): asserts argv is readonly [string, ...str
  *   The program file itself may be executed and read, whatever the policy says.
  * @throws {TaskStartFailed} `ERR_TASK_START` naming the step: the program did not run, nothing is left behind.
  * @throws {PolicyInvalid} `ERR_POLICY_INVALID`, {@link EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL`: nothing was started.
- * @throws System error `ENOENT`, `syscall: 'open'`, `path`: a file or folder of the policy is missing; nothing was started.
+ *   Step `landlock` with a `cause` of `ENOENT` and its `path`: a file or folder of the policy is missing.
  * @throws `signal.reason` when aborted before it runs.
  * @see clone(2), execve(2), landlock(7), seccomp(2), prctl(2), capabilities(7). Linux 6.12 for `standard`.
  */

@@ -1,0 +1,110 @@
+import * as fc from 'fast-check';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { EnforcementPartial, guaranteeNames, policies, PolicyInvalid, type Policy } from '../lib/index.js';
+import { accessBits, handledAccess } from '../lib/kernel/landlock.js';
+import type { Probe } from '../lib/kernel/probe.js';
+import { taskGuarantees } from '../lib/policy/enforcement.js';
+import { plan } from '../lib/policy/plan.js';
+
+const policy = suite('policy');
+const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true };
+
+function refusal(call: () => unknown): PolicyInvalid | EnforcementPartial {
+  try {
+    call();
+  } catch (error) {
+    return error as PolicyInvalid;
+  }
+  throw new Error('it was accepted');
+}
+
+policy('a wrong field is refused with its path', () => {
+  const rows: [unknown, string][] = [
+    [null, ''],
+    [[], ''],
+    [{ reed: ['/usr'] }, 'reed'],
+    [{ read: '/usr' }, 'read'],
+    [{ read: ['/usr', 7] }, 'read[1]'],
+    [{ write: [''] }, 'write[0]'],
+    [{ execute: ['/a\0b'] }, 'execute[0]'],
+    [{ cwd: 1 }, 'cwd'],
+    [{ environment: ['A=b'] }, 'environment'],
+    [{ environment: { 'A=B': 'c' } }, 'environment.A?B'],
+    [{ environment: { A: 1 } }, 'environment.A'],
+    [{ environment: { A: 'x\0y' } }, 'environment.A'],
+    [{ limits: 5 }, 'limits'],
+    [{ limits: { openFiles: 0 } }, 'limits.openFiles'],
+    [{ limits: { openFiles: 1e9 } }, 'limits.openFiles'],
+    [{ limits: { wallTimeMs: 1.5 } }, 'limits.wallTimeMs'],
+    [{ limits: { wallTimeMs: '5' } }, 'limits.wallTimeMs'],
+    [{ limits: { constructor: 5 } }, 'limits.constructor'],
+    [{ limits: { memory: 5 } }, 'limits.memory'],
+    [{ level: 'lax' }, 'level'],
+    [{ level: 'strict' }, 'level'],
+    [{ without: ['memroy'] }, 'without[0]'],
+    [{ toString: [] }, 'toString'],
+  ];
+  for (const [value, path] of rows) {
+    const error = refusal(() => plan(value as Policy, host));
+    assert.is(error.code, 'ERR_POLICY_INVALID', JSON.stringify(value));
+    assert.is((error as PolicyInvalid).path, path, JSON.stringify(value));
+  }
+});
+
+policy('a value of a variable never appears in a refusal', () => {
+  const error = refusal(() => plan({ environment: { KEY: 'hunter2\0' } }, host));
+  assert.not.match(error.message, /hunter2/);
+});
+
+policy('a plan is frozen and the same for the same host', () => {
+  const made = plan(policies.node(), host);
+  assert.ok(Object.isFrozen(made) && Object.isFrozen(made.landlock) && Object.isFrozen(made.landlock.rules) && Object.isFrozen(made.environment) && Object.isFrozen(made.limits));
+  assert.equal(plan(policies.node(), host), made);
+});
+
+policy('every ABI: the rights of a newer one are never handled, and none of an older one is forgotten', () => {
+  const expected = [0, 0x1fff, 0x3fff, 0x7fff, 0x7fff, 0xffff, 0xffff, 0xffff, 0xffff];
+  expected.forEach((fs, abi) => {
+    assert.is(handledAccess(abi).fs, fs, `ABI ${abi}`);
+    assert.is(handledAccess(abi).net, abi >= 4 ? 3 : 0);
+    assert.is(handledAccess(abi).scoped, abi >= 6 ? 3 : 0);
+  });
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 30 }), (abi) => {
+      const handled = handledAccess(abi);
+      for (const name of ['read_file', 'refer', 'truncate', 'ioctl_dev'] as const) assert.is(accessBits([name], abi) & ~handled.fs, 0);
+    }),
+  );
+});
+
+policy('a host with less is refused by name, unless the caller can do without', () => {
+  for (let abi = 0; abi < 6; abi++) {
+    const error = refusal(() => plan({}, { ...host, landlockAbi: abi })) as EnforcementPartial;
+    assert.is(error.code, 'ERR_ENFORCEMENT_PARTIAL', `ABI ${abi}`);
+    assert.match(error.missing, /Landlock ABI/);
+  }
+  assert.is((refusal(() => plan({}, { ...host, seccomp: false })) as EnforcementPartial).code, 'ERR_ENFORCEMENT_PARTIAL');
+  assert.is((refusal(() => plan({}, { ...host, arch: 'other' })) as EnforcementPartial).code, 'ERR_ENFORCEMENT_PARTIAL');
+  const lesser = { ...host, landlockAbi: 5 };
+  const lacking = taskGuarantees(lesser).filter(({ enforcement }) => enforcement === 'unavailable').map(({ name }) => name);
+  assert.equal(lacking, ['signals', 'network']);
+  assert.is(plan({ without: lacking }, lesser).landlock.abi, 5);
+  assert.throws(() => plan({ without: ['signals'] }, lesser));
+});
+
+policy('a host with none at all still makes a plan when all is waived', () => {
+  const bare: Probe = { arch: 'other', landlockAbi: 0, landlockErrata: 0, seccomp: false };
+  const made = plan({ without: guaranteeNames }, bare);
+  assert.equal([made.landlock.handled, made.landlock.rules, made.seccomp.length], [[0, 0, 0], [], 0]);
+});
+
+policy('presets add to what a caller asks for and grant nothing to write', () => {
+  const made = plan(policies.command({ read: ['data'], environment: { A: 'b' } }), host);
+  assert.ok(made.landlock.rules.some(({ path }) => path === `${process.cwd()}/data`), 'relative paths start at the supervisor');
+  assert.equal(made.environment, { PATH: '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8', HOME: '/', A: 'b' });
+  const write = accessBits(['write_file'], 7);
+  assert.equal(made.landlock.rules.filter(({ bits }) => (bits & write) !== 0).map(({ path }) => path), ['/dev/null']);
+});
+
+policy.run();
