@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
+import { serve, type Audit, type MethodTable } from '../broker/index.js';
 import { invalidArgument, TaskStartFailed, TaskTimeout } from '../errors.js';
 import { probe } from '../kernel/probe.js';
 import { native, type PreparedPlan } from '../native.js';
@@ -21,7 +22,16 @@ export interface LaunchOptions {
   readonly stdout?: Stdio;
   /** @default 'pipe' */
   readonly stderr?: Stdio;
-  /** Makes descriptor 0 a duplex socket for requests and replies, instead of stdin. @default false */
+  /**
+   * What the task may ask the supervisor for: descriptor 0 becomes the channel, and each request is answered
+   * from this table. Bytes that are not requests end the task with `ERR_BROKER_VIOLATION`. @default no channel
+   */
+  readonly methods?: MethodTable;
+  /** Gets a record of every request, before it is answered. @default none; `sallyport:request` is published either way */
+  readonly audit?: Audit;
+  /** The task's name in audit records. @default its program */
+  readonly name?: string;
+  /** Makes descriptor 0 a duplex socket, `task.channel`, that the caller serves itself. @default false */
   readonly channel?: boolean;
   /** Opens descriptor 3 for JSON-lines logs. @default false */
   readonly logs?: boolean;
@@ -105,23 +115,33 @@ export async function launch(argv: readonly [string, ...string[]], options: Laun
   const { plan: made, native: prepared } = prepare(options.policy ?? {});
   const program = findProgram(argv[0], made.environment['PATH']);
 
+  const { methods } = options;
   const channel = options.channel ?? false;
+  if (channel && methods !== undefined) throw invalidArgument('options.channel', 'left out where methods are given', channel);
   const stdio = new TaskStdio({
-    stdin: channel ? 'channel' : (options.stdin ?? 'ignore'),
+    stdin: channel || methods !== undefined ? 'channel' : (options.stdin ?? 'ignore'),
     stdout: options.stdout ?? 'pipe',
     stderr: options.stderr ?? 'pipe',
     logs: options.logs ?? false,
   });
   let task: Task;
   try {
-    task = new Task(await startProcess(prepared, program, argv, stdio.theirs), made, stdio, channel);
+    task = new Task(await startProcess(prepared, program, argv, stdio.theirs), made, stdio, methods !== undefined ? 'methods' : channel ? 'channel' : 'stdin');
   } catch (error) {
     stdio.close();
     throw error;
   }
+  if (methods !== undefined) answerRequests(task, stdio, methods, options.name ?? argv[0], options.audit);
   limitTime(task, made.wallTimeMs);
   if (signal !== undefined) endOnAbort(task, signal);
   return task;
+}
+
+function answerRequests(task: Task, stdio: TaskStdio, methods: MethodTable, name: string, audit: Audit | undefined): void {
+  const stream = stdio.input;
+  if (stream === null) return;
+  const broker = serve(stream, { methods, task: name, ...(audit && { audit }), onViolation: (violation) => task.end(violation) });
+  void task.exited.then(() => broker.close());
 }
 
 function limitTime(task: Task, wallTimeMs: number | undefined): void {

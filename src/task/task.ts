@@ -27,16 +27,16 @@ export class Task implements AsyncDisposable {
 
   readonly #id: number;
   readonly #stdio: TaskStdio;
-  readonly #channel: boolean;
+  readonly #input: 'stdin' | 'channel' | 'methods';
   #violation: Error | undefined;
 
   /** @internal */
-  constructor(launched: Launched, plan: Plan, stdio: TaskStdio, channel: boolean) {
+  constructor(launched: Launched, plan: Plan, stdio: TaskStdio, input: 'stdin' | 'channel' | 'methods') {
     this.pid = launched.pid;
     this.plan = plan;
     this.#id = launched.id;
     this.#stdio = stdio;
-    this.#channel = channel;
+    this.#input = input;
     this.exited = launched.ended.then((exit) => {
       stdio.settle();
       return this.#violation === undefined ? exit : { kind: 'ended', violation: this.#violation };
@@ -45,7 +45,7 @@ export class Task implements AsyncDisposable {
 
   /** Descriptor 0 as the task reads it; null unless launched with `stdin: 'pipe'`. */
   get stdin(): Writable | null {
-    return this.#channel ? null : this.#stdio.input;
+    return this.#input === 'stdin' ? this.#stdio.input : null;
   }
 
   /** Descriptor 1. Read it or the task waits once a pipe (64 KiB) is full. */
@@ -65,7 +65,7 @@ export class Task implements AsyncDisposable {
 
   /** Descriptor 0 as a duplex stream of frames; null unless launched with `channel: true`. */
   get channel(): Duplex | null {
-    return this.#channel ? this.#stdio.input : null;
+    return this.#input === 'channel' ? this.#stdio.input : null;
   }
 
   /**
