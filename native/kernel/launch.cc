@@ -310,9 +310,11 @@ class Launcher {
 
   void Finish(Watched* watched) {
     TaskEnd end;
-    auto exit = PidfdWait(watched->task->pidfd.get(), true);
+    const RunningTask& task = *watched->task;
+    const bool alone = NothingStartedSince(task.pid);
+    auto exit = PidfdWait(task.pidfd.get(), true);
     if (exit.ok()) end.exit = exit.value;
-    if (watched->task->tag != 0) end.survivors = EndTagged(watched->task->tag, kLeftoversTimeoutMs);
+    if (task.tag != 0 && !alone) end.survivors = EndTagged(task.tag, kLeftoversTimeoutMs);
     watched->ended(end);
     delete watched;
   }

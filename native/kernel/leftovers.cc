@@ -1,6 +1,7 @@
 #include "leftovers.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 
 #include "pidfd.h"
 
@@ -50,6 +52,18 @@ int64_t NowMs() noexcept {
   return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
+// The number that was last given to a process or thread, the fifth field of /proc/loadavg;
+// -1 when it cannot be read.
+pid_t LastPid() noexcept {
+  static const int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+  char text[128];
+  const ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
+  if (length <= 0) return -1;
+  text[length] = '\0';
+  const char* last = strrchr(text, ' ');
+  return last == nullptr ? -1 : static_cast<pid_t>(strtol(last + 1, nullptr, 10));
+}
+
 // One look at every process: how many carried the tag, and how many of them live on.
 struct Pass {
   int found = 0;
@@ -76,6 +90,8 @@ Pass EndInOnePass(DIR* proc, uint64_t tag, pid_t self) noexcept {
 
 }  // namespace
 
+bool NothingStartedSince(pid_t pid) noexcept { return LastPid() == pid; }
+
 uint64_t NewTag() noexcept {
   uint64_t tag = 0;
   while (getrandom(&tag, sizeof(tag), 0) != static_cast<ssize_t>(sizeof(tag))) {
@@ -90,11 +106,13 @@ int EndTagged(uint64_t tag, int timeout_ms) noexcept {
   const pid_t self = getpid();
   const int64_t deadline = NowMs() + timeout_ms;
   Pass pass;
-  // Two empty looks in a row: a process that forks behind the first look and ends
-  // before it arrives shows its child to the second.
+  // An empty look may have been passed by: a process forks behind it and ends before it
+  // arrives. So nothing may have been started meanwhile, or a second look must be empty too.
   for (int empty = 0; empty < 2;) {
+    const pid_t last = LastPid();
     pass = EndInOnePass(proc, tag, self);
     empty = pass.found == 0 ? empty + 1 : 0;
+    if (empty > 0 && last > 0 && LastPid() == last) break;
     if (pass.alive > 0 && NowMs() >= deadline) break;
   }
   closedir(proc);
