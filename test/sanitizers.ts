@@ -1,0 +1,44 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+
+const sanitizers = suite('sanitizers');
+const root = fileURLToPath(new URL('..', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'sallyport-sanitizers-'));
+sanitizers.after(() => rmSync(folder, { recursive: true, force: true }));
+
+const kernel = readdirSync(join(root, 'native', 'kernel')).filter((name) => name.endsWith('.cc')).map((name) => join(root, 'native', 'kernel', name));
+
+function build(name: string, ...flags: string[]): string {
+  const program = join(folder, name);
+  const options = ['-std=c++17', '-O1', '-g', '-fno-rtti', '-fno-exceptions', ...flags];
+  const built = spawnSync(process.env['CXX'] ?? 'g++', [...options, '-o', program, join(root, 'test', 'fixtures', 'kernel-driver.cc'), ...kernel, '-lpthread'], { encoding: 'utf8' });
+  assert.is(built.status, 0, built.stderr);
+  return program;
+}
+
+function run(program: string): void {
+  const { status, signal, stdout, stderr } = spawnSync(program, { encoding: 'utf8', timeout: 120_000 });
+  assert.equal({ status, signal, stdout, stderr }, { status: 0, signal: null, stdout: 'ok\n', stderr: '' });
+}
+
+sanitizers('native/kernel runs clean under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
+  run(build('address', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'));
+});
+
+sanitizers('native/kernel runs clean under ThreadSanitizer', () => {
+  run(build('thread', '-fsanitize=thread'));
+});
+
+sanitizers('the sanitizers are on: a fault planted in the same program is found', () => {
+  const program = build('planted', '-fsanitize=address', '-DPLANT_A_FAULT');
+  const { status, stderr } = spawnSync(program, { encoding: 'utf8' });
+  assert.is.not(status, 0);
+  assert.match(stderr, /AddressSanitizer/);
+});
+
+sanitizers.run();
