@@ -1,5 +1,6 @@
 import { channel as diagnosticsChannel } from 'node:diagnostics_channel';
 import { Type } from '@sinclair/typebox';
+import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { errorResponse, method, serve, type AuditRecord, type MethodTable, type ServeOptions } from '../lib/broker/index.js';
@@ -90,6 +91,22 @@ for (const [what, message] of violations) {
     assert.instance(told[0], BrokerViolation);
   });
 }
+
+broker('every request gets exactly one reply, whatever is in it', async () => {
+  const { peer, served, violations: told } = await open();
+  let id = 0;
+  const field = fc.oneof(fc.constantFrom('get', 'put', 'colour', '__proto__', 'toString'), fc.jsonValue());
+  const body = fc.option(fc.dictionary(fc.constantFrom('type', 'key', 'constructor', 'x'), field, { noNullPrototype: true }));
+  await fc.assert(fc.asyncProperty(fc.array(body, { minLength: 1, maxLength: 20 }), async (bodies) => {
+    const first = id + 1;
+    peer.send(...bodies.map((sent) => [++id, sent]));
+    const replies = await peer.receive(bodies.length);
+    assert.equal(replies.map(([answered]) => answered).sort((a, b) => a - b), bodies.map((_, index) => first + index));
+  }), { numRuns: 200 });
+  assert.equal(await peer.ask([++id, control]), [id, ...answer.slice(1)]);
+  assert.is(told.length, 0);
+  await served[Symbol.asyncDispose]();
+});
 
 broker('a tracing context is accepted and not used', async () => {
   const { peer, served } = await open();

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { BrokerViolation, invalidArgument, outOfRange } from '../errors.js';
 import type { Audit } from './audit.js';
@@ -49,6 +50,7 @@ export function serve(stream: Duplex, options: ServeOptions): Broker {
   const permissions = new Permissions();
   permissions.grant(options.methods);
   const controller = new AbortController();
+  setMaxListeners(0, controller.signal); // one for each request that is outstanding
   const unanswered = new Set<number>();
 
   function answer(message: unknown): Promise<Uint8Array> {
