@@ -7,6 +7,11 @@ import { KernelUnsupported } from './errors.js';
  * Nothing else in this package knows how the addon is loaded.
  */
 export interface Native {
+  // capabilities: one bit each, as capabilities(7) numbers them
+  getCapabilities(): NativeCapabilities;
+  /** How many threads made the call. The error's `tid` is the thread that did not. */
+  dropCapabilities(keep: bigint): number;
+
   // descriptors: each pair is [ours, theirs], close-on-exec
   socketPair(): [number, number];
   readPipe(): [number, number];
@@ -15,8 +20,13 @@ export interface Native {
   sendDescriptor(socket: number, fd: number, bytes: Uint8Array): number;
 
   // dumpable
+  bornDumpable(): boolean;
   disableDumpable(): void;
   getDumpable(): number;
+
+  // environment
+  wipeEnvironment(): NativeWiped;
+  wipeArguments(): NativeWiped;
 
   // landlock
   landlockAbi(): number;
@@ -30,8 +40,50 @@ export interface Native {
   signalTask(id: number, signal: number): boolean;
   endTasks(): void;
 
+  // rlimit: `Infinity` is RLIM_INFINITY
+  getRlimit(resource: number): { soft: number; hard: number };
+  setRlimit(resource: number, soft: number, hard: number): void;
+
   // seccomp
   seccompAvailable(): boolean;
+
+  // secret_memory
+  closeSecret(secret: SecretHandle, view: ArrayBuffer): void;
+  /** Undefined once destroyed. */
+  describeSecret(secret: SecretHandle): { byteLength: number; protection: 'memfd_secret' | 'mlock' } | undefined;
+  destroySecret(secret: SecretHandle): void;
+  equalSecrets(a: SecretHandle, b: SecretHandle): boolean;
+  /** Zeros, to be filled through a view. */
+  newSecret(byteLength: number): SecretHandle;
+  /** Undefined once destroyed. */
+  openSecret(secret: SecretHandle): ArrayBuffer | undefined;
+  secretFromDescriptor(fd: number, mostBytes: number): SecretHandle;
+  secretFromEnvironment(name: string, mostBytes: number): SecretHandle;
+
+  // signals
+  ignoreSignal(signal: number): void;
+  signalDisposition(signal: number): 'default' | 'ignore' | 'handler';
+}
+
+export interface NativeCapabilities {
+  readonly effective: bigint;
+  readonly permitted: bigint;
+  readonly inheritable: bigint;
+  readonly ambient: bigint;
+  readonly bounding: bigint;
+  readonly securebits: number;
+}
+
+export interface NativeWiped {
+  readonly bytes: number;
+  /** Read back through /proc as well; false once the process is not dumpable and may not. */
+  readonly seenInProc: boolean;
+}
+
+declare const secretHandle: unique symbol;
+/** An external that only the addon can open. */
+export interface SecretHandle {
+  readonly [secretHandle]: never;
 }
 
 /** What the native side needs of a plan; numbers are bits or bytes as the kernel takes them. */

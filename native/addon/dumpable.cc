@@ -14,7 +14,20 @@ static Napi::Value GetDumpable(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), dumpable.value);
 }
 
+// The flag as it was before anything here could clear it: 0 means that no process of
+// this user could ever open our memory. Process-wide: worker threads share it.
+static int FoundAtLoad() noexcept {
+  static const int found = kernel::GetDumpable().value;
+  return found;
+}
+
+static Napi::Value BornDumpable(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), FoundAtLoad() != 0);
+}
+
 void InitDumpable(Napi::Env env, Napi::Object exports) {
+  FoundAtLoad();
+  exports.Set("bornDumpable", Napi::Function::New(env, BornDumpable));
   exports.Set("disableDumpable", Napi::Function::New(env, DisableDumpable));
   exports.Set("getDumpable", Napi::Function::New(env, GetDumpable));
 }

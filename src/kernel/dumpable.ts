@@ -1,0 +1,16 @@
+import { native } from '../native.js';
+
+/** Clears the flag that lets a process of the same user trace this one, read its memory or make it dump core. Irreversible in effect; reset by execve. @see prctl(2) */
+export function disableDumpable(): void {
+  native().disableDumpable();
+}
+
+/** Whether the kernel has the flag set now. 2, "root may dump", counts as set: nothing here ever asks for it. */
+export function isDumpable(): boolean {
+  return native().getDumpable() !== 0;
+}
+
+/** Whether the flag was set when the addon was loaded: from execve to that moment anyone of the same user could open this process's memory. */
+export function wasBornDumpable(): boolean {
+  return native().bornDumpable();
+}
