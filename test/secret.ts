@@ -1,0 +1,184 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Secret } from '../lib/index.js';
+import { Fixture, inChild, withoutCapabilities } from './helpers/fixture.js';
+
+const secret = suite('secret');
+
+const codeOf = (run: () => unknown): string | undefined => {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code;
+  }
+};
+
+secret('holds the bytes, and wipes those it was made of', () => {
+  const bytes = Uint8Array.of(1, 2, 3, 4, 5);
+  const view = bytes.subarray(1, 4);
+  const made = Secret.fromBytes(view);
+  assert.equal(bytes, Uint8Array.of(1, 0, 0, 0, 5));
+  assert.is(made.byteLength, 3);
+  assert.equal(made.use((held) => [...held]), [2, 3, 4]);
+});
+
+secret('lends a view that is detached afterwards: after a return, a throw, a promise', async () => {
+  const made = Secret.fromBytes(Uint8Array.of(9));
+  let view: Uint8Array = new Uint8Array();
+  made.use((bytes) => (view = bytes));
+  assert.is(view.length, 0);
+  assert.throws(() => made.use((bytes) => {
+    view = bytes;
+    throw new Error('mine');
+  }), /mine/);
+  assert.is(view.length, 0);
+
+  let resolve = (_: string): void => {};
+  const pending = made.use((bytes) => {
+    view = bytes;
+    return new Promise<string>((done) => (resolve = done));
+  });
+  const inner = made.use((bytes) => bytes[0]);
+  assert.is(inner, 9);
+  assert.is(view[0], 9, 'a second use does not end the first');
+  resolve('done');
+  assert.is(await pending, 'done');
+  assert.is(view.length, 0);
+
+  await made.use(async (bytes) => {
+    view = bytes;
+    throw new Error('mine');
+  }).catch(() => {});
+  assert.is(view.length, 0);
+});
+
+secret('is wiped when destroyed, twice is fine, and a view that is still open reads zeros', async () => {
+  const made = Secret.fromBytes(Uint8Array.of(9, 9));
+  let resolve = (): void => {};
+  let view: Uint8Array = new Uint8Array();
+  const pending = made.use((bytes) => {
+    view = bytes;
+    return new Promise<void>((done) => (resolve = done));
+  });
+  made.destroy();
+  made.destroy();
+  made[Symbol.dispose]();
+  assert.equal([...view], [0, 0]);
+  resolve();
+  await pending;
+  assert.is(view.length, 0);
+  assert.is(codeOf(() => made.use(() => 1)), 'ERR_SECRET_DESTROYED');
+  assert.is(codeOf(() => made.equals(made)), 'ERR_SECRET_DESTROYED');
+  assert.is(String(made), 'Secret { byteLength: 2 }');
+});
+
+secret('compares bytes', () => {
+  const [a, same, other, longer] = ['abc', 'abc', 'abd', 'abcd'].map((text) => Secret.fromBytes(Buffer.from(text))) as [Secret, Secret, Secret, Secret];
+  assert.equal([a.equals(same), a.equals(other), a.equals(longer), a.equals(a)], [true, false, false, true]);
+  assert.is(codeOf(() => a.equals('abc' as never)), 'ERR_INVALID_ARG_TYPE');
+});
+
+secret('is never printed', () => {
+  const made = Secret.fromBytes(Buffer.from('hunter2'));
+  const error = new Error('failed', { cause: made });
+  for (const text of [inspect(made, { showHidden: true, depth: 9 }), String(made), `${made}`, JSON.stringify({ made }), inspect({ deep: [made] }), inspect(error)]) {
+    assert.ok(text.includes('Secret { byteLength: 7 }'), text);
+    assert.not.ok(text.includes('hunter2'));
+  }
+  assert.equal(Object.values(made).filter((value) => typeof value === 'object'), []);
+});
+
+secret('misuse is a TypeError; nothing, or too much, is refused', () => {
+  for (const wrong of ['text', 7, null, undefined, [1], new Uint16Array(1), new ArrayBuffer(1)]) assert.is(codeOf(() => Secret.fromBytes(wrong as never)), 'ERR_INVALID_ARG_TYPE');
+  assert.is(codeOf(() => Secret.fromBytes(new Uint8Array())), 'ERR_SECRET_REFUSED');
+  assert.is(codeOf(() => Secret.fromBytes(new Uint8Array(65_537))), 'ERR_SECRET_REFUSED');
+  assert.is(Secret.fromBytes(new Uint8Array(65_536)).byteLength, 65_536);
+  assert.is(codeOf(() => Secret.fromBytes(Uint8Array.of(1)).use('x' as never)), 'ERR_INVALID_ARG_TYPE');
+});
+
+/** Runs secret-life.js and searches its memory at each stage, as a process of the same user with the same capabilities: none. */
+async function life(source: 'env' | 'file' | 'bytes') {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-'));
+  const canary = `canary${randomBytes(24).toString('hex')}`;
+  const file = join(folder, 'secret');
+  writeFileSync(file, source === 'bytes' ? Buffer.from(canary).toString('hex') : `${canary}\n`, { mode: 0o600 });
+  const fixture = new Fixture('secret-life.js', { args: [source, file], env: source === 'env' ? { SALLYPORT_CANARY: canary } : {}, through: withoutCapabilities });
+  const search = async () => {
+    const found = await inChild<{ memory: string; environ: string; copies: number; where: string[] }>('attack.js', { args: [String(fixture.pid), canary], through: withoutCapabilities });
+    assert.is(found.memory, 'read', 'the search itself works');
+    return found;
+  };
+  try {
+    await fixture.next();
+    const started = await search();
+    fixture.go();
+    const held = await fixture.next<{ digest: string; text: string; protection: string; inEnvironment: string | null }>();
+    const whileHeld = await search();
+    fixture.go();
+    await fixture.next();
+    const destroyed = await search();
+    assert.is(held.digest, createHash('sha256').update(canary).digest('hex'));
+    assert.is(held.inEnvironment, null);
+    return { started, whileHeld, destroyed, protection: held.protection };
+  } finally {
+    await fixture.end();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+secret('from the environment is nowhere in memory that another process can read', async () => {
+  const { started, whileHeld, destroyed, protection } = await life('env');
+  assert.is(started.environ, 'leaked'); // control
+  assert.ok(started.copies >= 1); // control
+  assert.is(whileHeld.environ, 'read');
+  assert.is(whileHeld.copies, protection === 'memfd_secret' ? 0 : 1, whileHeld.where.join('\n'));
+  assert.is(destroyed.copies, 0, destroyed.where.join('\n'));
+});
+
+secret('from a file leaves no copy on the way', async () => {
+  const { whileHeld, destroyed, protection } = await life('file');
+  assert.is(whileHeld.copies, protection === 'memfd_secret' ? 0 : 1, whileHeld.where.join('\n'));
+  assert.is(destroyed.copies, 0, destroyed.where.join('\n'));
+});
+
+secret('from bytes leaves none of the caller\'s', async () => {
+  const { whileHeld, destroyed, protection } = await life('bytes');
+  assert.is(whileHeld.copies, protection === 'memfd_secret' ? 0 : 1, whileHeld.where.join('\n'));
+  assert.is(destroyed.copies, 0, destroyed.where.join('\n'));
+});
+
+interface Counts {
+  mappings: number;
+  fds: number;
+  locked: number;
+}
+
+secret('a thousand made and destroyed leave mappings, descriptors and locked memory as they were', async () => {
+  const { before, during, after } = await inChild<Record<'before' | 'during' | 'after', Counts>>('secret-count.js');
+  assert.ok(during.locked > before.locked); // control: one shows
+  assert.is(during.fds, before.fds, 'its descriptor is closed already');
+  assert.equal(after, before);
+});
+
+secret('a thousand forgotten are wiped and given back when collected', async () => {
+  const { before, after } = await inChild<Record<'before' | 'after', Counts>>('secret-count.js', { args: ['forget'], node: ['--expose-gc'] });
+  assert.ok(after.locked <= before.locked + 4 && after.mappings <= before.mappings + 1, JSON.stringify({ before, after }));
+});
+
+secret('a spent RLIMIT_MEMLOCK is a clear error, and the bytes are not lost', async () => {
+  const seen = await inChild<{ made: number; error: { code: string; guarantee: string; message: string }; bytesLeft: number; again: number }>('memlock.js');
+  assert.ok(seen.made > 0 && seen.made <= 16);
+  assert.is(seen.error.code, 'ERR_ENFORCEMENT_PARTIAL');
+  assert.is(seen.error.guarantee, 'secrets');
+  assert.match(seen.error.message, /RLIMIT_MEMLOCK/);
+  assert.is(seen.bytesLeft, 7);
+  assert.is(seen.again, 1);
+});
+
+secret.run();
