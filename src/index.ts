@@ -15,9 +15,13 @@ export {
 } from './broker/index.js';
 export * from './errors.js';
 export * from './guarantees.js';
+export { harden, type HardenOptions } from './harden/harden.js';
+export type { HardenReport } from './harden/report.js';
+export { dropCapabilities, getCapabilities, type CapabilityName, type CapabilityReport, type CapabilitySets, type DropCapabilitiesOptions } from './kernel/capabilities.js';
+export type { Plan } from './policy/plan.js';
 export type { Limits, Policy } from './policy/policy.js';
 export { policies } from './policy/presets.js';
-export type { Plan } from './policy/plan.js';
+export { Secret } from './secrets/secret.js';
 export { launch, type LaunchOptions } from './task/launch.js';
 export type { Stdio } from './task/stdio.js';
 export { Task, type TaskExit } from './task/task.js';
