@@ -1,0 +1,178 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { errors, Pool } from 'undici';
+import { invalidArgument, outOfRange, UpstreamUnreachable } from '../errors.js';
+
+export interface TransportOptions {
+  /** Where the API is, with its path: `http://127.0.0.1:8080/execution/`. */
+  readonly baseUrl: string | URL;
+  /** For one attempt, from connecting to the last byte of the answer. @default 5000 */
+  readonly requestTimeoutMs?: number;
+  /** How often a request is sent at most. @default 5 */
+  readonly attempts?: number;
+  /** The shortest wait before another attempt; the longest doubles each time. @default 1000 */
+  readonly retryDelayMs?: number;
+  /** @default 90000 */
+  readonly maxRetryDelayMs?: number;
+  /** @default 16777216 */
+  readonly maxResponseBytes?: number;
+}
+
+export interface Request {
+  readonly method: 'GET' | 'PATCH' | 'POST' | 'PUT';
+  /** What errors call it, without ids or keys: those may be a task's data. */
+  readonly route: string;
+  /** Below the base URL, already encoded: see `path()`. */
+  readonly path: string;
+  /** JSON text. */
+  readonly body?: string;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
+  /** Which attempt was answered, from 1: above 1 an earlier one may have taken effect too. */
+  readonly attempt: number;
+}
+
+/** HTTP with retries, and nothing about tokens: undici's pool, for `fetch` costs 2.6 times its processor time. */
+export class Transport {
+  readonly #pool: Pool;
+  readonly #prefix: string;
+  readonly #attempts: number;
+  readonly #requestTimeoutMs: number;
+  readonly #retryDelayMs: number;
+  readonly #maxRetryDelayMs: number;
+
+  constructor(options: TransportOptions) {
+    const url = parseBaseUrl(options.baseUrl);
+    this.#prefix = url.pathname.endsWith('/') ? url.pathname : `${url.pathname}/`;
+    this.#attempts = positive('attempts', options.attempts ?? 5);
+    this.#requestTimeoutMs = positive('requestTimeoutMs', options.requestTimeoutMs ?? 5_000);
+    this.#retryDelayMs = positive('retryDelayMs', options.retryDelayMs ?? 1_000);
+    this.#maxRetryDelayMs = positive('maxRetryDelayMs', options.maxRetryDelayMs ?? 90_000);
+    this.#pool = new Pool(url.origin, {
+      maxResponseSize: positive('maxResponseBytes', options.maxResponseBytes ?? 16 * 1024 * 1024),
+      connect: { timeout: this.#requestTimeoutMs },
+    });
+  }
+
+  /**
+   * Sends the request until it is answered with anything but a 5xx, then returns that answer;
+   * after the last attempt, the 5xx too. A redirect is an answer like any other and not followed.
+   *
+   * @param headers Asked for at each attempt, so that a credential among them is not kept while waiting.
+   * @throws {UpstreamUnreachable} No attempt was answered with HTTP, or an answer was too large.
+   */
+  async send(request: Request, headers: () => Record<string, string>, signal: AbortSignal | undefined): Promise<Answer> {
+    for (let attempt = 1; ; attempt++) {
+      signal?.throwIfAborted();
+      const last = attempt === this.#attempts;
+      const sent = this.#sendOnce(request, headers(), signal);
+      try {
+        const answer = { ...(await sent), attempt };
+        if (answer.status < 500 || last) return answer;
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (last || !isTransient(error)) throw new UpstreamUnreachable(`${request.method} ${request.route}`, problem(error));
+      }
+      await this.#pause(attempt, signal);
+    }
+  }
+
+  async #sendOnce({ method, path, body }: Request, headers: Record<string, string>, signal: AbortSignal | undefined): Promise<Omit<Answer, 'attempt'>> {
+    // undici's own timeouts start over at each byte; this one does not.
+    const aborter = new AbortController();
+    const timer = setTimeout(() => aborter.abort(new TimedOut()), this.#requestTimeoutMs);
+    const abort = (): void => aborter.abort(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      const response = await this.#pool.request({
+        method,
+        path: this.#prefix + path,
+        headers: {
+          accept: 'application/json',
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          'correlation-id': randomUUID(),
+          ...headers,
+        },
+        body: body ?? null,
+        signal: aborter.signal,
+      });
+      const bytes = Buffer.from(await response.body.arrayBuffer());
+      return { status: response.statusCode, headers: response.headers, body: bytes };
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Random between the base and its double for each attempt, as tenacity's wait_random_exponential in Airflow's client. */
+  async #pause(attempt: number, signal: AbortSignal | undefined): Promise<void> {
+    const longest = Math.min(this.#maxRetryDelayMs, this.#retryDelayMs * 2 ** attempt);
+    const delayMs = this.#retryDelayMs + Math.random() * Math.max(0, longest - this.#retryDelayMs);
+    await sleep(delayMs, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
+  }
+
+  /** Ends the connections; requests under way fail. */
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+}
+
+class TimedOut extends Error {}
+
+/** An answer that is too large stays so; a client that is closed too; our own bad arguments too. */
+function isTransient(error: unknown): boolean {
+  return !(
+    error instanceof errors.ResponseExceededMaxSizeError ||
+    error instanceof errors.ClientDestroyedError ||
+    error instanceof errors.ClientClosedError ||
+    error instanceof errors.InvalidArgumentError
+  );
+}
+
+/** In words of our own, for undici's messages quote what came over the wire. */
+function problem(error: unknown): string {
+  if (error instanceof TimedOut) return 'it took too long';
+  if (error instanceof errors.ResponseExceededMaxSizeError) return 'it is larger than maxResponseBytes';
+  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : 'the connection failed';
+}
+
+function parseBaseUrl(value: string | URL): URL {
+  const url = URL.canParse(String(value)) ? new URL(value) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol)) throw outOfRange('baseUrl', 'an http or https URL');
+  if (url.username !== '' || url.password !== '') throw outOfRange('baseUrl', 'a URL without user and password; the token is an option of its own');
+  if (url.search !== '' || url.hash !== '') throw outOfRange('baseUrl', 'a URL without query and fragment');
+  return url;
+}
+
+function positive(name: string, value: number): number {
+  if (typeof value !== 'number') throw invalidArgument(name, 'a number', value);
+  if (!Number.isInteger(value) || value < 1) throw outOfRange(name, 'a whole number of at least 1');
+  return value;
+}
+
+const maxSegmentChars = 1024;
+
+/**
+ * Encodes the parts of a path. Keys come from tasks: one that some proxy could read as a
+ * way up the tree (`..`, `a/../b`) is refused, for encoding does not stop a proxy that decodes first.
+ *
+ * @throws {RangeError} `ERR_OUT_OF_RANGE`
+ */
+export function path(...segments: readonly string[]): string {
+  return segments.map(encodeSegment).join('/');
+}
+
+function encodeSegment(segment: string): string {
+  if (typeof segment !== 'string') throw invalidArgument('id', 'a string', segment);
+  if (segment === '' || segment.length > maxSegmentChars) throw outOfRange('id', `a string of 1 to ${maxSegmentChars} characters`);
+  // \p{Cs} is half of a surrogate pair, which has no UTF-8.
+  if (/[\0\p{Cs}]/u.test(segment) || segment.split(/[/\\]/).some((part) => part === '.' || part === '..')) {
+    throw outOfRange('id', 'text without NUL and without "." or ".." between slashes');
+  }
+  return encodeURIComponent(segment);
+}

@@ -1,0 +1,100 @@
+import type { FastifyRequest } from 'fastify';
+import { TokenInvalid } from '../errors.js';
+import type { TokenCheck, TokenClaims, TokenIssuer, TokenScope } from '../tokens/index.js';
+import type { App } from './app.js';
+import { Problem } from './problem.js';
+import type { TaskInstance } from './state.js';
+import type { Store, XComKey } from './store.js';
+
+/** Who may use a route. */
+export type Access =
+  | 'public'
+  /** Any task with an execution token. */
+  | 'task'
+  /** The task instance that the path names, and nobody else: Airflow's ti:self. */
+  | 'self'
+  /** As `self`, and a workload token will do: to start the task instance. */
+  | 'self-or-workload';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Set for each route; one without it cannot be added. */
+    readonly access?: Access;
+  }
+}
+
+/** `own` is the default. `airflow` is what Airflow 3.2 does: any valid token reads and writes any XCom, and is renewed for ever. */
+export type Authorization = 'airflow' | 'own';
+
+export interface AccessOptions {
+  readonly store: Store;
+  readonly verifier: TokenCheck;
+  readonly issuer: TokenIssuer;
+  readonly authorization: Authorization;
+  readonly now: () => number;
+}
+
+const claimsKey = 'claims';
+
+/** Checks the token of each request before its body is read, and sends a fresh one to those who are due. */
+export function guard(app: App, { store, verifier, issuer, authorization, now }: AccessOptions): void {
+  app.decorateRequest(claimsKey, null);
+
+  app.addHook('onRoute', ({ config, method, url }) => {
+    if (config?.access === undefined) throw new Error(`route ${String(method)} ${url} does not say who may use it`);
+  });
+
+  app.addHook('onRequest', async (request, reply) => {
+    const { access } = request.routeOptions.config;
+    if (request.is404 || access === 'public') return;
+    const scopes: readonly TokenScope[] = access === 'self-or-workload' ? ['workload', 'execution'] : ['execution'];
+    const claims = await authenticate(verifier, request, scopes);
+    if (access !== 'task' && claims.sub !== pathId(request)) {
+      throw new Problem(403, { reason: 'subject_mismatch', message: 'Token subject does not match task instance ID' });
+    }
+    request.setDecorator(claimsKey, claims);
+    if (isSoonOver(claims, now()) && (authorization === 'airflow' || (await store.getTaskInstance(claims.sub))?.state === 'running')) {
+      reply.header(refreshedToken, await issuer.issue({ sub: claims.sub, scope: 'execution', ...(claims.dag_id !== undefined && { dag_id: claims.dag_id }) }));
+    }
+  });
+}
+
+/** Airflow's header for a token that replaces the one it was asked with. */
+export const refreshedToken = 'refreshed-api-token';
+
+/** Whom a request speaks for, on a route that is not public. */
+export function claimsOf(request: FastifyRequest): TokenClaims {
+  return request.getDecorator<TokenClaims>(claimsKey);
+}
+
+/** A task writes the XComs of its own task instance, whatever the path says. */
+export async function checkXComWrite({ store, authorization }: Pick<AccessOptions, 'store' | 'authorization'>, request: FastifyRequest, key: XComKey): Promise<void> {
+  if (authorization === 'airflow') return;
+  const own = await store.getTaskInstance(claimsOf(request).sub);
+  if (own === undefined || !isOwn(own, key)) throw new Problem(403, { reason: 'access_denied', message: 'Task does not have access to write this XCom' });
+}
+
+function isOwn(own: TaskInstance, key: XComKey): boolean {
+  return own.dag_id === key.dag_id && own.run_id === key.run_id && own.task_id === key.task_id && own.map_index === key.map_index;
+}
+
+async function authenticate(verifier: TokenCheck, { headers }: FastifyRequest, scopes: readonly TokenScope[]): Promise<TokenClaims> {
+  const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
+  if (token === undefined) throw new Problem(401, { reason: 'missing_token', message: 'Missing auth token' });
+  try {
+    return await verifier.verify(token, { scopes });
+  } catch (error) {
+    if (error instanceof TokenInvalid) throw new Problem(403, { reason: 'invalid_token', message: `Invalid auth token: ${error.reason}` });
+    throw error;
+  }
+}
+
+function pathId({ params }: FastifyRequest): string | undefined {
+  const { id } = params as { readonly id?: string };
+  return id?.toLowerCase();
+}
+
+/** Airflow's rule: an execution token with a fifth of its life or half a minute left. */
+function isSoonOver({ scope, iat, exp }: TokenClaims, now: number): boolean {
+  return scope === 'execution' && exp - now / 1000 <= Math.max((exp - iat) / 5, 30);
+}

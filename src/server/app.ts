@@ -1,0 +1,73 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Static, TSchema } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { Value } from '@sinclair/typebox/value';
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyTypeProvider, RawServerDefault } from 'fastify';
+import { apiVersion } from '../execution-api/schema.js';
+import { optional } from './optional.js';
+import { Problem } from './problem.js';
+
+/** A route's schema gives its types: what `@fastify/type-provider-typebox` does, in four lines. */
+interface TypeBoxProvider extends FastifyTypeProvider {
+  validator: this['schema'] extends TSchema ? Static<this['schema']> : unknown;
+  serializer: this['schema'] extends TSchema ? Static<this['schema']> : unknown;
+}
+
+export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxProvider>;
+
+export interface AppOptions {
+  readonly maxBodyBytes: number;
+  /** Told of what no client is told: why a request was answered 500. */
+  readonly onError: (error: Error, route: string) => void;
+}
+
+/** Fastify with one validator, Airflow's error bodies and headers; no routes and no knowledge of them. */
+export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<App> {
+  const { fastify } = await optional('fastify', () => import('fastify'));
+  const app: App = fastify({
+    bodyLimit: maxBodyBytes,
+    // A client has this long for its whole request, and a body may not make a prototype.
+    requestTimeout: 30_000,
+    onProtoPoisoning: 'error',
+    // The longest id, percent-encoded.
+    routerOptions: { maxParamLength: 4096 },
+    forceCloseConnections: true,
+  }).withTypeProvider<TypeBoxProvider>();
+
+  app.setValidatorCompiler<TSchema>(({ schema, httpPart = 'body' }) => {
+    const check = TypeCompiler.Compile(schema);
+    return (input: unknown) => {
+      // Only what comes as text is converted; a body has types of its own.
+      const value = httpPart === 'querystring' ? Value.Convert(schema, input) : input;
+      if (check.Check(value)) return { value };
+      return { error: new Problem(422, [...take(check.Errors(value), 16)].map(({ path, message }) => ({ loc: [places[httpPart] ?? httpPart, ...path.split('/').slice(1)], msg: message, type: 'value_error' }))) };
+    };
+  });
+  app.setSerializerCompiler(() => JSON.stringify);
+
+  app.addHook('onRequest', async (request, reply) => {
+    const correlationId = request.headers['correlation-id'];
+    if (typeof correlationId === 'string' && correlationId.length <= 256) reply.header('correlation-id', correlationId);
+    reply.header('airflow-api-version', apiVersion);
+  });
+
+  app.setNotFoundHandler((_request, reply) => reply.code(404).send({ detail: 'Not Found' }));
+  app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
+    if (error instanceof Problem) return reply.code(error.status).send({ detail: error.detail });
+    const status = error.statusCode ?? 500;
+    if (status >= 400 && status < 500) return reply.code(status === 400 ? 422 : status).send({ detail: [{ loc: ['body'], msg: error.message, type: error.code }] });
+    onError(error, `${request.method} ${request.routeOptions.url ?? ''}`);
+    return reply.code(500).send({ message: 'Internal server error', 'correlation-id': reply.getHeader('correlation-id') ?? null });
+  });
+  return app;
+}
+
+/** FastAPI's words for the parts of a request. */
+const places: Readonly<Record<string, string>> = { querystring: 'query', params: 'path', headers: 'header' };
+
+function* take<T>(items: Iterable<T>, count: number): Iterable<T> {
+  for (const item of items) {
+    if (count-- === 0) return;
+    yield item;
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * The server as a process of its own: `node lib/server/main.js`. Speaks JSON lines with whoever
+ * started it, over stdin and stdout, for arguments and environment are there for others to read:
+ *
+ *     > {"database": "…", "signingKey": "base64 …", "seed": {…}}     every field may be left out
+ *     < {"url": "http://127.0.0.1:41234/execution/"}
+ *     > {"seed": {…}}                                                < {}
+ *     > {"issueWorkloadToken": "task instance id"}                   < {"token": "…"}
+ *
+ * What cannot be done is answered `{"error": {"code", "message"}}`, and ends it when it was the first line.
+ * It ends when stdin does. Without a key it makes one, which never leaves this process.
+ */
+import { randomBytes } from 'node:crypto';
+import { createInterface } from 'node:readline';
+import { type Static, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { outOfRange } from '../errors.js';
+import { Secret } from '../secrets/secret.js';
+import { Seed } from './seed.js';
+import { createServer, type Server } from './server.js';
+
+const closed = { additionalProperties: false } as const;
+
+export const ServerConfiguration = Type.Object(
+  {
+    database: Type.Optional(Type.String({ minLength: 1 })),
+    /** Base64 of at least 64 bytes. */
+    signingKey: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9+/]+={0,2}$' })),
+    authorization: Type.Optional(Type.Union([Type.Literal('own'), Type.Literal('airflow')])),
+    issuer: Type.Optional(Type.String()),
+    audience: Type.Optional(Type.String()),
+    tokenLifetimeSeconds: Type.Optional(Type.Integer({ minimum: 1 })),
+    host: Type.Optional(Type.String()),
+    port: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
+    seed: Type.Optional(Seed),
+  },
+  closed,
+);
+export type ServerConfiguration = Static<typeof ServerConfiguration>;
+
+const Order = Type.Union([Type.Object({ seed: Seed }, closed), Type.Object({ issueWorkloadToken: Type.String() }, closed)]);
+
+async function start(line: string): Promise<Server> {
+  const configuration: unknown = JSON.parse(line);
+  const wrong = Value.Errors(ServerConfiguration, configuration).First();
+  if (!Value.Check(ServerConfiguration, configuration)) throw outOfRange(`configuration${wrong?.path ?? ''}`, wrong?.message.toLowerCase() ?? 'valid');
+  const { signingKey, seed, host, port, ...options } = configuration;
+  const server = await createServer({ ...options, signingKey: Secret.fromBytes(signingKey === undefined ? randomBytes(64) : Buffer.from(signingKey, 'base64')) });
+  if (seed !== undefined) await server.seed(seed);
+  await server.listen({ ...(host !== undefined && { host }), ...(port !== undefined && { port }) });
+  return server;
+}
+
+async function obey(server: Server, line: string): Promise<object> {
+  const order: unknown = JSON.parse(line);
+  if (!Value.Check(Order, order)) throw outOfRange('line', '{"seed"} or {"issueWorkloadToken"}');
+  if ('issueWorkloadToken' in order) return { token: await server.issueWorkloadToken(order.issueWorkloadToken) };
+  await server.seed(order.seed);
+  return {};
+}
+
+function answer(value: object): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+function answerError(error: unknown): void {
+  // JSON.parse quotes what it could not read.
+  if (error instanceof SyntaxError) return answer({ error: { code: 'ERR_INVALID_ARG_VALUE', message: 'the line is not JSON' } });
+  const { code = 'ERR_INTERNAL', message } = error as NodeJS.ErrnoException;
+  answer({ error: { code, message } });
+}
+
+let server: Server | undefined;
+// Its reader is gone, and with it whoever started us; stdin tells.
+process.stdout.on('error', () => {});
+for await (const line of createInterface({ input: process.stdin })) {
+  try {
+    if (server === undefined) answer({ url: (server = await start(line)).url });
+    else answer(await obey(server, line));
+  } catch (error) {
+    answerError(error);
+    if (server === undefined) {
+      process.exitCode = 1;
+      break;
+    }
+  }
+}
+await server?.close();
+process.stdin.destroy();

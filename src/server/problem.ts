@@ -1,0 +1,14 @@
+import type { Conflict } from './state.js';
+
+/** An answer other than success, as Airflow words it: `{"detail": …}`. */
+export class Problem extends Error {
+  readonly status: number;
+  readonly detail: unknown;
+  constructor(status: number, detail: { readonly reason: string; readonly message: string } | Conflict | readonly unknown[]) {
+    super(`answered ${status}`);
+    this.status = status;
+    this.detail = detail;
+  }
+}
+
+export const notFound = (what: string): Problem => new Problem(404, { reason: 'not_found', message: `${what} not found` });

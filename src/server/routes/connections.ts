@@ -1,0 +1,15 @@
+import { Type } from '@sinclair/typebox';
+import { Connection } from '../../execution-api/schema.js';
+import type { App } from '../app.js';
+import { notFound } from '../problem.js';
+import type { RouteContext } from './index.js';
+
+const params = Type.Object({ conn_id: Type.String() });
+
+export function connections(app: App, { store }: RouteContext): void {
+  app.get('/connections/:conn_id', { config: { access: 'task' }, schema: { params, response: { 200: Connection } } }, async (request) => {
+    const connection = await store.getConnection(request.params.conn_id);
+    if (connection === undefined) throw notFound('Connection');
+    return connection;
+  });
+}

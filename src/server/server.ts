@@ -1,0 +1,105 @@
+import type { AddressInfo } from 'node:net';
+import type { Secret } from '../secrets/secret.js';
+import { TokenIssuer, TokenVerifier } from '../tokens/index.js';
+import { type Authorization, guard } from './access.js';
+import { createApp } from './app.js';
+import { outOfRange } from '../errors.js';
+import { routes } from './routes/index.js';
+import { checkSeed, type Seed } from './seed.js';
+import { SqliteStore } from './sqlite.js';
+
+export interface ServerOptions {
+  /** Signs and verifies every token; at least 64 bytes. It stays the caller's and must live as long as the server. */
+  readonly signingKey: Secret;
+  /** A file, made with mode 0600 where there is none, or `:memory:`. @default ':memory:' */
+  readonly database?: string;
+  /** @default 'own': a task writes only its own XComs, and its token is renewed only while it runs */
+  readonly authorization?: Authorization;
+  /** The claim `iss` of all tokens. @default none */
+  readonly issuer?: string;
+  /** @default 'urn:airflow.apache.org:task' */
+  readonly audience?: string;
+  /** @default 600 */
+  readonly tokenLifetimeSeconds?: number;
+  /** A larger body is answered 413. @default 1048576 */
+  readonly maxBodyBytes?: number;
+  /** Told why a request was answered 500. @default a line on stderr */
+  readonly onError?: (error: Error, route: string) => void;
+  /** Milliseconds since 1970. @default Date.now */
+  readonly now?: () => number;
+}
+
+export interface ListenOptions {
+  /** @default '127.0.0.1' */
+  readonly host?: string;
+  /** @default 0, a free one */
+  readonly port?: number;
+}
+
+/** The Execution API in this process. */
+export interface Server extends AsyncDisposable {
+  /** The base URL for an `ExecutionApi`, as `http://127.0.0.1:41234/execution/`; undefined until it listens. */
+  readonly url: string | undefined;
+  /** @returns The base URL. */
+  listen(options?: ListenOptions): Promise<string>;
+  /** Adds variables, connections, DAG runs and task instances. @throws {RangeError} `ERR_OUT_OF_RANGE`, naming the field. */
+  seed(seed: Seed): Promise<void>;
+  /** The token a scheduler would put into the task's workload: good for `run` and nothing else. */
+  issueWorkloadToken(taskInstanceId: string): Promise<string>;
+  /** Ends the connections and closes the database. Twice is fine. */
+  close(): Promise<void>;
+}
+
+/**
+ * Airflow's Execution API, version 2026-04-06, as far as a supervisor needs it: task instances
+ * (run, state, heartbeat), variables, connections, XComs, health.
+ *
+ * Needs the optional packages fastify and @photostructure/sqlite. Tokens are in no log and no error.
+ *
+ * @throws `ERR_MODULE_NOT_FOUND` where one of them is not installed.
+ * @throws {RangeError} `ERR_OUT_OF_RANGE`: the signing key is shorter than 64 bytes.
+ */
+export async function createServer(options: ServerOptions): Promise<Server> {
+  const { signingKey: key, authorization = 'own', now = Date.now, issuer: iss, audience, tokenLifetimeSeconds } = options;
+  const tokens = { key, now, ...(iss !== undefined && { issuer: iss }), ...(audience !== undefined && { audience }) };
+  const issuer = new TokenIssuer({ ...tokens, ...(tokenLifetimeSeconds !== undefined && { lifetimeSeconds: tokenLifetimeSeconds }) });
+  const verifier = new TokenVerifier(tokens);
+  const app = await createApp({ maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024, onError: options.onError ?? complain });
+  const store = await SqliteStore.open(options.database ?? ':memory:');
+  const context = { store, verifier, issuer, authorization, now };
+  guard(app, context);
+  await app.register(async (scope) => routes(scope as typeof app, context), { prefix: '/execution' });
+  app.addHook('onClose', () => store.close());
+  let url: string | undefined;
+
+  return {
+    get url() {
+      return url;
+    },
+    async listen({ host = '127.0.0.1', port = 0 } = {}) {
+      await app.listen({ host, port });
+      const { address, family, port: bound } = app.server.address() as AddressInfo;
+      url = `http://${family === 'IPv6' ? `[${address}]` : address}:${bound}/execution/`;
+      return url;
+    },
+    async seed(seed) {
+      checkSeed(seed);
+      await store.seed(seed);
+    },
+    async issueWorkloadToken(id) {
+      const ti = await store.getTaskInstance(id);
+      if (ti === undefined) throw outOfRange('taskInstanceId', 'the id of a task instance that was seeded');
+      return issuer.issue({ sub: ti.id, scope: 'workload', dag_id: ti.dag_id });
+    },
+    async close() {
+      await app.close();
+    },
+    async [Symbol.asyncDispose]() {
+      await app.close();
+    },
+  };
+}
+
+function complain(error: Error, route: string): void {
+  process.stderr.write(`sallyport/server: ${route} failed: ${error.message}\n`);
+}

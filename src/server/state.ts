@@ -1,0 +1,94 @@
+import type { EnterRunning, Heartbeat, StateUpdate } from '../execution-api/schema.js';
+
+export type TaskInstanceState =
+  | 'scheduled'
+  | 'queued'
+  | 'restarting'
+  | 'running'
+  | 'deferred'
+  | 'up_for_retry'
+  | 'up_for_reschedule'
+  | 'success'
+  | 'failed'
+  | 'skipped'
+  | 'removed'
+  | 'upstream_failed';
+
+/** One try of one task. Its id is what a token's `sub` names; a retry is another one. */
+export interface TaskInstance {
+  readonly id: string;
+  readonly dag_id: string;
+  readonly run_id: string;
+  readonly task_id: string;
+  readonly map_index: number;
+  readonly try_number: number;
+  readonly max_tries: number;
+  readonly state: TaskInstanceState | null;
+  readonly hostname: string | null;
+  readonly unixname: string | null;
+  readonly pid: number | null;
+  readonly start_date: string | null;
+  readonly end_date: string | null;
+  readonly last_heartbeat_at: string | null;
+  readonly rendered_map_index: string | null;
+  readonly task_reschedule_count: number;
+  readonly reschedule_date: string | null;
+  /** JSON: what a deferred task waits for, and how it goes on. */
+  readonly trigger: string | null;
+  readonly next_method: string | null;
+  readonly next_kwargs: string | null;
+}
+
+/** Airflow's words for a 409. */
+export type Conflict =
+  | { readonly reason: 'invalid_state'; readonly message: string; readonly previous_state: TaskInstanceState | null }
+  | { readonly reason: 'running_elsewhere'; readonly message: string; readonly current_hostname: string | null; readonly current_pid: number | null }
+  | { readonly reason: 'not_running'; readonly message: string; readonly current_state: TaskInstanceState | null };
+
+/** What a request does to a task instance: new values, perhaps none, or a refusal. */
+export type Change = { readonly set: Partial<Omit<TaskInstance, 'id'>> } | { readonly conflict: Conflict };
+
+/** PATCH …/run. Asked twice by the same process it says yes twice, for an answer can get lost. */
+export function enterRunning(ti: TaskInstance, { hostname, unixname, pid, start_date }: EnterRunning, now: string): Change {
+  if (ti.state === 'running' && ti.hostname === hostname && ti.unixname === unixname && ti.pid === pid) return { set: {} };
+  if (ti.state !== 'queued' && ti.state !== 'restarting') {
+    return { conflict: { reason: 'invalid_state', message: 'TI was not in a state where it could be marked as running', previous_state: ti.state } };
+  }
+  // A task that comes back from being deferred began when it first ran.
+  const began = ti.next_method === null ? start_date : (ti.start_date ?? start_date);
+  return { set: { state: 'running', hostname, unixname, pid, start_date: began, end_date: null, last_heartbeat_at: now } };
+}
+
+/** PUT …/heartbeat. Who runs it is asked before whether it runs, as Airflow does. */
+export function heartbeat(ti: TaskInstance, { hostname, pid }: Heartbeat, now: string): Change {
+  if (ti.hostname !== hostname || ti.pid !== pid) {
+    return { conflict: { reason: 'running_elsewhere', message: 'TI is already running elsewhere', current_hostname: ti.hostname, current_pid: ti.pid } };
+  }
+  if (ti.state !== 'running') {
+    return { conflict: { reason: 'not_running', message: 'TI is no longer in the running state and task should terminate', current_state: ti.state } };
+  }
+  return { set: { last_heartbeat_at: now } };
+}
+
+/** PATCH …/state: out of `running`, and out of nothing else. */
+export function leaveRunning(ti: TaskInstance, update: StateUpdate): Change {
+  if (ti.state !== 'running') {
+    return { conflict: { reason: 'invalid_state', message: 'TI was not in the running state so it cannot be updated', previous_state: ti.state } };
+  }
+  const { state } = update;
+  const rendered = 'rendered_map_index' in update && update.rendered_map_index !== undefined ? { rendered_map_index: update.rendered_map_index } : {};
+  if (state === 'deferred') {
+    const { classpath, trigger_kwargs, trigger_timeout, queue, next_method, next_kwargs } = update;
+    const trigger = JSON.stringify({ classpath, trigger_kwargs, trigger_timeout, queue });
+    return { set: { state, trigger, next_method, next_kwargs: next_kwargs === undefined ? null : JSON.stringify(next_kwargs), ...rendered } };
+  }
+  const { end_date } = update;
+  const over = { state, end_date, trigger: null, next_method: null, next_kwargs: null };
+  if (state === 'up_for_reschedule') return { set: { ...over, reschedule_date: update.reschedule_date, task_reschedule_count: ti.task_reschedule_count + 1 } };
+  return { set: { ...over, ...rendered } };
+}
+
+/** Airflow's is_eligible_to_retry: whether a failure of this try is `up_for_retry` or `failed`. */
+export function shouldRetry({ state, try_number, max_tries }: TaskInstance): boolean {
+  return state === 'restarting' || (max_tries > 0 && try_number <= max_tries);
+}
