@@ -14,6 +14,8 @@ export {
   type ServeOptions,
 } from './broker/index.js';
 export * from './errors.js';
+export { ExecutionApi, type ExecutionApiOptions, type RequestOptions, type XComRef } from './execution-api/client.js';
+export type { Connection, RunContext, StateUpdate, Variable, XCom } from './execution-api/schema.js';
 export * from './guarantees.js';
 export { harden, type HardenOptions } from './harden/harden.js';
 export type { HardenReport } from './harden/report.js';

@@ -1,6 +1,6 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -358,6 +358,19 @@ server('without the optional packages it says what to install', async () => {
     assert.is(error.code, 'ERR_MODULE_NOT_FOUND');
     assert.match(error.message, `"${name}"`);
   }
+});
+
+server('the package itself does without them', async () => {
+  const hooks = `export async function resolve(name, context, next) {
+    if (name === 'fastify' || name === '@photostructure/sqlite') throw new Error(name + ' is loaded');
+    return next(name, context); }`;
+  const hide = `import{register}from'node:module';register('data:text/javascript,'+encodeURIComponent(${JSON.stringify(hooks)}));`;
+  const outputOf = (script: string): Promise<string> =>
+    new Promise((resolve) => execFile(process.execPath, ['--input-type=module', '-e', hide + script], (_error, stdout, stderr) => resolve(stdout + stderr)));
+  const lib = (file: string): string => new URL(`../lib/${file}`, import.meta.url).href;
+  assert.is(await outputOf(`await import('${lib('index.js')}'); console.log('done')`), 'done\n');
+  // Control: the hook does see a file of ours that needs one.
+  assert.match(await outputOf(`const { SqliteStore } = await import('${lib('server/sqlite.js')}'); await SqliteStore.open(':memory:')`), 'is loaded');
 });
 
 const main = fileURLToPath(new URL('../lib/server/main.js', import.meta.url));

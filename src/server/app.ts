@@ -40,7 +40,8 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
       // Only what comes as text is converted; a body has types of its own.
       const value = httpPart === 'querystring' ? Value.Convert(schema, input) : input;
       if (check.Check(value)) return { value };
-      return { error: new Problem(422, [...take(check.Errors(value), 16)].map(({ path, message }) => ({ loc: [places[httpPart] ?? httpPart, ...path.split('/').slice(1)], msg: message, type: 'value_error' }))) };
+      const wrong = [...take(check.Errors(value), 16)];
+      return { error: new Problem(422, wrong.map(({ path, message }) => ({ loc: [places[httpPart] ?? httpPart, ...path.split('/').slice(1)], msg: message, type: 'value_error' }))) };
     };
   });
   app.setSerializerCompiler(() => JSON.stringify);
@@ -55,7 +56,8 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
   app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
     if (error instanceof Problem) return reply.code(error.status).send({ detail: error.detail });
     const status = error.statusCode ?? 500;
-    if (status >= 400 && status < 500) return reply.code(status === 400 ? 422 : status).send({ detail: [{ loc: ['body'], msg: error.message, type: error.code }] });
+    // Fastify's own: a body that is too large, of another type, or not JSON, which FastAPI calls 422.
+    if (status >= 400 && status < 500) return reply.code(status === 400 ? 422 : status).send({ detail: [{ loc: ['body'], msg: error.message, type: error.code ?? 'value_error' }] });
     onError(error, `${request.method} ${request.routeOptions.url ?? ''}`);
     return reply.code(500).send({ message: 'Internal server error', 'correlation-id': reply.getHeader('correlation-id') ?? null });
   });
