@@ -82,7 +82,7 @@ export const DagRun = Type.Object({
   state: Type.Optional(Type.String()),
   conf: Type.Optional(Nullable(Type.Record(Type.String(), Type.Unknown()))),
   triggering_user_name: Type.Optional(Nullable(Type.String())),
-  consumed_asset_events: Type.Array(Type.Unknown()),
+  consumed_asset_events: Type.Optional(Type.Array(Type.Unknown())),
   partition_key: Type.Optional(Nullable(Type.String())),
   note: Type.Optional(Nullable(Type.String())),
 });

@@ -8,13 +8,15 @@
  *     > {"issueWorkloadToken": "task instance id"}                   < {"token": "…"}
  *
  * What cannot be done is answered `{"error": {"code", "message"}}`, and ends it when it was the first line.
- * It ends when stdin does. Without a key it makes one, which never leaves this process.
+ * It ends when stdin does. It hardens itself before it looks at what it was told: it holds the signing key.
+ * Without one it makes one, which never leaves this process.
  */
 import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { outOfRange } from '../errors.js';
+import { harden } from '../harden/harden.js';
 import { Secret } from '../secrets/secret.js';
 import { Seed } from './seed.js';
 import { createServer, type Server } from './server.js';
@@ -41,6 +43,7 @@ export type ServerConfiguration = Static<typeof ServerConfiguration>;
 const Order = Type.Union([Type.Object({ seed: Seed }, closed), Type.Object({ issueWorkloadToken: Type.String() }, closed)]);
 
 async function start(line: string): Promise<Server> {
+  harden();
   const configuration: unknown = JSON.parse(line);
   const wrong = Value.Errors(ServerConfiguration, configuration).First();
   if (!Value.Check(ServerConfiguration, configuration)) throw outOfRange(`configuration${wrong?.path ?? ''}`, wrong?.message.toLowerCase() ?? 'valid');
