@@ -26,9 +26,8 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
   const { fastify } = await optional('fastify', () => import('fastify'));
   const app: App = fastify({
     bodyLimit: maxBodyBytes,
-    // A client has this long for its whole request, and a body may not make a prototype.
+    // A client has this long for its whole request.
     requestTimeout: 30_000,
-    onProtoPoisoning: 'error',
     // The longest id, percent-encoded.
     routerOptions: { maxParamLength: 4096 },
     forceCloseConnections: true,
