@@ -1,8 +1,6 @@
 #include "restrict.h"
 
 #include <fcntl.h>
-#include <linux/capability.h>
-#include <linux/securebits.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -11,6 +9,7 @@
 
 #include <cstring>
 
+#include "capabilities.h"
 #include "descriptors.h"
 #include "keyring.h"
 #include "landlock.h"
@@ -72,25 +71,6 @@ Status NewKeyring() noexcept {
   return joined;
 }
 
-Status DropAllCapabilities() noexcept {
-  // Both need CAP_SETPCAP. Without it an execve under no_new_privs gains nothing anyway.
-  for (int capability = 0; capability < 64; capability++) {
-    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
-    if (errno == EINVAL || errno == EPERM) break;
-    return Status::FromErrno("prctl");
-  }
-  constexpr unsigned long kSecurebits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
-                                        SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
-                                        SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-  if (prctl(PR_SET_SECUREBITS, kSecurebits, 0, 0, 0) != 0 && errno != EPERM)
-    return Status::FromErrno("prctl");
-  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return Status::FromErrno("prctl");
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct none[2] = {};
-  if (syscall(__NR_capset, &header, none) != 0) return Status::FromErrno("capset");
-  return Status::Ok();
-}
-
 // One domain for this task alone. The rule on its own /proc/<pid> can only be made here:
 // the supervisor's /proc/self is the supervisor.
 Status EnterLandlockDomain(int ruleset_fd, uint64_t own_proc_access) noexcept {
@@ -110,12 +90,10 @@ Status Verify(const Restrictions& restrictions) noexcept {
   if (restrictions.no_new_privs && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
     return Status::Error(EPERM, "prctl");
   if (restrictions.no_capabilities) {
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    __user_cap_data_struct now[2] = {};
-    if (syscall(__NR_capget, &header, now) != 0) return Status::FromErrno("capget");
-    for (const auto& set : now) {
-      if ((set.effective | set.permitted | set.inheritable) != 0) return Status::Error(EPERM, "capget");
-    }
+    auto now = GetCapabilitiesOnCurrentThread();
+    if (!now.ok()) return now.status;
+    const uint64_t left = now.value.effective | now.value.permitted | now.value.inheritable | now.value.ambient;
+    if (left != 0) return Status::Error(EPERM, "capget");
   }
   return Status::Ok();
 }
@@ -157,7 +135,7 @@ Failure RestrictForExec(const Restrictions& r) noexcept {
   if (!(status = DieWithParent(r.supervisor)).ok()) return {Step::kParentDeath, status};
   if (r.cwd != nullptr && chdir(r.cwd) != 0) return {Step::kCwd, Status::FromErrno("chdir")};
   if (r.new_keyring && !(status = NewKeyring()).ok()) return {Step::kKeyring, status};
-  if (r.no_capabilities && !(status = DropAllCapabilities()).ok()) return {Step::kCapabilities, status};
+  if (r.no_capabilities && !(status = DropCapabilitiesOnCurrentThread(0)).ok()) return {Step::kCapabilities, status};
   if (r.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return {Step::kNoNewPrivs, Status::FromErrno("prctl")};
   if (r.ruleset_fd >= 0 && !(status = EnterLandlockDomain(r.ruleset_fd, r.own_proc_access)).ok())

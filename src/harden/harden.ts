@@ -1,6 +1,8 @@
 import { EnforcementPartial, invalidArgument, outOfRange } from '../errors.js';
 import { guaranteeNames, type GuaranteeName, type Level } from '../guarantees.js';
+import { probe } from '../kernel/probe.js';
 import { native } from '../native.js';
+import { taskGuarantees } from '../policy/enforcement.js';
 import { code } from './code.js';
 import { debuggerClosed } from './debugger.js';
 import { environ } from './environ.js';
@@ -23,7 +25,8 @@ export interface HardenOptions {
  *
  * Afterwards this process can no longer open its own /proc/self/environ, mem, auxv and io, unless it has CAP_SYS_PTRACE.
  *
- * @returns What holds now, read back from the kernel. `partial` rows hold against other users and against every task, and
+ * @returns What holds now, read back from the kernel; for the rows that a launch gives, what it will rest on here, since
+ *   `launch()` sets and verifies those itself and throws where this host cannot carry them. `partial` rows hold against other users and against every task, and
  *   say what they do not hold against.
  * @throws {EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL` with `guarantee` and `missing`: one that the level needs does not
  *   hold and `without` does not name it. Everything that could be enforced has been; do not load a secret.
@@ -48,7 +51,7 @@ export function harden(options: HardenOptions = {}): HardenReport {
   for (const { guarantee, refusal, cause } of findings) {
     if (refusal !== undefined && !without.includes(guarantee.name)) throw new EnforcementPartial(guarantee.name, refusal, { cause });
   }
-  return report(level, findings.map(({ guarantee }) => guarantee));
+  return report(level, [...findings.map(({ guarantee }) => guarantee), ...taskGuarantees(probe())]);
 }
 
 function checked({ level = 'standard', without = [], wipeArguments = false }: HardenOptions): Required<HardenOptions> {

@@ -3,7 +3,7 @@ import { guaranteeNames, type Enforcement, type Guarantee, type GuaranteeName, t
 /** What `harden()` found out about this process, read back from the kernel. */
 export interface HardenReport {
   readonly level: Level;
-  /** One row for each guarantee that concerns the supervisor itself, in the order of SECURITY.md. */
+  /** All eighteen, in the order of SECURITY.md. */
   readonly guarantees: readonly Guarantee[];
 }
 
