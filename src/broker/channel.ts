@@ -4,13 +4,13 @@ import { BrokerClosed, BrokerViolation } from '../errors.js';
 import { FrameDecoder, defaultFrameLimits, type Frame, type FrameLimits } from './frame.js';
 
 export interface ChannelLimits extends FrameLimits {
-  /** Requests that may wait for their answers at once; the next one is not read before one is answered. @default 64 */
+  /** Requests that may wait for their answers at once; the next one is not read before one is answered. @default 16 */
   readonly maxOutstanding: number;
   /** What those requests may occupy together, in `Frame.cost`; passed by at most one frame. @default 16 MiB */
   readonly maxOutstandingBytes: number;
 }
 
-export const defaultChannelLimits: ChannelLimits = Object.freeze({ ...defaultFrameLimits, maxOutstanding: 64, maxOutstandingBytes: 16 << 20 });
+export const defaultChannelLimits: ChannelLimits = Object.freeze({ ...defaultFrameLimits, maxOutstanding: 16, maxOutstandingBytes: 16 << 20 });
 
 /** Gives the frame that answers a value, and never rejects. @throws {BrokerViolation} At once: the value ends the channel. */
 export type Answer = (value: unknown) => Promise<Uint8Array>;

@@ -16,6 +16,7 @@ export interface Method<S extends TSchema = TSchema> {
   readonly params: S;
   /**
    * Which values are granted: returns the ones to go on with, preferably the policy's own copy, or undefined to deny.
+   * May throw a BrokerDenied of its own, whose message the task and the audit get to see.
    * @default every value that fits `params`
    */
   permit?(params: Static<S>): Static<S> | undefined;
@@ -60,5 +61,5 @@ export class Permissions {
 /** Where the first misfit is. The schema's words only: a value may be a secret. */
 function misfit(schema: TSchema, params: unknown): string {
   const error = Value.Errors(schema, params).First();
-  return `has a field that does not fit: ${error?.path.slice(0, 100) || '/'}: ${error?.message ?? 'unexpected'}`;
+  return `has a field that does not fit: ${printable(error?.path ?? '') || '/'}: ${error?.message ?? 'unexpected'}`;
 }

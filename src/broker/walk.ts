@@ -59,7 +59,7 @@ class Walk {
   }
 
   #value(isKey: boolean): void {
-    if (++this.#values > this.#limits.maxValues) this.#tooMany();
+    if (++this.#values > this.#limits.maxValues) throw new BrokerViolation(`a frame of more than ${this.#limits.maxValues} values`);
     const format = this.#take(1);
     const byte = this.#bytes[format] ?? 0;
     if (byte >= 0xa0 && byte <= 0xbf) return this.#text(byte & 0x1f, isKey);
@@ -99,10 +99,8 @@ class Walk {
   }
 
   #open(size: number, isMap: boolean): void {
-    const missing = isMap ? size * 2 : size;
-    if (missing > this.#limits.maxValues - this.#values) this.#tooMany();
     if (this.#missing.length >= this.#limits.maxDepth) throw new BrokerViolation(`a frame nested more than ${this.#limits.maxDepth} deep`);
-    this.#missing.push(missing);
+    this.#missing.push(isMap ? size * 2 : size);
     this.#isMap.push(isMap);
   }
 
@@ -134,9 +132,5 @@ class Walk {
     if (length !== 12) return;
     const seconds = this.#view.getBigInt64(start + 4);
     if (seconds >= maxTimestampSeconds || seconds <= -maxTimestampSeconds) throw new BrokerViolation('a timestamp that no Date can hold');
-  }
-
-  #tooMany(): never {
-    throw new BrokerViolation(`a frame of more than ${this.#limits.maxValues} values`);
   }
 }
