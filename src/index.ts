@@ -24,6 +24,7 @@ export type { Plan } from './policy/plan.js';
 export type { Limits, Policy } from './policy/policy.js';
 export { policies } from './policy/presets.js';
 export { Secret } from './secrets/secret.js';
+export { Supervisor, type Grants, type LogLine, type Outcome, type RunOptions, type SupervisorOptions, type Workload, type XComGrant } from './supervisor/index.js';
 export { launch, type LaunchOptions } from './task/launch.js';
 export type { Stdio } from './task/stdio.js';
 export { Task, type TaskExit } from './task/task.js';

@@ -1,0 +1,5 @@
+export type { Grants, XComGrant } from '../execution-api/methods.js';
+export type { LogLine } from './lines.js';
+export type { Outcome } from './run.js';
+export { Supervisor, type RunOptions, type SupervisorOptions } from './supervisor.js';
+export type { Workload } from './workload.js';

@@ -1,0 +1,156 @@
+import { hostname as hostName, userInfo } from 'node:os';
+import type { Duplex } from 'node:stream';
+import type { Audit } from '../broker/index.js';
+import { BrokerClosed, invalidArgument, outOfRange } from '../errors.js';
+import { ExecutionApi } from '../execution-api/client.js';
+import type { Grants } from '../execution-api/methods.js';
+import type { Policy } from '../policy/policy.js';
+import { Secret } from '../secrets/secret.js';
+import { launch } from '../task/launch.js';
+import { locate } from './bundle.js';
+import { drain, type LogLine } from './lines.js';
+import { policyFor, taskMain } from './runtime.js';
+import { supervise, type Outcome, type Timing } from './run.js';
+import { parseWorkload } from './workload.js';
+
+export interface SupervisorOptions {
+  /** Used for its connections, and for its token by workloads that come without one. It stays the caller's to close. */
+  readonly api: ExecutionApi;
+  /** Where the code of each bundle is: name to folder. */
+  readonly bundles: Readonly<Record<string, string>>;
+  /** What the server knows this host by. @default os.hostname() */
+  readonly hostname?: string;
+  /** @default 5000 */
+  readonly heartbeatIntervalMs?: number;
+  /** From SIGTERM to SIGKILL when a task must end. @default 5000 */
+  readonly killGraceMs?: number;
+  /** How long a task may run on after its final message. @default 20000 */
+  readonly overtimeMs?: number;
+  /** Told of every request of every task. */
+  readonly audit?: Audit;
+  /** Gets every line that tasks write to descriptors 1, 2 and 3. Also published on `diagnostics_channel` 'sallyport:log'. */
+  readonly onLog?: (line: LogLine) => void;
+}
+
+export interface RunOptions {
+  /** This task instance's token, of either scope. Taken over: destroyed when the run is over, whatever its outcome. @default the workload's own */
+  readonly token?: Secret;
+  /** What the task may have besides its bundle and the task's side of this package. @default `policies.node()` */
+  readonly policy?: Policy;
+  /** What it may ask for besides its own XComs. @default nothing */
+  readonly grants?: Grants;
+  /** Aborting kills the task. Once it runs its end is still reported, and is the outcome. */
+  readonly signal?: AbortSignal;
+}
+
+/** Runs task instances of Airflow's Execution API, any number at once: each locked, served, watched and reported. */
+export class Supervisor implements AsyncDisposable {
+  readonly #options: SupervisorOptions;
+  readonly #bundles: ReadonlyMap<string, string>;
+  readonly #hostname: string;
+  readonly #timing: Timing;
+  readonly #running = new Map<AbortController, Promise<unknown>>();
+  #disposed = false;
+
+  constructor(options: SupervisorOptions) {
+    if (!(options?.api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', options?.api);
+    if (typeof options.bundles !== 'object' || options.bundles === null) throw invalidArgument('options.bundles', 'an object', options.bundles);
+    this.#options = options;
+    this.#bundles = new Map(Object.entries(options.bundles));
+    this.#hostname = options.hostname ?? hostName();
+    this.#timing = {
+      heartbeatIntervalMs: milliseconds('heartbeatIntervalMs', options.heartbeatIntervalMs ?? 5_000),
+      killGraceMs: milliseconds('killGraceMs', options.killGraceMs ?? 5_000),
+      overtimeMs: milliseconds('overtimeMs', options.overtimeMs ?? 20_000),
+      drainMs: 20_000,
+    };
+  }
+
+  /**
+   * Runs one task instance to its final state.
+   *
+   * @param workload Airflow's ExecuteTask, as parsed from JSON.
+   * @returns What became of it. A task that fails, breaks the protocol or is taken away is an outcome, not an error.
+   * @throws {WorkloadInvalid} `ERR_WORKLOAD_INVALID`: nothing was started.
+   * @throws {UpstreamFailed} `ERR_UPSTREAM_FAILED`, {@link UpstreamUnreachable} `ERR_UPSTREAM_UNREACHABLE`: the server
+   *   did not let it run. The process that was to run it is gone, without having read a byte.
+   * @throws What `launch()` throws, and `signal.reason` when aborted before the server let it run.
+   */
+  async run(workload: unknown, options: RunOptions = {}): Promise<Outcome> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    if (this.#disposed) throw disposed();
+    const controller = new AbortController();
+    const abort = (): void => controller.abort(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    const running = this.#run(workload, options, controller.signal);
+    this.#running.set(controller, running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(controller);
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Kills what runs, reports it and waits for it. Later runs are refused. Twice is fine. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
+    for (const controller of this.#running.keys()) controller.abort(disposed());
+    await Promise.allSettled(this.#running.values());
+  }
+
+  async #run(workload: unknown, { token, policy, grants = {} }: RunOptions, signal: AbortSignal): Promise<Outcome> {
+    const { api: shared, audit, onLog } = this.#options;
+    const own = token ?? tokenOf(workload);
+    const api = own === undefined ? shared : shared.withToken(own);
+    try {
+      const parsed = parseWorkload(workload);
+      const { root, file } = await locate(this.#bundles, parsed);
+      const task = await launch([process.execPath, taskMain, file], { policy: policyFor(root, policy), signal, channel: true, logs: true });
+      const channel = task.channel as Duplex; // opened now: it is ours to read even if the task has ended by the time it is served
+      // Read from the start: whoever waits for its output to be taken cannot read its start message.
+      const drained = [
+        drain(task.stdout, parsed.ti.id, 'stdout', onLog),
+        drain(task.stderr, parsed.ti.id, 'stderr', onLog),
+        drain(task.logs, parsed.ti.id, 'log', onLog),
+      ];
+      try {
+        const startDate = new Date().toISOString();
+        const owner = { hostname: this.#hostname, unixname: userName(), pid: task.pid, start_date: startDate };
+        const context = await api.run(parsed.ti.id, owner, { signal });
+        return await supervise({ workload: parsed, context, api, task, channel, hostname: this.#hostname, startDate, grants, audit, timing: this.#timing });
+      } finally {
+        task.kill('SIGKILL');
+        await Promise.all([task.exited, ...drained]);
+        await task[Symbol.asyncDispose]();
+      }
+    } finally {
+      if (api !== shared) await api.close();
+    }
+  }
+}
+
+/** Out of the workload before anything can fail and quote it. The string stays in the heap; pass a Secret to do better. */
+function tokenOf(workload: unknown): Secret | undefined {
+  if (typeof workload !== 'object' || workload === null || !('token' in workload)) return undefined;
+  const { token } = workload;
+  return typeof token === 'string' && token !== '' ? Secret.fromBytes(Buffer.from(token)) : undefined;
+}
+
+const disposed = (): Error => new BrokerClosed('the supervisor was disposed');
+
+/** A uid need not have a name. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.());
+  }
+}
+
+function milliseconds(name: string, value: number): number {
+  // The most that Node's timers can wait.
+  if (!Number.isSafeInteger(value) || value < 1 || value > 2 ** 31 - 1) throw outOfRange(`options.${name}`, 'a whole number of milliseconds');
+  return value;
+}
