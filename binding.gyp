@@ -43,6 +43,32 @@
           "type": "none"
         }]
       ]
+    },
+    {
+      # The exploits of src/proof that are system calls: one small program, not part of the library.
+      "target_name": "attack",
+      "conditions": [
+        ["OS=='linux'", {
+          "type": "executable",
+          "sources": [
+            "native/proof/attack.c",
+            "native/proof/hunt.c",
+            "native/proof/left_behind.c",
+            "native/proof/pidfd_getfd.c",
+            "native/proof/prlimit.c",
+            "native/proof/proc_environ.c",
+            "native/proof/proc_mem.c",
+            "native/proof/process_vm_readv.c",
+            "native/proof/ptrace.c",
+            "native/proof/regions.c"
+          ],
+          "cflags": ["-Wall", "-Wextra"],
+          # Static where the C library can be, so that it runs whatever a task may open.
+          "ldflags": ["<!@(echo 'int main(void) { return 0; }' | ${CC:-cc} -static -x c - -o /dev/null 2>/dev/null && echo -static || true)"]
+        }, {
+          "type": "none"
+        }]
+      ]
     }
   ]
 }

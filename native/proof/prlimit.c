@@ -1,0 +1,11 @@
+// Leaves another process without a single new descriptor. The kernel asks for equal
+// uids and nothing else. prlimit(2)
+#define _GNU_SOURCE
+#include "attack.h"
+
+#include <sys/resource.h>
+
+void AttackPrlimit(pid_t target) {
+  const struct rlimit none = {0, 0};
+  if (prlimit(target, RLIMIT_NOFILE, &none, NULL) != 0) Refused("prlimit(RLIMIT_NOFILE)");
+}
