@@ -1,0 +1,3 @@
+export function run(): void {
+  for (const [name, value] of Object.entries(process.env)) console.log(`${name}=${value}`);
+}

@@ -1,0 +1,143 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { ProofApi } from './api.js';
+import type { Attack } from './catalogue.js';
+import { harm, healthOf } from './health.js';
+import { installed } from './locate.js';
+import { marker, names, type Job } from './scene.js';
+import { SupervisorProcess, type Side } from './supervisor-process.js';
+
+/** `error`: the attack did not run to its end, so nothing was shown. */
+export type Verdict = 'leaked' | 'disrupted' | 'blocked' | 'error';
+
+export interface Attempt {
+  readonly verdict: Verdict;
+  /** What the verdict rests on, in one line. Never holds what was stolen. */
+  readonly evidence: string;
+}
+
+export interface AttackResult {
+  readonly attack: Attack;
+  readonly unprotected: Attempt;
+  readonly protected: Attempt;
+}
+
+// Bounds, not expectations: what takes longer is a failure.
+const startMs = 20_000;
+const attackMs = 20_000;
+const answerMs = 10_000;
+
+/** Whether what the attack needs is on this host. */
+export function isRunnable(attack: Attack): boolean {
+  return attack.needs === undefined || installed(attack.needs) !== undefined;
+}
+
+/** Runs one attack against a fresh supervisor of each kind. */
+export async function runAttack(attack: Attack, api: ProofApi): Promise<AttackResult> {
+  const [unprotected, guarded] = await Promise.all([attempt(attack, 'ordinary', api), attempt(attack, 'sallyport', api)]);
+  return { attack, unprotected, protected: guarded };
+}
+
+/** Runs one attack against one fresh supervisor; that, its tasks and its files are gone when this returns. */
+export async function attempt(attack: Attack, side: Side, api: ProofApi): Promise<Attempt> {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-proof-'));
+  try {
+    return await attemptIn(folder, attack, side, api);
+  } catch (error) {
+    return { verdict: 'error', evidence: oneLine(error instanceof Error ? error.message : String(error)) };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofApi): Promise<Attempt> {
+  const admission = await api.admit();
+  const { hostile, neighbour, ownVariable, neighbourVariable } = admission;
+  const job: Job = {
+    baseUrl: api.baseUrl,
+    attack: attack.name,
+    folder,
+    hostile,
+    neighbour,
+    ownVariable: ownVariable.key,
+    neighbourVariable: neighbourVariable.key,
+    forgery: randomBytes(16).toString('hex'),
+  };
+  const supervisor = await SupervisorProcess.start(side, job, admission);
+  const code = codeIn(folder);
+  let disruption: string | undefined;
+  try {
+    disruption = await provoke(supervisor, attack, ownVariable.value);
+    if (codeIn(folder) !== code) disruption ??= 'the file was rewritten';
+    if ((await api.result(neighbour)) === job.forgery) disruption ??= "the server stored the forged result as the other task's";
+  } finally {
+    await supervisor.end(); // only then is its output complete
+  }
+  const { verdict, evidence } = judge(supervisor, attack, disruption);
+  return { verdict, evidence: oneLine(supervisor.redact(evidence)) };
+}
+
+/** Lets the attack loose, waits until it is done, and says what that did to the supervisor. */
+async function provoke(supervisor: SupervisorProcess, attack: Attack, held: string): Promise<string | undefined> {
+  const failed = () => supervisor.report('failed') !== undefined;
+  await supervisor.until(() => supervisor.report('ready') !== undefined || supervisor.exited || failed(), startMs);
+  const before = healthOf(supervisor.pid);
+  if (supervisor.report('ready') === undefined || before === undefined) {
+    throw new Error(`the supervisor did not start: ${supervisor.report('failed')?.message ?? supervisor.redact(supervisor.output)}`);
+  }
+
+  supervisor.order('attack');
+  const over = () => supervisor.report('ended') !== undefined || supervisor.exited || failed();
+  const finished = () => supervisor.output.includes(marker.finished(attack.name));
+  await supervisor.until(() => over() || finished(), attackMs);
+  // A stopped supervisor does not say that its task has ended; another one may take a while.
+  if (!(await supervisor.until(over, 500)) && healthOf(supervisor.pid)?.stopped !== true) await supervisor.until(over, answerMs);
+  if (supervisor.report('started') === undefined && failed()) throw new Error(`the task did not start: ${supervisor.report('failed')?.message ?? ''}`);
+  if (attack.lingersMs !== undefined && (await linger(supervisor, attack.lingersMs))) return 'a process of the task outlived it';
+
+  if (!supervisor.exited) {
+    const harmed = harm(before, healthOf(supervisor.pid));
+    if (harmed !== undefined) return harmed;
+    supervisor.order('check');
+    await supervisor.until(() => supervisor.report('checked') !== undefined || supervisor.exited || failed(), answerMs);
+  }
+  if (supervisor.exited) return 'the supervisor is dead';
+  const { message } = supervisor.report('failed') ?? {};
+  if (message !== undefined) return `the supervisor fails: ${message}`;
+  // It still opens files, and still holds the token: the server has just answered to it.
+  return supervisor.report('checked')?.answer === held ? undefined : 'the supervisor does not answer';
+}
+
+/** Whether anything more was printed when the task had been gone for a while. */
+async function linger(supervisor: SupervisorProcess, lingersMs: number): Promise<boolean> {
+  await wait(lingersMs / 5); // for what was on its way
+  const { length } = supervisor.output;
+  await wait(lingersMs);
+  return supervisor.output.length > length;
+}
+
+/** The word for an attempt, by what is seen and never by what the attack claims. */
+function judge(supervisor: SupervisorProcess, attack: Attack, disruption: string | undefined): Attempt {
+  const { output } = supervisor;
+  const stolen = supervisor.stolen();
+  if (stolen.length > 0) return { verdict: 'leaked', evidence: `it printed ${stolen.join(', ')}` };
+  if (disruption !== undefined) return { verdict: 'disrupted', evidence: disruption };
+  const ended = supervisor.report('ended');
+  const ran = output.includes(marker.started(attack.name)) && (output.includes(marker.finished(attack.name)) || ended?.violation === true);
+  if (!ran) return { verdict: 'error', evidence: `the attack did not run to its end (${ended?.how ?? 'no exit was seen'}): ${output}` };
+  if (ended?.violation === true) return { verdict: 'blocked', evidence: `the task was ended: ${ended.how}` };
+  const refusals = new Set([...output.matchAll(/^refused: (.*)$/gm)].map((match) => match[1]));
+  return { verdict: 'blocked', evidence: refusals.size === 0 ? 'it found nothing' : [...refusals].join('; ') };
+}
+
+function codeIn(folder: string): string {
+  return [names.supervisorCode, names.neighbourCode].map((name) => readFileSync(join(folder, name), 'utf8')).join('\0');
+}
+
+function oneLine(text: string): string {
+  const line = text.replace(/\s+/g, ' ').trim();
+  return line.length > 200 ? `${line.slice(0, 199)}…` : line;
+}

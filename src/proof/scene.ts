@@ -1,0 +1,80 @@
+/** One task instance, by Airflow's words. */
+export interface Identity {
+  readonly id: string;
+  readonly dag_id: string;
+  readonly run_id: string;
+  readonly task_id: string;
+  readonly map_index: number;
+}
+
+/** What a supervisor under test is told to do, as JSON in its arguments. Its tokens are in its environment. */
+export interface Job {
+  readonly baseUrl: string;
+  readonly attack: string;
+  /** Holds the file the supervisor starts from, and its tasks' files. */
+  readonly folder: string;
+  readonly hostile: Identity;
+  readonly neighbour: Identity;
+  /** A variable the supervisor can only read with its token: shows that it holds the token. */
+  readonly ownVariable: string;
+  /** A secret the neighbour was granted and the hostile task was not. */
+  readonly neighbourVariable: string;
+  /** What the hostile task tries to write under the neighbour's name. */
+  readonly forgery: string;
+}
+
+/** What the hostile task is told. An attacker finds pids and names by itself; here it need not. */
+export interface Scene {
+  readonly supervisorPid: number;
+  readonly neighbourPid: number;
+  readonly supervisorCode: string;
+  readonly neighbourCode: string;
+  readonly neighbour: Identity;
+  readonly forgery: string;
+}
+
+/** The names of a job's environment and files, shared by the runner and the supervisors. */
+export const names = {
+  token: 'EXECUTION_API_TOKEN',
+  neighbourToken: 'NEIGHBOUR_API_TOKEN',
+  supervisorCode: 'supervisor.mjs',
+  neighbourCode: 'neighbour.mjs',
+} as const;
+
+/** The descriptor of a credentials file that whoever started the supervisor left open in it. */
+export const credentialsFd = 20;
+
+/** Supervisor to runner, a JSON line each, on the supervisor's descriptor 3. */
+export type Report =
+  | { readonly type: 'ready'; readonly neighbourPid: number }
+  | { readonly type: 'started'; readonly hostilePid: number }
+  | { readonly type: 'ended'; readonly how: string; readonly violation: boolean }
+  | { readonly type: 'checked'; readonly answer: string }
+  | { readonly type: 'failed'; readonly message: string };
+
+/** Runner to supervisor, on the same descriptor, whose end asks the supervisor to end. */
+export type Order = { readonly type: 'attack' } | { readonly type: 'check' };
+
+/** The lines every attack's task prints around its attempt: without both, `blocked` would mean nothing. */
+export const marker = {
+  started: (name: string) => `attack ${name} started`,
+  finished: (name: string) => `attack ${name} finished`,
+};
+
+/** The job of this process, for a supervisor or a task that was given it. */
+export function jobOf(argv: readonly string[]): Job {
+  return JSON.parse(argv[2] ?? '{}') as Job;
+}
+
+/** What the hostile task of this supervisor needs to know. */
+export function sceneOf(job: Job, neighbourPid: number): Scene {
+  const { neighbour, forgery, folder } = job;
+  return {
+    supervisorPid: process.pid,
+    neighbourPid,
+    supervisorCode: `${folder}/${names.supervisorCode}`,
+    neighbourCode: `${folder}/${names.neighbourCode}`,
+    neighbour,
+    forgery,
+  };
+}

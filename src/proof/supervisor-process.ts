@@ -1,0 +1,140 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Admission } from './api.js';
+import { listen, tell } from './control.js';
+import { healthOf } from './health.js';
+import { credentialsFd, names, type Job, type Order, type Report } from './scene.js';
+
+/** The two supervisors: what people write today, and the same job done with this package. */
+export type Side = 'ordinary' | 'sallyport';
+
+/** A supervisor under test in a process of its own: what it reported, and what its tasks printed. */
+export class SupervisorProcess {
+  readonly pid: number;
+  readonly reports: Report[] = [];
+  /** Everything the supervisor and its tasks wrote; it goes on when the supervisor is dead. */
+  output = '';
+  exited = false;
+  /** What is worth stealing, by what it is called. */
+  readonly loot: Readonly<Record<string, string>>;
+  readonly #child: ChildProcess;
+  readonly #line: Duplex;
+  readonly #closed: Promise<true>;
+  #wake: () => void = () => {};
+
+  private constructor(child: ChildProcess, pid: number, admission: Admission) {
+    this.pid = pid;
+    this.loot = {
+      "the supervisor's token": admission.token,
+      "another task's token": admission.neighbourToken,
+      "another task's secret": admission.neighbourVariable.value,
+    };
+    this.#child = child;
+    this.#line = child.stdio[3] as Duplex;
+    // After its exit and the end of its output, which its tasks share: then all of them are gone.
+    this.#closed = new Promise((resolve) => child.once('close', () => resolve(true)));
+    child.once('exit', () => {
+      this.exited = true;
+      this.#wake();
+    });
+    listen<Report>(this.#line, (report) => {
+      this.reports.push(report);
+      this.#wake();
+    }, () => this.#wake());
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('latin1').on('data', (chunk: string) => {
+        this.output += chunk;
+        this.#wake();
+      });
+    }
+  }
+
+  /** Both kinds are started alike, mistakes of whoever starts them included: environment and an open credentials file. */
+  static async start(side: Side, job: Job, admission: Admission): Promise<SupervisorProcess> {
+    const entry = join(job.folder, names.supervisorCode);
+    writeFileSync(entry, `import '${new URL(`${side}-supervisor.js`, import.meta.url).href}';\n`);
+    writeFileSync(join(job.folder, names.neighbourCode), `import '${new URL('neighbour.js', import.meta.url).href}';\n`);
+    const credentials = join(job.folder, 'credentials');
+    writeFileSync(credentials, `${admission.token}\n`, { mode: 0o600 });
+    const fd = openSync(credentials, 'r');
+    rmSync(credentials); // the descriptor is the only way to it
+    try {
+      // A port of its own, should the inspector open: harden() would refuse even that.
+      const flags = side === 'ordinary' ? ['--inspect-port=0'] : [];
+      const child = spawn(process.execPath, [...flags, entry, JSON.stringify(job)], {
+        cwd: job.folder,
+        env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', [names.token]: admission.token, [names.neighbourToken]: admission.neighbourToken },
+        stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...Array.from({ length: credentialsFd - 4 }, () => 'ignore' as const), fd],
+      });
+      return await new Promise((resolve, reject) => {
+        child.once('error', reject);
+        child.once('spawn', () => resolve(new SupervisorProcess(child, child.pid ?? 0, admission)));
+      });
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** What of the loot was printed. */
+  stolen(): string[] {
+    return Object.entries(this.loot).filter(([, value]) => this.output.includes(value)).map(([what]) => what);
+  }
+
+  /** A text as it may be shown. */
+  redact(text: string): string {
+    return Object.entries(this.loot).reduce((rest, [what, value]) => rest.replaceAll(value, `<${what}>`), text);
+  }
+
+  order(type: Order['type']): void {
+    tell(this.#line, { type });
+  }
+
+  report<T extends Report['type']>(type: T): Extract<Report, { type: T }> | undefined {
+    return this.reports.find((report): report is Extract<Report, { type: T }> => report.type === type);
+  }
+
+  /** Whether `condition` came true within the bound; looked at whenever something was heard of this supervisor. */
+  async until(condition: () => boolean, boundMs: number): Promise<boolean> {
+    const expiry = new AbortController();
+    const expired = wait(boundMs, true, { signal: expiry.signal }).catch(() => true);
+    try {
+      while (!condition()) {
+        const heard = new Promise<false>((resolve) => (this.#wake = () => resolve(false)));
+        if (await Promise.race([heard, expired])) return condition();
+      }
+      return true;
+    } finally {
+      expiry.abort();
+    }
+  }
+
+  /** Ends the supervisor, kindly first, and returns when it and every task of it is gone. */
+  async end(): Promise<void> {
+    this.#line.end();
+    const kindMs = healthOf(this.pid)?.stopped === true ? 0 : 2000; // a stopped one does not hear
+    if (!(await this.until(() => this.exited, kindMs))) this.#child.kill('SIGKILL');
+    if (await this.#closedWithin(15_000)) return;
+    for (const pid of [this.report('started')?.hostilePid, this.report('ready')?.neighbourPid]) kill(pid);
+    if (!(await this.#closedWithin(2000))) throw new Error('processes of the attempt are still alive');
+  }
+
+  async #closedWithin(boundMs: number): Promise<boolean> {
+    const expiry = new AbortController();
+    const expired = wait(boundMs, false, { signal: expiry.signal }).catch(() => false);
+    const closed = await Promise.race([this.#closed, expired]);
+    expiry.abort();
+    return closed;
+  }
+}
+
+function kill(pid: number | undefined): void {
+  if (pid === undefined || pid <= 1) return;
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It is gone, which is what was wanted.
+  }
+}

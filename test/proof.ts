@@ -1,0 +1,113 @@
+// Each exploit against both supervisors: its control must succeed in the same run, or
+// that it was blocked would say nothing. As whoever runs the tests; test/demo.ts adds uid 65534.
+
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ApiProcess } from '../lib/proof/api-process.js';
+import { catalogue, type Attack } from '../lib/proof/catalogue.js';
+import { exitCodeOf, reportRow } from '../lib/proof/report.js';
+import { attempt, isRunnable, type AttackResult, type Verdict } from '../lib/proof/runner.js';
+
+const proof = suite('proof');
+const yama = (): boolean => readdirSync('/proc/sys/kernel').includes('yama');
+
+let api: ApiProcess;
+let scratch: string;
+
+proof.before(async () => {
+  scratch = mkdtempSync(join(tmpdir(), 'sallyport-test-'));
+  mkdirSync(join(scratch, 'tmp'));
+  process.env['TMPDIR'] = join(scratch, 'tmp');
+  api = await ApiProcess.start();
+});
+
+proof.after(async () => {
+  await api.end();
+  delete process.env['TMPDIR'];
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+/** What an attack does to those it works on. */
+const damage: Readonly<Record<string, Verdict>> = {
+  sigkill: 'disrupted',
+  sigstop: 'disrupted',
+  prlimit: 'disrupted',
+  'supervisor-code': 'disrupted',
+  'sibling-code': 'disrupted',
+  'forged-identity': 'disrupted',
+  'garbage-frame': 'disrupted',
+};
+/** What Yama's ptrace_scope refuses to anyone but an ancestor. */
+const attaching = ['proc-mem', 'ptrace', 'process-vm-readv', 'pidfd-getfd', 'gdb', 'sibling-memory'];
+
+for (const attack of catalogue) {
+  const test = isRunnable(attack) ? proof : proof.skip;
+  test(`${attack.name}: works on an ordinary supervisor`, async () => {
+    const { verdict, evidence } = await attempt(attack, 'ordinary', api);
+    if (verdict === 'blocked' && yama() && attaching.includes(attack.name)) return;
+    assert.is(verdict, damage[attack.name] ?? 'leaked', evidence);
+  });
+  test(`${attack.name}: is blocked by a hardened one, which holds the token all the while`, async () => {
+    const { verdict, evidence } = await attempt(attack, 'sallyport', api);
+    assert.is(verdict, 'blocked', evidence);
+  });
+}
+
+// ---
+
+proof('an attack that does not run is an error, and never blocked', async () => {
+  const absent: Attack = { ...(catalogue[0] as Attack), name: 'no-such-attack' };
+  for (const side of ['ordinary', 'sallyport'] as const) {
+    const { verdict, evidence } = await attempt(absent, side, api);
+    assert.is(verdict, 'error', evidence);
+  }
+});
+
+proof('a supervisor that holds no token of the server protects nothing, and is not called blocked', async () => {
+  const bad = (which: 'token' | 'neighbourToken') => ({
+    baseUrl: api.baseUrl,
+    admit: async () => ({ ...(await api.admit()), [which]: `eyJ${'x'.repeat(60)}.eyJ${'x'.repeat(60)}.x` }),
+    result: () => Promise.resolve(null),
+  });
+  const without = await attempt(catalogue[0] as Attack, 'sallyport', bad('token'));
+  assert.is(without.verdict, 'disrupted', without.evidence);
+  const neighbourWithout = await attempt(catalogue[0] as Attack, 'sallyport', bad('neighbourToken'));
+  assert.is(neighbourWithout.verdict, 'error', neighbourWithout.evidence);
+});
+
+proof('no attempt left a file or a process behind', () => {
+  assert.equal(readdirSync(join(scratch, 'tmp')), []);
+  const here = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && workingFolder(pid).startsWith(scratch));
+  assert.equal(here, []);
+});
+
+function workingFolder(pid: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return '';
+  }
+}
+
+// ---
+
+const resultWith = (word: Verdict): AttackResult => ({
+  attack: catalogue[0] as Attack,
+  unprotected: { verdict: 'leaked', evidence: 'x' },
+  protected: { verdict: word, evidence: 'y' },
+});
+
+proof('the exit code is 0 when everything was blocked, and only then', () => {
+  assert.is(exitCodeOf([resultWith('blocked'), resultWith('blocked')]), 0);
+  for (const word of ['leaked', 'disrupted', 'error'] as const) assert.is(exitCodeOf([resultWith('blocked'), resultWith(word)]), 1);
+  assert.is(exitCodeOf([]), 1);
+});
+
+proof('a row of the report has the four fields that others read', () => {
+  assert.equal(Object.keys(reportRow(resultWith('blocked'))), ['name', 'unprotected', 'protected', 'detail']);
+});
+
+proof.run();
