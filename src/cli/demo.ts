@@ -1,0 +1,109 @@
+import { release } from 'node:os';
+import { parseArgs } from 'node:util';
+import { ApiProcess } from '../proof/api-process.js';
+import { catalogue } from '../proof/catalogue.js';
+import { runGreeting } from '../proof/greeting.js';
+import { exitCodeOf, held, reportRow } from '../proof/report.js';
+import { isRunnable, runAttack, type AttackResult, type Attempt, type Verdict } from '../proof/runner.js';
+import { fit, paintFor, row, type Paint, type Style } from './table.js';
+
+const usage = `usage: sallyport demo [--json]
+
+Starts the embedded server, runs a well-behaved task through the supervisor, then the
+same hostile task against an ordinary supervisor and against a hardened one.
+
+  --json   print only {"attacks":[{"name","unprotected","protected","detail"}]}
+
+Exit code 0: every attack was blocked by the hardened supervisor. 1: something got through.
+`;
+
+const widths = [22, 9, 9];
+const styles: Record<Verdict, Style> = { leaked: 'red', disrupted: 'yellow', blocked: 'green', error: 'red' };
+
+export async function run(args: string[]): Promise<number> {
+  const { values } = parseArgs({ args, options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } });
+  if (values.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const interrupted = new AbortController();
+  const interrupt = (): void => interrupted.abort();
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const api = await ApiProcess.start().catch((error: Error) => error.message);
+  if (typeof api === 'string') {
+    process.stderr.write(`sallyport demo: ${api}\n`);
+    return 1;
+  }
+  try {
+    return values.json ? await asJson(api, interrupted.signal) : await asTable(api, interrupted.signal, paintFor(process.stdout));
+  } finally {
+    await api.end();
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+  }
+}
+
+async function* results(api: ApiProcess, signal: AbortSignal): AsyncGenerator<AttackResult> {
+  for (const attack of catalogue.filter(isRunnable)) {
+    if (signal.aborted) return;
+    yield await runAttack(attack, api);
+  }
+}
+
+async function asJson(api: ApiProcess, signal: AbortSignal): Promise<number> {
+  const seen: AttackResult[] = [];
+  for await (const result of results(api, signal)) seen.push(result);
+  process.stdout.write(`${JSON.stringify({ attacks: seen.map(reportRow) }, null, 2)}\n`);
+  return signal.aborted ? 1 : exitCodeOf(seen);
+}
+
+async function asTable(api: ApiProcess, signal: AbortSignal, paint: Paint): Promise<number> {
+  const who = process.getuid?.() === 0 ? 'root' : `uid ${process.getuid?.()}`;
+  console.log(`${paint('bold', 'Sallyport')}  Linux ${release()}, Node ${process.versions.node}, as ${who}\n`);
+
+  console.log(paint('bold', 'A well-behaved task, through the supervisor'));
+  const greeting = await runGreeting(api);
+  const fact = (what: string, value: string): void => console.log(row([paint('dim', what), value], [8]));
+  fact('server', `${api.baseUrl} (process ${api.pid})`);
+  fact('task', 'greet: reads a variable and a connection, pushes an XCom, returns a value');
+  fact('result', JSON.stringify(greeting.result));
+  fact('state', paint(greeting.succeeded ? 'green' : 'red', greeting.state));
+
+  console.log(`\n${paint('bold', 'The same hostile task, against two supervisors that hold a token')}`);
+  console.log(paint('dim', row(['attack', 'ordinary', 'Sallyport', 'what the task does'], widths)));
+  const seen: AttackResult[] = [];
+  for await (const result of results(api, signal)) {
+    seen.push(result);
+    printRow(result, paint);
+  }
+  for (const attack of catalogue.filter((attack) => !isRunnable(attack))) {
+    console.log(row([attack.title, paint('dim', `${attack.needs} is not installed: not tried`)], widths));
+  }
+  console.log(`\n${summary(seen, paint)}\n\n${signal.aborted ? paint('yellow', 'Interrupted.') : conclusion(seen, paint)}`);
+  return signal.aborted || !greeting.succeeded ? 1 : exitCodeOf(seen);
+}
+
+function printRow(result: AttackResult, paint: Paint): void {
+  const word = ({ verdict }: Attempt): string => paint(styles[verdict], verdict);
+  console.log(row([result.attack.title, word(result.unprotected), word(result.protected), paint('dim', fit(result.attack.how, widths, process.stdout.columns))], widths));
+  if (result.unprotected.verdict === 'blocked') note(`this host refuses it here too: ${result.unprotected.evidence}`);
+  if (result.unprotected.verdict === 'error') note(result.unprotected.evidence);
+  if (!held(result)) note(paint('red', `through: ${result.protected.evidence}`));
+
+  function note(text: string): void {
+    console.log(row(['', text], [2]));
+  }
+}
+
+function summary(seen: readonly AttackResult[], paint: Paint): string {
+  const count = (column: 'unprotected' | 'protected', verdict: Verdict): number => seen.filter((result) => result[column].verdict === verdict).length;
+  const line = (name: string, column: 'unprotected' | 'protected'): string => {
+    const words = (['leaked', 'disrupted', 'blocked', 'error'] as const).filter((verdict) => count(column, verdict) > 0);
+    return row([name, words.map((verdict) => paint(styles[verdict], `${count(column, verdict)} ${verdict}`)).join(', ')], [10]);
+  };
+  return `${line('ordinary', 'unprotected')}\n${line('Sallyport', 'protected')}`;
+}
+
+function conclusion(seen: readonly AttackResult[], paint: Paint): string {
+  const through = seen.filter((result) => !held(result)).length;
+  return through === 0 ? paint('green', 'Nothing got through.') : paint('red', `${through} of ${seen.length} were not blocked.`);
+}

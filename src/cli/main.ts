@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { SallyportError } from '../errors.js';
+
+/** One file a command, loaded when it is asked for. Resolves to the exit code. */
+interface Command {
+  run(args: string[]): Promise<number>;
+}
+
+const commands: Readonly<Record<string, { readonly summary: string; readonly load: () => Promise<Command> }>> = {
+  demo: { summary: 'run the same hostile task against an ordinary supervisor and a hardened one', load: () => import('./demo.js') },
+};
+
+const usage = `usage: sallyport <command> [options]
+
+commands:
+${Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`).join('\n')}
+
+  --help     this text, or a command's own: sallyport <command> --help
+  --version  the version
+`;
+
+function version(): string {
+  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+}
+
+/** Wrong arguments, from node:util's parseArgs or from here: exit code 2, as shells have it. */
+function isUsageError(error: unknown): error is Error {
+  return error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
+}
+
+async function main([name, ...args]: string[]): Promise<number> {
+  if (name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(usage);
+    return 0;
+  }
+  if (name === '--version') {
+    console.log(version());
+    return 0;
+  }
+  const command = name !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) {
+    process.stderr.write(name === undefined ? usage : `sallyport: there is no command "${name}"\n\n${usage}`);
+    return 2;
+  }
+  try {
+    return await (await command.load()).run(args);
+  } catch (error) {
+    if (isUsageError(error)) {
+      process.stderr.write(`sallyport ${name}: ${error.message}\n`);
+      return 2;
+    }
+    if (!(error instanceof SallyportError)) throw error;
+    process.stderr.write(`sallyport ${name}: ${error.message} (${error.code})\n`);
+    return 1;
+  }
+}
+
+void main(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+});
