@@ -50,6 +50,24 @@ methods('what was not granted, or does not fit, gets a typed refusal and a recor
   assert.equal(audit.map(({ outcome }) => outcome), ['denied', 'denied', 'denied', 'allowed']);
 });
 
+methods('a program asks with request() of sallyport/task, and ends by itself when it is done', async () => {
+  const program = `import('${root}lib/sdk/index.js').then(async ({ request }) => {
+    console.log(await request('add', { a: 2, b: 3 }));
+    console.log((await Promise.all([1, 2, 3].map((a) => request('add', { a, b: 1 })))).join());
+    await request('subtract').catch(({ code }) => console.log(code));
+    await request('add', { type: 'subtract', a: 1, b: 1 }).then(console.log);
+  })`;
+  const task = await launch([process.execPath, '-e', program], {
+    policy: policies.node({ read: [`${root}lib`, `${root}package.json`, `${root}node_modules/@msgpack`] }),
+    methods: { add: method({ params: Type.Object({ a: Type.Number(), b: Type.Number() }), handler: ({ a, b }) => a + b }) },
+  });
+  let output = '';
+  for await (const chunk of task.stdout ?? []) output += String(chunk);
+  assert.is(output, '5\n2,3,4\nERR_BROKER_DENIED\n2\n');
+  assert.equal(await task.exited, { kind: 'exited', exitCode: 0 });
+  await task[Symbol.asyncDispose]();
+});
+
 for (const [name, bytes] of [
   ['garbage', `send(Buffer.from('GET / HTTP/1.1\\r\\n\\r\\n'))`],
   ['a frame of 4 GiB', `send(Buffer.from([0xff, 0xff, 0xff, 0xff]))`],

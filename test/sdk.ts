@@ -59,6 +59,14 @@ async function run(source: string, options: { name?: string; shouldRetry?: boole
 
 const terminal = ({ seen }: Ran) => seen.filter(({ type }) => ['SucceedTask', 'TaskState', 'RetryTask'].includes(type as string)).map(({ type, state }) => [type, state]);
 
+sdk('a task that waits for what can no longer happen has failed, though nothing threw', async () => {
+  const control = await run('export default () => new Promise((resolve) => setTimeout(resolve, 10));');
+  assert.equal(terminal(control), [['SucceedTask', 'success']]);
+  const ran = await run('export default () => new Promise(() => {});');
+  assert.equal(terminal(ran), [['TaskState', 'failed']]);
+  assert.is((ran.logs[0]?.['error'] as { code?: string }).code, 'ERR_TASK_STALLED');
+});
+
 sdk('a task reads, pushes, logs, prints and returns', async () => {
   const ran = await run(`
     import { connections, context, log, variables, xcom } from 'sallyport/task';

@@ -1,64 +1,79 @@
+import { fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { FrameDecoder, encodeFrame } from '../broker/frame.js';
 import { TaskError } from './error.js';
 import type { StartDetails } from './types.js';
 
-type Reply = Readonly<Record<string, unknown>> | null;
+type Reply = Readonly<Record<string, unknown>>;
+
+const isErrorResponse = (reply: unknown): reply is Reply => (reply as Reply | null)?.['type'] === 'ErrorResponse';
 
 /** The supervisor's replies are not hostile; its own limit is what bounds them. */
 const replyLimits = { maxFrameBytes: 2 ** 32 - 1, maxDepth: 512, maxValues: Number.MAX_SAFE_INTEGER };
 
 /** The task's side of the channel. */
 export class Client {
-  /** The supervisor's first message, which starts the task. */
-  readonly start: StartDetails;
   readonly #socket: Socket;
-  readonly #waiting: Map<number, (reply: unknown) => void>;
+  readonly #waiting = new Map<number, (reply: unknown) => void>();
   readonly #lost: Promise<never>;
   #lastId = 0; // the start message has 0
+  #start: StartDetails | undefined;
 
-  private constructor(socket: Socket, waiting: Map<number, (reply: unknown) => void>, lost: Promise<never>, start: StartDetails) {
-    this.#socket = socket;
-    this.#waiting = waiting;
-    this.#lost = lost;
-    this.start = start;
-  }
-
-  /** Takes over `fd` and waits for the start message. */
-  static async connect(fd: number): Promise<Client> {
+  /** Takes over `fd`. */
+  constructor(fd: number) {
     const socket = new Socket({ fd, readable: true, writable: true });
-    const waiting = new Map<number, (reply: unknown) => void>();
     const decoder = new FrameDecoder(replyLimits);
-    const lost = new Promise<never>((_, reject) => {
-      socket.on('error', () => reject(new TaskError('ERR_BROKER_CLOSED', 'the supervisor closed the channel')));
-      socket.on('close', () => reject(new TaskError('ERR_BROKER_CLOSED', 'the supervisor closed the channel')));
+    this.#socket = socket;
+    this.#lost = new Promise<never>((_, reject) => {
+      const lost = (): void => reject(new TaskError('ERR_BROKER_CLOSED', 'the supervisor closed the channel'));
+      socket.on('error', lost);
+      socket.on('close', lost);
     });
-    lost.catch(() => {}); // each waiting request sees it
-    const started = new Promise<unknown>((resolve) => waiting.set(0, resolve));
+    this.#lost.catch(() => {}); // each waiting request sees it
     socket.on('data', (chunk) => {
       for (const { value } of decoder.push(chunk)) {
         const [id, body = null, error = null] = value as [number, unknown, unknown];
-        const settle = waiting.get(id);
-        waiting.delete(id);
-        settle?.(error ?? body);
+        this.#waiting.get(id)?.(error ?? body);
       }
     });
-    const start = await Promise.race([started, lost]) as StartDetails & { type?: unknown };
+    socket.unref();
+  }
+
+  /** The supervisor's first message, which starts a task instance. @throws {TaskError} `ERR_TASK_OUTSIDE`: there was none. */
+  get start(): StartDetails {
+    if (this.#start === undefined) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a Supervisor started');
+    return this.#start;
+  }
+
+  async awaitStart(): Promise<void> {
+    const start = (await this.#reply(0)) as (StartDetails & { type?: unknown }) | null;
     if (start?.type !== 'StartupDetails') throw new TaskError('ERR_TASK_PROTOCOL', 'the first message did not start the task');
-    return new Client(socket, waiting, lost, start);
+    this.#start = start;
+  }
+
+  /** What comes with this id. The process is kept running for as long as something is awaited, and not by the channel itself. */
+  async #reply(id: number): Promise<unknown> {
+    const replied = new Promise<unknown>((resolve) => this.#waiting.set(id, resolve));
+    this.#socket.ref();
+    try {
+      return await Promise.race([replied, this.#lost]);
+    } finally {
+      this.#waiting.delete(id);
+      if (this.#waiting.size === 0) this.#socket.unref();
+    }
   }
 
   /**
    * Asks the supervisor, and waits for the one reply to this request.
    * @throws {TaskError} With Airflow's error type or the supervisor's code.
    */
-  async request(type: string, fields: Readonly<Record<string, unknown>>): Promise<Reply> {
+  async request(type: string, fields: Readonly<Record<string, unknown>>): Promise<unknown> {
     const id = ++this.#lastId;
-    const frame = encodeFrame([id, { type, ...fields }]);
-    const replied = new Promise<unknown>((resolve) => this.#waiting.set(id, resolve));
+    const frame = encodeFrame([id, { ...fields, type }]);
+    const replied = this.#reply(id);
     this.#socket.write(frame);
-    const reply = await Promise.race([replied, this.#lost]) as Reply;
-    if (reply?.['type'] === 'ErrorResponse') throw TaskError.from(type, reply);
+    const reply = await replied;
+    if (isErrorResponse(reply)) throw TaskError.from(type, reply);
     return reply;
   }
 
@@ -79,9 +94,14 @@ export function setClient(client: Client): void {
   shared[slot] = client;
 }
 
-/** @throws {TaskError} `ERR_TASK_OUTSIDE`: this process was not started as a task. */
+/**
+ * The client of this process; opened here when the runner has not.
+ * @throws {TaskError} `ERR_TASK_OUTSIDE`: descriptor 0 is no channel.
+ */
 export function client(): Client {
-  const current = shared[slot];
-  if (current === undefined) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a supervisor started');
-  return current;
+  if (shared[slot] === undefined) {
+    if (!fstatSync(0).isSocket()) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a supervisor started with methods');
+    shared[slot] = new Client(0);
+  }
+  return shared[slot];
 }

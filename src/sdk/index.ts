@@ -18,13 +18,26 @@ export const context: TaskContext = Object.freeze({
   get max_tries() { return client().start.ti_context.max_tries ?? 0; },
 });
 
+/**
+ * Asks for a method that the supervisor granted with `launch(argv, { methods })`.
+ *
+ * @returns What the method returned.
+ * @throws {TaskError} `ERR_BROKER_DENIED`: not granted, or the params do not fit. `ERR_BROKER_METHOD`: it failed.
+ *   `ERR_BROKER_CLOSED`: the supervisor is gone. `ERR_TASK_OUTSIDE`: there is no supervisor.
+ */
+export async function request(method: string, params: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
+  return await client().request(method, params);
+}
+
+type Fields = Readonly<Record<string, unknown>> | null;
+
 export const variables = Object.freeze({
   /**
    * The variable's text.
    * @throws {TaskError} `VARIABLE_NOT_FOUND`, `ERR_BROKER_DENIED`
    */
   async get(key: string): Promise<string> {
-    const reply = await client().request('GetVariable', { key });
+    const reply = (await client().request('GetVariable', { key })) as Fields;
     return reply?.['value'] as string;
   },
 });
@@ -32,7 +45,7 @@ export const variables = Object.freeze({
 export const connections = Object.freeze({
   /** @throws {TaskError} `CONNECTION_NOT_FOUND`, `ERR_BROKER_DENIED` */
   async get(conn_id: string): Promise<Connection> {
-    const { type: _, ...connection } = (await client().request('GetConnection', { conn_id })) ?? {};
+    const { type: _, ...connection } = ((await client().request('GetConnection', { conn_id })) as Fields) ?? {};
     const absent = { host: null, schema: null, login: null, password: null, port: null, extra: null };
     return { ...absent, ...connection } as unknown as Connection;
   },
@@ -46,7 +59,7 @@ export const xcom = Object.freeze({
    */
   async pull(ref: XComRef = {}): Promise<unknown> {
     const { dag_id, run_id, task_id } = context.ti;
-    const reply = await client().request('GetXCom', { key: 'return_value', dag_id, run_id, task_id, map_index: null, include_prior_dates: false, ...ref });
+    const reply = (await client().request('GetXCom', { key: 'return_value', dag_id, run_id, task_id, map_index: null, include_prior_dates: false, ...ref })) as Fields;
     return reply?.['value'] ?? null;
   },
 

@@ -24,7 +24,7 @@ async function load(file: string): Promise<TaskFunction> {
 async function run(client: Client, file: string): Promise<void> {
   const end_date = (): string => new Date().toISOString();
   try {
-    const result = await (await load(file))(context);
+    const result = await Promise.race([stalled(), load(file).then((task) => task(context))]);
     if (result !== undefined) await xcom.push('return_value', result);
   } catch (error) {
     log.error('the task failed', { error });
@@ -35,13 +35,21 @@ async function run(client: Client, file: string): Promise<void> {
   await client.request('SucceedTask', { state: 'success', end_date: end_date(), task_outlets: [], outlet_events: [] });
 }
 
+/** Nothing is left that could settle the task's promise: exit code 0 would pass for success. */
+function stalled(): Promise<never> {
+  return new Promise((_, reject) => {
+    process.once('beforeExit', () => reject(new TaskError('ERR_TASK_STALLED', 'the task waits for something that can no longer happen')));
+  });
+}
+
 const flushed = (stream: NodeJS.WriteStream): Promise<void> => new Promise((done) => stream.write('', () => done()));
 
 async function main(): Promise<number> {
   findLog();
   const file = process.argv[2];
   if (file === undefined) throw new TaskError('ERR_TASK_FILE', 'usage: main.js FILE');
-  const client = await Client.connect(0);
+  const client = new Client(0);
+  await client.awaitStart();
   setClient(client);
   // fd 0 is the channel: code that reads its standard input finds it empty.
   Object.defineProperty(process, 'stdin', { value: Readable.from([]), configurable: true });

@@ -35,7 +35,7 @@ class End {
   /** The task has ended: what it wrote is kept, at most a pipe's worth, and the descriptor is given back. */
   settle(): void {
     if (this.#fd === undefined) return;
-    if (!this.#readable) return this.close();
+    if (this.#writable) return this.close(); // what was written to a task that is gone, or a channel that nobody served
     const kept = new PassThrough({ highWaterMark: 1 << 20 });
     this.#stream = kept;
     this.#open().pipe(kept);
