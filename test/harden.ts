@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { harden, type Guarantee, type HardenReport } from '../lib/index.js';
+import { compile } from './helpers/compile.js';
 import { Fixture, inChild, withoutCapabilities, type FixtureOptions } from './helpers/fixture.js';
 
 const hardening = suite('harden');
@@ -225,6 +226,13 @@ asRoot('strict holds where the ids differ at the start, and the process was neve
   await fixture.end();
   assert.is(error, null);
   assert.is(row(report, 'start').enforcement, 'enforced');
+});
+
+hardening('without memfd_secret(2) the report says what secrets lack', async () => {
+  const { report, fixture } = await hardened({}, { through: [...withoutCapabilities, compile('without-memfd-secret')] });
+  await fixture.end();
+  assert.is(row(report, 'secrets').enforcement, 'partial');
+  assert.match(row(report, 'secrets').missing.join(), /memfd_secret/);
 });
 
 hardening('misuse is named', () => {

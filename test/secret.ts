@@ -6,6 +6,7 @@ import { inspect } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Secret } from '../lib/index.js';
+import { compile } from './helpers/compile.js';
 import { Fixture, inChild, withoutCapabilities } from './helpers/fixture.js';
 
 const secret = suite('secret');
@@ -103,12 +104,12 @@ secret('misuse is a TypeError; nothing, or too much, is refused', () => {
 });
 
 /** Runs secret-life.js and searches its memory at each stage, as a process of the same user with the same capabilities: none. */
-async function life(source: 'env' | 'file' | 'bytes') {
+async function life(source: 'env' | 'file' | 'bytes', through: readonly string[] = []) {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-'));
   const canary = `canary${randomBytes(24).toString('hex')}`;
   const file = join(folder, 'secret');
   writeFileSync(file, source === 'bytes' ? Buffer.from(canary).toString('hex') : `${canary}\n`, { mode: 0o600 });
-  const fixture = new Fixture('secret-life.js', { args: [source, file], env: source === 'env' ? { SALLYPORT_CANARY: canary } : {}, through: withoutCapabilities });
+  const fixture = new Fixture('secret-life.js', { args: [source, file], env: source === 'env' ? { SALLYPORT_CANARY: canary } : {}, through: [...withoutCapabilities, ...through] });
   const search = async () => {
     const found = await inChild<{ memory: string; environ: string; copies: number; where: string[] }>('attack.js', { args: [String(fixture.pid), canary], through: withoutCapabilities });
     assert.is(found.memory, 'read', 'the search itself works');
@@ -150,6 +151,13 @@ secret('from a file leaves no copy on the way', async () => {
 secret('from bytes leaves none of the caller\'s', async () => {
   const { whileHeld, destroyed, protection } = await life('bytes');
   assert.is(whileHeld.copies, protection === 'memfd_secret' ? 0 : 1, whileHeld.where.join('\n'));
+  assert.is(destroyed.copies, 0, destroyed.where.join('\n'));
+});
+
+secret('without memfd_secret(2) it is locked memory, wiped when destroyed, and says so', async () => {
+  const { whileHeld, destroyed, protection } = await life('file', [compile('without-memfd-secret')]);
+  assert.is(protection, 'mlock');
+  assert.is(whileHeld.copies, 1); // a control for the searches above, too
   assert.is(destroyed.copies, 0, destroyed.where.join('\n'));
 });
 
