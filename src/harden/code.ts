@@ -16,11 +16,9 @@ export function code(row: Row): void {
   const injected = ['LD_PRELOAD', 'LD_AUDIT'].filter((name) => (process.env[name] ?? '') !== '');
   for (const name of injected) row.refuse(`${name} is set: code that we know nothing of runs in this process`);
 
-  const looked = new Map<string, Step>();
-  for (const file of [process.execPath, ...packageFiles(), ...mainScript()]) {
-    if (!looked.has(file)) for (const step of walk(file)) looked.set(step.path, step);
-  }
-  const steps = [...looked.values()];
+  const seen = new Map<string, Step>();
+  for (const file of [process.execPath, ...packageFiles(), ...mainScript()]) walk(file, seen);
+  const steps = [...seen.values()];
   const open = steps.map((step) => ({ step, problem: changeableByOthers(step) })).find(({ problem }) => problem !== undefined);
   if (open !== undefined) row.refuse(`${open.step.path} ${open.problem}`);
   else row.rests('no other user can change the node binary, this package, the main script or their folders');

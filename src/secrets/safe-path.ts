@@ -13,10 +13,16 @@ const mostLinks = 40; // the kernel's own limit, path_resolution(7)
  * Every step of the way to `path`, links followed by hand: whoever can change one of them decides what the path
  * means. The last step is what the path names, with a path that holds no link.
  *
+ * @param seen Steps of earlier walks; whoever looks at many paths asks for each folder once.
  * @throws System error, `syscall: 'lstat'`: a step is missing; `ELOOP`: too many links.
  */
-export function walk(path: string): readonly [Step, ...Step[]] {
-  const steps: [Step, ...Step[]] = [{ path: '/', stats: lstatSync('/') }];
+export function walk(path: string, seen = new Map<string, Step>()): readonly [Step, ...Step[]] {
+  const step = (at: string): Step => {
+    const known = seen.get(at) ?? { path: at, stats: lstatSync(at) };
+    seen.set(at, known);
+    return known;
+  };
+  const steps: [Step, ...Step[]] = [step('/')];
   // Not resolve(): it takes `link/..` for nothing, and the kernel does not.
   const pending = parts(isAbsolute(path) ? path : `${process.cwd()}/${path}`);
   let current = '/';
@@ -27,9 +33,8 @@ export function walk(path: string): readonly [Step, ...Step[]] {
       continue;
     }
     const next = join(current, name);
-    const stats = lstatSync(next);
-    steps.push({ path: next, stats });
-    if (!stats.isSymbolicLink()) {
+    steps.push(step(next));
+    if (!step(next).stats.isSymbolicLink()) {
       current = next;
       continue;
     }
@@ -38,7 +43,7 @@ export function walk(path: string): readonly [Step, ...Step[]] {
     if (target.startsWith('/')) current = '/';
     pending.unshift(...parts(target));
   }
-  if (steps.at(-1)?.path !== current) steps.push({ path: current, stats: lstatSync(current) });
+  if (steps.at(-1)?.path !== current) steps.push(step(current));
   return steps;
 }
 
