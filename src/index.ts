@@ -1,3 +1,4 @@
+export { Type } from '@sinclair/typebox';
 export {
   errorResponse,
   method,
