@@ -25,9 +25,9 @@ proof.before(async () => {
 });
 
 proof.after(async () => {
-  await api.end();
   delete process.env['TMPDIR'];
   rmSync(scratch, { recursive: true, force: true });
+  await api.end();
 });
 
 /** What an attack does to those it works on. */
