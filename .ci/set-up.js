@@ -36,7 +36,7 @@ function hashOf(...paths) {
 function step(name, title, hash, result, make) {
   const stamp = join(stamps, name);
   if (existsSync(result) && existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
-  console.log(`set-up: ${title}`);
+  console.error(`set-up: ${title}`); // standard output is the command's own
   make();
   mkdirSync(stamps, { recursive: true });
   writeFileSync(stamp, hash);

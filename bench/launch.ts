@@ -108,6 +108,22 @@ async function measure(sizeMB: number): Promise<Samples> {
   return samples;
 }
 
+/** What the restrictions add: locked against unrestricted, round by round. */
+interface Added {
+  readonly parentMB: number;
+  readonly program: string;
+  readonly totalMs: Summary;
+  readonly ratio: Ratio;
+}
+
+function added(parentMB: number, samples: Samples): Added[] {
+  return (['tiny program', 'node'] as const).map((program) => {
+    const locked = samples[`launch, ${program}`].map(({ total }) => total);
+    const open = samples[`launch unrestricted, ${program}`].map(({ total }) => total);
+    return { parentMB, program, totalMs: summarize(locked.map((total, round) => total - (open[round] ?? NaN))), ratio: pairedRatio(locked, open) };
+  });
+}
+
 interface Row {
   readonly parentMB: number;
   readonly kind: Kind;
@@ -131,13 +147,16 @@ function rows(parentMB: number, samples: Samples): Row[] {
 const milliseconds = ({ median, quartiles }: Summary, digits: number): string => `${median.toFixed(digits)} [${quartiles.map((value) => value.toFixed(digits)).join('-')}]`;
 const times = ({ median, interval }: Ratio): string => (interval[0] === interval[1] ? '1' : `${median.toPrecision(2)} (${interval.map((value) => value.toPrecision(2)).join('-')})`);
 
-function print(all: readonly Row[]): void {
+function print(all: readonly Row[], restrictions: readonly Added[]): void {
   const header = ['', 'event loop held, ms', 'total, ms', 'held, ratio', 'total, ratio'];
   for (const size of sizesMB) {
     const table = [header, ...all.filter(({ parentMB }) => parentMB === size).map((row) => [row.kind, milliseconds(row.block, 3), milliseconds(row.total, 2), times(row.blockRatio), times(row.totalRatio)])];
     const widths = header.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0)));
     console.log(`\nparent holding ${size} MB of Buffers`);
     for (const line of table) console.log(`  ${line.map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join('   ')}`);
+    for (const { program, totalMs, ratio } of restrictions.filter(({ parentMB }) => parentMB === size)) {
+      console.log(`  all restrictions add to a ${program}: ${milliseconds(totalMs, 2)} ms, ${times(ratio)} of the unrestricted launch`);
+    }
   }
 }
 
@@ -148,13 +167,17 @@ if (process.argv[2] === '--measure') {
   const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: availableParallelism(), kernel: release(), node: process.version, uv: process.versions.uv, uid: process.getuid?.() };
   console.log(`launch: median [quartiles] of ${rounds} rounds; ratio to spawn or fork of the same round (95 % interval of the median)`);
   console.log(`${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node}`);
-  const all = sizesMB.flatMap((sizeMB) => {
+  const all: Row[] = [];
+  const restrictions: Added[] = [];
+  for (const sizeMB of sizesMB) {
     // Node 20 takes 30 ms to read this file at each start; what spawn and fork inherit must not slow them down here.
     const { NODE_EXTRA_CA_CERTS: _, NODE_OPTIONS: __, ...env } = process.env;
     const child = spawnSync(node, ['--import', 'tsx', self, '--measure', String(sizeMB)], { env, encoding: 'utf8', maxBuffer: 1 << 26, stdio: ['ignore', 'pipe', 'inherit'] });
     if (child.status !== 0) throw new Error(`measuring with ${sizeMB} MB failed`);
-    return rows(sizeMB, JSON.parse(child.stdout) as Samples);
-  });
-  print(all);
-  if (process.argv[2] !== undefined) writeFileSync(process.argv[2], JSON.stringify({ machine, rounds, rows: all }));
+    const samples = JSON.parse(child.stdout) as Samples;
+    all.push(...rows(sizeMB, samples));
+    restrictions.push(...added(sizeMB, samples));
+  }
+  print(all, restrictions);
+  if (process.argv[2] !== undefined) writeFileSync(process.argv[2], JSON.stringify({ machine, rounds, rows: all, restrictions }));
 }
