@@ -18,6 +18,7 @@
             "native/addon/secret_memory.cc",
             "native/addon/signals.cc",
             "native/kernel/capabilities.cc",
+            "native/kernel/clone.cc",
             "native/kernel/descriptors.cc",
             "native/kernel/dumpable.cc",
             "native/kernel/each_thread.cc",

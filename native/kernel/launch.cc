@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -14,8 +13,8 @@
 #include <map>
 #include <mutex>
 
+#include "clone.h"
 #include "leftovers.h"
-#include "uapi.h"
 
 namespace kernel {
 namespace {
@@ -35,7 +34,7 @@ struct ChildWork {
   const char* volatile failed_syscall;
 };
 
-[[noreturn]] void ChildMain(void* argument) noexcept {
+void ChildMain(void* argument) noexcept {
   auto* work = static_cast<ChildWork*>(argument);
   Failure failure = RestrictForExec(work->restrictions);
   if (failure.status.ok()) {
@@ -46,55 +45,6 @@ struct ChildWork {
   work->failed_syscall = failure.status.syscall;
   work->failed_errno = failure.status.err;
   _exit(127);
-}
-
-int ChildMainForClone(void* argument) { ChildMain(argument); }
-
-struct Clone3Args {
-  uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
-};
-
-// clone3 with a stack of the child's own needs the jump to the child's function to be
-// made before anything touches the stack, so a few instructions are ours.
-long Clone3(Clone3Args* args, void (*function)(void*) noexcept, void* argument) noexcept {
-#if defined(__x86_64__)
-  long result;
-  register void (*fn)(void*) noexcept asm("r12") = function;
-  register void* arg asm("r13") = argument;
-  asm volatile(
-      "syscall\n\t"
-      "test %%rax, %%rax\n\t"
-      "jnz 1f\n\t"
-      "xor %%ebp, %%ebp\n\t"
-      "mov %%r13, %%rdi\n\t"
-      "call *%%r12\n\t"
-      "hlt\n"
-      "1:"
-      : "=a"(result)
-      : "a"(__NR_clone3), "D"(args), "S"(sizeof(*args)), "r"(fn), "r"(arg)
-      : "rcx", "r11", "memory", "cc");
-  return result;
-#elif defined(__aarch64__)
-  register long x8 asm("x8") = __NR_clone3;
-  register long x0 asm("x0") = reinterpret_cast<long>(args);
-  register long x1 asm("x1") = sizeof(*args);
-  register void (*fn)(void*) noexcept asm("x9") = function;
-  register void* arg asm("x10") = argument;
-  asm volatile(
-      "svc #0\n\t"
-      "cbnz x0, 1f\n\t"
-      "mov x29, xzr\n\t"
-      "mov x0, x10\n\t"
-      "blr x9\n\t"
-      "brk #0\n"
-      "1:"
-      : "+r"(x0)
-      : "r"(x8), "r"(x1), "r"(fn), "r"(arg)
-      : "memory", "cc");
-  return x0;
-#else
-#error "Sallyport runs on x86_64 and aarch64"
-#endif
 }
 
 Status AddPathByName(int ruleset_fd, const std::string& path, uint64_t access) noexcept {
@@ -222,10 +172,10 @@ class Launcher {
     work.argv = argv.data();
     work.envp = envp.data();
 
-    auto cloned = Clone(&work);
-    if (!cloned.ok()) return request.failed({{Step::kClone, cloned.status}, ""});
-    task->pid = cloned.value.first;
-    task->pidfd = std::move(cloned.value.second);
+    auto child = CloneChild(ChildMain, &work, stack_, kChildStackBytes);
+    if (!child.ok()) return request.failed({{Step::kClone, child.status}, ""});
+    task->pid = child.value.pid;
+    task->pidfd = std::move(child.value.pidfd);
     if (work.failed_errno != 0) {
       (void)PidfdWait(task->pidfd.get(), true);
       Failure failure{static_cast<Step>(work.failed_step), Status::Error(work.failed_errno, work.failed_syscall)};
@@ -263,27 +213,6 @@ class Launcher {
       if (!added.ok()) return {added, UniqueFd()};
     }
     return ruleset;
-  }
-
-  // CLONE_VM: nothing is copied, so the cost does not grow with our memory.
-  // CLONE_PIDFD: the descriptor names the child before its pid could be reused.
-  Result<std::pair<pid_t, UniqueFd>> Clone(ChildWork* work) noexcept {
-    constexpr uint64_t kFlags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD;
-    int pidfd = -1;
-    Clone3Args args{};
-    args.flags = kFlags;
-    args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
-    args.exit_signal = SIGCHLD;
-    args.stack = reinterpret_cast<uint64_t>(stack_);
-    args.stack_size = kChildStackBytes;
-    long pid = Clone3(&args, ChildMain, work);
-    if (pid == -ENOSYS || pid == -EPERM) {
-      // Docker's default profile hides clone3; what we need of it, clone can do.
-      pid = clone(ChildMainForClone, stack_ + kChildStackBytes, static_cast<int>(kFlags) | SIGCHLD, work, &pidfd);
-      if (pid < 0) return {Status::FromErrno("clone"), {}};
-    }
-    if (pid < 0) return {Status::Error(static_cast<int>(-pid), "clone3"), {}};
-    return {Status::Ok(), {static_cast<pid_t>(pid), UniqueFd(pidfd)}};
   }
 
   void Watch(std::shared_ptr<RunningTask> task, std::function<void(TaskEnd)> ended) {

@@ -2,11 +2,11 @@ import { Type } from '@sinclair/typebox';
 import { Connection } from '../../execution-api/schema.js';
 import type { App } from '../app.js';
 import { notFound } from '../problem.js';
-import type { RouteContext } from './index.js';
+import type { AccessOptions } from '../access.js';
 
 const params = Type.Object({ conn_id: Type.String() });
 
-export function connections(app: App, { store }: RouteContext): void {
+export function connections(app: App, { store }: AccessOptions): void {
   app.get('/connections/:conn_id', { config: { access: 'task' }, schema: { params, response: { 200: Connection } } }, async (request) => {
     const connection = await store.getConnection(request.params.conn_id);
     if (connection === undefined) throw notFound('Connection');

@@ -6,10 +6,8 @@ import { taskInstances } from './task-instances.js';
 import { variables } from './variables.js';
 import { xcoms } from './xcoms.js';
 
-export type RouteContext = AccessOptions;
-
 /** The routes below `/execution`, one file a noun. A new noun is a file and a line here. */
-export async function routes(app: App, context: RouteContext): Promise<void> {
+export async function routes(app: App, context: AccessOptions): Promise<void> {
   health(app);
   taskInstances(app, context);
   variables(app, context);

@@ -1,14 +1,13 @@
 import { Type } from '@sinclair/typebox';
 import { EnterRunning, Heartbeat, RunContext, StateUpdate } from '../../execution-api/schema.js';
-import { claimsOf, refreshedToken } from '../access.js';
+import { claimsOf, refreshedToken, type AccessOptions } from '../access.js';
 import type { App } from '../app.js';
 import { notFound, Problem } from '../problem.js';
-import type { RouteContext } from './index.js';
 import { type Change, enterRunning, heartbeat, leaveRunning, shouldRetry, type TaskInstance } from '../state.js';
 
 const params = Type.Object({ id: Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' }) });
 
-export function taskInstances(app: App, { store, issuer, now }: RouteContext): void {
+export function taskInstances(app: App, { store, issuer, now }: AccessOptions): void {
   const timestamp = (): string => new Date(now()).toISOString();
 
   async function change(id: string, decide: (ti: TaskInstance) => Change): Promise<{ before: TaskInstance; after: TaskInstance }> {

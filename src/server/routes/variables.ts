@@ -2,12 +2,12 @@ import { Type } from '@sinclair/typebox';
 import { Variable } from '../../execution-api/schema.js';
 import type { App } from '../app.js';
 import { notFound } from '../problem.js';
-import type { RouteContext } from './index.js';
+import type { AccessOptions } from '../access.js';
 
 /** A key may hold slashes, so it is the rest of the path. */
 const params = Type.Object({ '*': Type.String() });
 
-export function variables(app: App, { store }: RouteContext): void {
+export function variables(app: App, { store }: AccessOptions): void {
   app.get('/variables/*', { config: { access: 'task' }, schema: { params, response: { 200: Variable } } }, async (request) => {
     const key = request.params['*'];
     const value = await store.getVariable(key);

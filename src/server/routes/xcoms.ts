@@ -1,9 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { checkXComWrite } from '../access.js';
+import { checkXComWrite, type AccessOptions } from '../access.js';
 import type { App } from '../app.js';
 import { notFound, Problem } from '../problem.js';
 import type { XComKey } from '../store.js';
-import type { RouteContext } from './index.js';
 
 const Id = Type.String({ minLength: 1, maxLength: 250 });
 /** A key may hold slashes, so it is the rest of the path. 512 is Airflow's column. */
@@ -17,7 +16,7 @@ function keyOf({ dag_id, run_id, task_id, '*': key }: Static<typeof params>, map
 }
 
 /** Values are kept and sent as the JSON text they came as. In a scope of its own, for that has its own body parser. */
-export function xcoms(app: App, context: RouteContext): void {
+export function xcoms(app: App, context: AccessOptions): void {
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => {
     try {
