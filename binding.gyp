@@ -46,6 +46,27 @@
       ]
     },
     {
+      # Outlives a supervisor to end what its tasks had started; native/kernel/launch.cc starts it.
+      "target_name": "sweeper",
+      "conditions": [
+        ["OS=='linux'", {
+          "type": "executable",
+          "sources": [
+            "native/kernel/dumpable.cc",
+            "native/kernel/leftovers.cc",
+            "native/kernel/pidfd.cc",
+            "native/sweeper/sweeper.cc"
+          ],
+          "cflags": ["-Wall", "-Wextra"],
+          "cflags_cc": ["-std=c++17", "-fno-rtti"],
+          # Static where the C library can be: a few hundred KiB of memory, and nothing of the host's to load.
+          "ldflags": ["<!@(echo 'int main(void) { return 0; }' | ${CC:-cc} -static -x c - -o /dev/null 2>/dev/null && echo -static || true)"]
+        }, {
+          "type": "none"
+        }]
+      ]
+    },
+    {
       # The exploits of src/proof that are system calls: one small program, not part of the library.
       "target_name": "attack",
       "conditions": [

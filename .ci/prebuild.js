@@ -1,5 +1,5 @@
-// Puts what the package ships compiled into prebuilds/: the addon, and the attack
-// programs of the demo, so that both work where install scripts are off and no compiler
+// Puts what the package ships compiled into prebuilds/: the addon, the sweeper, and the
+// attack programs of the demo, so that both work where install scripts are off and no compiler
 // is. Builds in a folder of its own, for prebuildify takes its build folder apart.
 
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
@@ -22,9 +22,10 @@ try {
   const prefix = dirname(dirname(process.execPath));
   if (existsSync(join(prefix, 'include', 'node', 'node_api.h'))) process.env.npm_config_nodedir = prefix;
   await prebuildify({ cwd: folder, out: root, napi: true, strip: true, tagLibc: true, targets: [process.versions.node], quiet: true });
-  const attack = join(folder, 'build', 'Release', 'attack');
-  copyFileSync(attack, join(shipped, 'attack'));
-  chmodSync(join(shipped, 'attack'), 0o755);
+  for (const program of ['attack', 'sweeper']) {
+    copyFileSync(join(folder, 'build', 'Release', program), join(shipped, program));
+    chmodSync(join(shipped, program), 0o755);
+  }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { KernelUnsupported } from './errors.js';
 
@@ -98,6 +100,8 @@ export interface NativePlan {
   /** struct sock_filter[], 8 bytes each. */
   readonly filter: Uint8Array;
   readonly limits: readonly (readonly [resource: number, soft: number, hard: number])[];
+  /** The path of the program `sweeper`. */
+  readonly sweeper: string;
   readonly cwd: string;
   /** NAME=value */
   readonly environment: readonly string[];
@@ -112,6 +116,18 @@ export interface PreparedPlan {
 export type TaskEventListener = (id: number, event: 'started' | 'failed' | 'ended', first: number | string, second?: number | Error, third?: number) => void;
 
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));
+
+/**
+ * A program that comes with the addon: compiled beside it in a clone, prebuilt in a package.
+ *
+ * @throws {KernelUnsupported} `ERR_KERNEL_UNSUPPORTED`: neither is there.
+ */
+export function nativeProgram(name: 'attack' | 'sweeper'): string {
+  const folders = [join('build', 'Release'), join('prebuilds', `${process.platform}-${process.arch}`)];
+  const found = folders.map((folder) => join(packageRoot, folder, name)).find(existsSync);
+  if (found === undefined) throw new KernelUnsupported(`the program "${name}"`, 'neither a compiled nor a prebuilt one is there; run `npm rebuild sallyport`');
+  return found;
+}
 
 let loaded: Native | undefined;
 

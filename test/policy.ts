@@ -88,7 +88,7 @@ policy('a host with less is refused by name, unless the caller can do without', 
   assert.is((refusal(() => plan({}, { ...host, arch: 'other' })) as EnforcementPartial).code, 'ERR_ENFORCEMENT_PARTIAL');
   const lesser = { ...host, landlockAbi: 5 };
   const lacking = taskGuarantees(lesser).filter(({ enforcement }) => enforcement === 'unavailable').map(({ name }) => name);
-  assert.equal(lacking, ['signals', 'network']);
+  assert.equal(lacking, ['signals', 'network', 'leftovers']);
   assert.is(plan({ without: lacking }, lesser).landlock.abi, 5);
   assert.throws(() => plan({ without: ['signals'] }, lesser));
 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { nativeProgram } from '../lib/native.js';
 
 const sanitizers = suite('sanitizers');
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -23,7 +24,7 @@ function build(name: string, ...flags: string[]): string {
 }
 
 function run(program: string): void {
-  const { status, signal, stdout, stderr } = spawnSync(program, { encoding: 'utf8', timeout: 120_000 });
+  const { status, signal, stdout, stderr } = spawnSync(program, [nativeProgram('sweeper')], { encoding: 'utf8', timeout: 120_000 });
   assert.equal({ status, signal, stdout, stderr }, { status: 0, signal: null, stdout: 'ok\n', stderr: '' });
 }
 

@@ -110,7 +110,7 @@ class Tasks {
   void EndAllLocked() {
     for (auto& [id, task] : running_) (void)task->Signal(SIGKILL);
     for (auto& [id, task] : running_) {
-      if (task->tag != 0) kernel::EndTagged(task->tag, 1000);
+      if (task->tag != 0) kernel::EndTagged(kernel::OneTag(task->tag), 1000);
     }
   }
 
@@ -136,12 +136,13 @@ Napi::Value OnTaskEvent(const Napi::CallbackInfo& info) {
 uint64_t Bits(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
 
 // prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
-//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], cwd, environment: [string] })
+//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], sweeper, cwd, environment: [string] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Napi::Object from = info[0].As<Napi::Object>();
   auto plan = std::make_shared<kernel::PreparedPlan>();
   plan->confined = from.Get("confined").ToBoolean();
+  plan->sweeper = from.Get("sweeper").As<Napi::String>().Utf8Value();
   plan->cwd = from.Get("cwd").As<Napi::String>().Utf8Value();
   if (!StringsOf(env, from.Get("environment"), &plan->environment)) return env.Undefined();
 

@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include <condition_variable>
+#include <cstdio>
 #include <deque>
 #include <map>
 #include <mutex>
 
 #include "clone.h"
+#include "descriptors.h"
 #include "leftovers.h"
 
 namespace kernel {
@@ -138,6 +140,8 @@ class Launcher {
     UniqueFd ruleset;
     sock_fprog filter{};
     if (plan.confined) {
+      Status guarded = EnsureSweeper(plan.sweeper);
+      if (!guarded.ok()) return request.failed({{Step::kSweeper, guarded}, plan.sweeper});
       task->tag = NewTag();
       limits.push_back({kTagResource, task->tag, task->tag, true});
       restrictions.new_keyring = restrictions.no_capabilities = restrictions.no_new_privs = true;
@@ -188,6 +192,39 @@ class Launcher {
     request.descriptors.clear();  // the task has its own now: ours would hide its end of file
     request.started(task);
     Watch(std::move(task), std::move(request.ended));
+  }
+
+  // Before a task is started there must be someone who ends what it starts, should we be
+  // killed. One sweeper serves all tasks of this process.
+  Status EnsureSweeper(const std::string& program) {
+    if (sweeper_.pidfd && !PidfdExited(sweeper_.pidfd.get(), 0)) return Status::Ok();
+    if (sweeper_.pidfd) (void)PidfdWait(sweeper_.pidfd.get(), true);
+    auto pipe = Pipe(false);
+    if (!pipe.ok()) return pipe.status;
+    const TagFamily family = OwnTags();
+    char tag[20], mask[20];
+    snprintf(tag, sizeof(tag), "%llx", static_cast<unsigned long long>(family.tag));
+    snprintf(mask, sizeof(mask), "%llx", static_cast<unsigned long long>(family.mask));
+    char* const argv[] = {const_cast<char*>(program.c_str()), tag, mask, nullptr};
+    char* const envp[] = {nullptr};
+    int descriptors[] = {pipe.value.theirs.get(), null_device_.get(), null_device_.get()};
+    ChildWork work{};
+    work.restrictions.outlives_supervisor = true;
+    work.restrictions.cwd = "/";
+    work.restrictions.descriptors = descriptors;
+    work.restrictions.descriptor_count = 3;
+    work.path = program.c_str();
+    work.argv = argv;
+    work.envp = envp;
+    auto child = CloneChild(ChildMain, &work, stack_, kChildStackBytes);
+    if (!child.ok()) return child.status;
+    if (work.failed_errno != 0) {
+      (void)PidfdWait(child.value.pidfd.get(), true);
+      return Status::Error(work.failed_errno, work.failed_syscall);
+    }
+    sweeper_ = std::move(child.value);
+    lifeline_ = std::move(pipe.value.ours);
+    return Status::Ok();
   }
 
   // A ruleset is per launch: the child adds its own /proc/<pid> to it, and one domain
@@ -243,7 +280,7 @@ class Launcher {
     const bool alone = NothingStartedSince(task.pid);
     auto exit = PidfdWait(task.pidfd.get(), true);
     if (exit.ok()) end.exit = exit.value;
-    if (task.tag != 0 && !alone) end.survivors = EndTagged(task.tag, kLeftoversTimeoutMs);
+    if (task.tag != 0 && !alone) end.survivors = EndTagged(OneTag(task.tag), kLeftoversTimeoutMs);
     watched->ended(end);
     delete watched;
   }
@@ -252,6 +289,8 @@ class Launcher {
   UniqueFd null_device_;
   UniqueFd epoll_;
   char* stack_ = nullptr;
+  Child sweeper_;      // the launcher thread's
+  UniqueFd lifeline_;  // closes when this process ends, which is what the sweeper waits for
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<LaunchRequest> queue_;

@@ -38,7 +38,8 @@ struct PreparedPlan {
   uint64_t program_access = 0;  // on the launched file itself
   std::vector<sock_filter> filter;
   std::vector<Limit> limits;
-  std::string cwd;  // empty: the supervisor's
+  std::string sweeper;  // the program of that name; started once, for all tasks of this process
+  std::string cwd;      // empty: the supervisor's
   std::vector<std::string> environment;
 
   void AddPath(const std::string& path, uint64_t access) { path_rules.push_back({path, access, nullptr}); }

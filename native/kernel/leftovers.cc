@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 
@@ -17,10 +18,10 @@
 namespace kernel {
 namespace {
 
-bool Carries(pid_t pid, uint64_t tag) noexcept {
+bool Carries(pid_t pid, TagFamily family) noexcept {
   rlimit64 value;
   if (syscall(__NR_prlimit64, pid, kTagResource, nullptr, &value) != 0) return false;
-  return value.rlim_max == tag;
+  return family.Holds(value.rlim_max);
 }
 
 // Stops it from starting more, whatever it does until the kill arrives.
@@ -30,11 +31,11 @@ void ForbidFork(pid_t pid) noexcept {
 }
 
 // True when a process was there that is not gone yet.
-bool EndOne(pid_t pid, uint64_t tag) noexcept {
+bool EndOne(pid_t pid, TagFamily family) noexcept {
   auto pidfd = PidfdOpen(pid);
   // The pid may have been given to another process since we looked: ask again, now
   // that the descriptor holds it.
-  if (!pidfd.ok() || !Carries(pid, tag)) return false;
+  if (!pidfd.ok() || !Carries(pid, family)) return false;
   const int fd = pidfd.value.get();
   if (!PidfdExited(fd, 0)) {
     ForbidFork(pid);
@@ -70,20 +71,20 @@ struct Pass {
   int alive = 0;
 };
 
-Pass EndInOnePass(DIR* proc, uint64_t tag, pid_t self) noexcept {
+Pass EndInOnePass(DIR* proc, TagFamily family, pid_t self) noexcept {
   Pass pass;
   rewinddir(proc);
   while (dirent* entry = readdir(proc)) {
     char* end;
     long pid = strtol(entry->d_name, &end, 10);
-    if (*end != '\0' || pid <= 0 || pid == self || !Carries(static_cast<pid_t>(pid), tag)) continue;
+    if (*end != '\0' || pid <= 0 || pid == self || !Carries(static_cast<pid_t>(pid), family)) continue;
     auto pidfd = PidfdOpen(static_cast<pid_t>(pid));
     if (pidfd.ok() && PidfdExited(pidfd.value.get(), 0)) {
       (void)PidfdWait(pidfd.value.get(), false);
       continue;
     }
     pass.found++;
-    if (EndOne(static_cast<pid_t>(pid), tag)) pass.alive++;
+    if (EndOne(static_cast<pid_t>(pid), family)) pass.alive++;
   }
   return pass;
 }
@@ -92,15 +93,28 @@ Pass EndInOnePass(DIR* proc, uint64_t tag, pid_t self) noexcept {
 
 bool NothingStartedSince(pid_t pid) noexcept { return LastPid() == pid; }
 
-uint64_t NewTag() noexcept {
-  uint64_t tag = 0;
-  while (getrandom(&tag, sizeof(tag), 0) != static_cast<ssize_t>(sizeof(tag))) {
-  }
-  // The top bits keep it clear of RLIM_INFINITY and of any time that someone would set.
-  return (tag >> 2) | (1ull << 61);
+// 61: clear of RLIM_INFINITY and of any time; 60 to 30: the supervisor; 29 to 0: the task.
+constexpr uint64_t kMark = 1ull << 61;
+constexpr int kTaskBits = 30;
+constexpr uint64_t kTaskMask = (1ull << kTaskBits) - 1;
+
+TagFamily OwnTags() noexcept {
+  static const uint64_t supervisor = [] {
+    uint32_t random = 0;
+    while (getrandom(&random, sizeof(random), 0) != static_cast<ssize_t>(sizeof(random))) {
+    }
+    return uint64_t{random >> 1};
+  }();
+  return {kMark | supervisor << kTaskBits, ~kTaskMask};
 }
 
-int EndTagged(uint64_t tag, int timeout_ms) noexcept {
+uint64_t NewTag() noexcept {
+  // Comes round after a billion tasks, when those that had these numbers are long gone.
+  static std::atomic<uint64_t> next{0};
+  return OwnTags().tag | (next.fetch_add(1) & kTaskMask);
+}
+
+int EndTagged(TagFamily family, int timeout_ms) noexcept {
   DIR* proc = opendir("/proc");
   if (proc == nullptr) return 0;
   const pid_t self = getpid();
@@ -110,7 +124,7 @@ int EndTagged(uint64_t tag, int timeout_ms) noexcept {
   // arrives. So nothing may have been started meanwhile, or a second look must be empty too.
   for (int empty = 0; empty < 2;) {
     const pid_t last = LastPid();
-    pass = EndInOnePass(proc, tag, self);
+    pass = EndInOnePass(proc, family, self);
     empty = pass.found == 0 ? empty + 1 : 0;
     if (empty > 0 && last > 0 && LastPid() == last) break;
     if (pass.alive > 0 && NowMs() >= deadline) break;

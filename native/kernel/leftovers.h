@@ -12,16 +12,30 @@ namespace kernel {
 // parent. RLIMIT_RTTIME binds real-time threads alone, which a task cannot have.
 constexpr int kTagResource = 15;  // RLIMIT_RTTIME
 
-// A new tag. Unlikely to be guessed or to meet another; below RLIM_INFINITY.
+// Tags that are alike in the bits of `mask`: one task's, or all of one supervisor's.
+struct TagFamily {
+  uint64_t tag;
+  uint64_t mask;
+
+  bool Holds(uint64_t other) const noexcept { return (other & mask) == (tag & mask); }
+};
+
+// All tags that this process gives out. No tag of another supervisor is among them, nor any
+// time that someone would set as a limit.
+TagFamily OwnTags() noexcept;
+
+// A new one of them.
 uint64_t NewTag() noexcept;
+
+inline TagFamily OneTag(uint64_t tag) noexcept { return {tag, ~uint64_t{0}}; }
 
 // True when no process or thread was started in our PID namespace since `pid` was, so that
 // it cannot have left anything behind. Ask before it is waited for: its number is then still
 // taken and cannot have come round again. False when that cannot be told. /proc/loadavg.
 bool NothingStartedSince(pid_t pid) noexcept;
 
-// Ends every process that carries `tag`, and waits until none is left or the time is up.
+// Ends every process that carries a tag of the family, and waits until none is left or the time is up.
 // Finds them through /proc, whoever their parent is. Returns how many still live.
-int EndTagged(uint64_t tag, int timeout_ms) noexcept;
+int EndTagged(TagFamily family, int timeout_ms) noexcept;
 
 }  // namespace kernel

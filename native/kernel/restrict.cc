@@ -110,6 +110,7 @@ Status LockIn(const sock_fprog* filter) noexcept {
 
 const char* StepName(Step step) noexcept {
   switch (step) {
+    case Step::kSweeper: return "sweeper";
     case Step::kClone: return "clone";
     case Step::kSignals: return "signals";
     case Step::kSession: return "session";
@@ -132,7 +133,7 @@ Failure RestrictForExec(const Restrictions& r) noexcept {
   Status status;
   if (!(status = ResetSignals()).ok()) return {Step::kSignals, status};
   if (setsid() < 0) return {Step::kSession, Status::FromErrno("setsid")};
-  if (!(status = DieWithParent(r.supervisor)).ok()) return {Step::kParentDeath, status};
+  if (!r.outlives_supervisor && !(status = DieWithParent(r.supervisor)).ok()) return {Step::kParentDeath, status};
   if (r.cwd != nullptr && chdir(r.cwd) != 0) return {Step::kCwd, Status::FromErrno("chdir")};
   if (r.new_keyring && !(status = NewKeyring()).ok()) return {Step::kKeyring, status};
   if (r.no_capabilities && !(status = DropCapabilitiesOnCurrentThread(0)).ok()) return {Step::kCapabilities, status};

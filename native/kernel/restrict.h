@@ -13,6 +13,7 @@ namespace kernel {
 // The steps between clone and execve, in the order in which they are taken.
 // docs/errors.md has the list that users see.
 enum class Step : int {
+  kSweeper,
   kClone,
   kSignals,
   kSession,
@@ -41,7 +42,8 @@ struct Limit {
 // All that the child needs, made ready before the clone: it shares our memory, so it
 // may neither allocate nor take a lock.
 struct Restrictions {
-  pid_t supervisor = 0;         // the parent it must still have
+  pid_t supervisor = 0;         // the parent it must still have, and ends with
+  bool outlives_supervisor = false;
   const char* cwd = nullptr;    // null: stay
   const Limit* limits = nullptr;
   size_t limit_count = 0;

@@ -35,10 +35,12 @@ const rows: readonly Row[] = [
   },
   {
     name: 'leftovers',
-    mechanisms: ['every process of the task carries a tag in a hard limit; all that carry it are killed before `exited` resolves', 'parent-death signal'],
-    landlockAbi: 0,
+    mechanisms: [
+      'every process of the task carries a tag in a hard limit; all that carry it are killed before `exited` resolves',
+      'parent-death signal, and a sweeper that outlives the supervisor',
+    ],
+    landlockAbi: 6,
     seccomp: true,
-    open: ['when the supervisor is killed by SIGKILL, its tasks end with it but not yet what they started'],
   },
   { name: 'identity', mechanisms: ['a task is the descriptor it holds; permissions are closed until granted'], landlockAbi: 1, seccomp: true },
   { name: 'channel', mechanisms: ['frames with caps, decoded in TypeScript', 'descriptors from a task are discarded'], landlockAbi: 0, seccomp: false },

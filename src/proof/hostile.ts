@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { catalogue, type Attack } from './catalogue.js';
-import { attackProgram } from './locate.js';
+import { nativeProgram } from '../native.js';
 import { marker, type Scene } from './scene.js';
 
 /** What a file of src/proof/attacks exports. */
@@ -19,7 +19,7 @@ async function carryOut(attack: Attack, scene: Scene): Promise<void> {
     return script.run(scene);
   }
   const target = attack.target === 'supervisor' ? scene.supervisorPid : scene.neighbourPid;
-  const child = spawn(attackProgram(), [name, String(target)], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const child = spawn(nativeProgram('attack'), [name, String(target)], { stdio: ['ignore', 'inherit', 'inherit'] });
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
   if (code !== 0) throw new Error(`the program "attack" did not run to its end: ${signal ?? `exit code ${code}`}`);
 }

@@ -1,7 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { KernelUnsupported } from '../errors.js';
 
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -12,18 +11,6 @@ function executable(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-/**
- * The program `attack`: compiled in a clone, prebuilt in a package.
- *
- * @throws {KernelUnsupported} `ERR_KERNEL_UNSUPPORTED`: neither is there.
- */
-export function attackProgram(): string {
-  const places = [join(packageRoot, 'build', 'Release', 'attack'), join(packageRoot, 'prebuilds', `${process.platform}-${process.arch}`, 'attack')];
-  const found = places.find(executable);
-  if (found === undefined) throw new KernelUnsupported('the attack program', 'neither a compiled nor a prebuilt one is there; run `npm run set-up` in a clone');
-  return found;
 }
 
 /** What a task of ours must be able to read to run: this package's code and the one package that it imports. */

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { executionApiMethods } from '../execution-api/methods.js';
 import { ExecutionApi, harden, launch, policies, Secret, type Audit, type Task } from '../index.js';
 import { fail, obey, runnerLine, tell } from './control.js';
-import { attackProgram, taskCode } from './locate.js';
+import { nativeProgram } from '../native.js';
+import { taskCode } from './locate.js';
 import { jobOf, names, sceneOf, type Identity } from './scene.js';
 
 harden();
@@ -19,7 +20,7 @@ const runner = runnerLine();
 const tasks: Task[] = [];
 
 // What a Node task needs, the code it is made of, and the program whose attacks are to be tried.
-const policy = policies.node({ read: [...taskCode(), job.folder], execute: [attackProgram()] });
+const policy = policies.node({ read: [...taskCode(), job.folder], execute: [nativeProgram('attack')] });
 
 /** One task: what it may ask for is a variable and its own results, and whose channel it is says whose those are. */
 async function start(args: string[], { dag_id, run_id, task_id, map_index }: Identity, tiApi: ExecutionApi, variable: string, audit: Audit = () => {}): Promise<Task> {

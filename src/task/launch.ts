@@ -3,7 +3,7 @@ import { delimiter, join, resolve } from 'node:path';
 import { serve, type Audit, type MethodTable } from '../broker/index.js';
 import { invalidArgument, TaskStartFailed, TaskTimeout } from '../errors.js';
 import { probe } from '../kernel/probe.js';
-import { native, type PreparedPlan } from '../native.js';
+import { native, nativeProgram, type PreparedPlan } from '../native.js';
 import { plan, type Plan } from '../policy/plan.js';
 import type { Policy } from '../policy/policy.js';
 import { isSystemPath } from '../policy/presets.js';
@@ -60,6 +60,7 @@ function prepare(policy: Policy): Prepared {
       programAccess: made.landlock.program,
       filter: made.seccomp,
       limits: made.limits.map(({ resource, value }) => [resource, value, value] as const),
+      sweeper: nativeProgram('sweeper'),
       cwd: made.cwd,
       environment: Object.entries(made.environment).map(([name, value]) => `${name}=${value}`),
     }),
