@@ -33,7 +33,8 @@
             "native/kernel/seccomp.cc",
             "native/kernel/secret_memory.cc",
             "native/kernel/self_stat.cc",
-            "native/kernel/signals.cc"
+            "native/kernel/signals.cc",
+            "native/kernel/usage.cc"
           ],
           "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
           "defines": ["NAPI_VERSION=8"],

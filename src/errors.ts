@@ -13,6 +13,7 @@ export type SallyportErrors =
   | PolicyInvalid
   | SecretDestroyed
   | SecretRefused
+  | TaskLimitExceeded
   | TaskStartFailed
   | TaskTimeout
   | TokenInvalid
@@ -76,6 +77,18 @@ export class TaskStartFailed extends SallyportError {
   constructor(step: string, problem: string, options?: ErrorOptions) {
     super(`the task was not started: step "${step}" failed: ${problem}`, options);
     this.step = step;
+  }
+}
+
+/** The task used more than its policy allows, and was killed with all it had started. */
+export class TaskLimitExceeded extends SallyportError {
+  static { named(this.prototype, 'TaskLimitExceeded'); }
+  readonly code = 'ERR_TASK_LIMIT';
+  /** The limit by its name in the policy. */
+  readonly limit: 'memoryBytes' | 'processes';
+  constructor(limit: 'memoryBytes' | 'processes', options?: ErrorOptions) {
+    super(`the task went past its policy's limits.${limit}`, options);
+    this.limit = limit;
   }
 }
 

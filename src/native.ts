@@ -100,6 +100,10 @@ export interface NativePlan {
   /** struct sock_filter[], 8 bytes each. */
   readonly filter: Uint8Array;
   readonly limits: readonly (readonly [resource: number, soft: number, hard: number])[];
+  /** Of all the task's processes together; 0: no bound. */
+  readonly memoryBytes: number;
+  /** And threads, likewise. */
+  readonly processes: number;
   /** The path of the program `sweeper`. */
   readonly sweeper: string;
   readonly cwd: string;
@@ -112,8 +116,8 @@ export interface PreparedPlan {
   readonly __preparedPlan: never;
 }
 
-/** `started`: pid. `failed`: step and system error. `ended`: exit code, signal number or 0, survivors. */
-export type TaskEventListener = (id: number, event: 'started' | 'failed' | 'ended', first: number | string, second?: number | Error, third?: number) => void;
+/** `started`: pid. `failed`: step and system error. `ended`: exit code, signal number or 0, survivors, and 1 or 2 when `memoryBytes` or `processes` was exceeded. */
+export type TaskEventListener = (id: number, event: 'started' | 'failed' | 'ended', first: number | string, second?: number | Error, survivors?: number, exceeded?: number) => void;
 
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));
 

@@ -14,7 +14,7 @@
 namespace addon {
 namespace {
 
-// dispatch(id, 'started', pid) | (id, 'failed', step, systemError) | (id, 'ended', code, signal, survivors)
+// dispatch(id, 'started', pid) | (id, 'failed', step, systemError) | (id, 'ended', code, signal, survivors, exceeded)
 struct Event {
   enum Kind { kStarted, kFailed, kEnded } kind;
   uint32_t id;
@@ -103,7 +103,7 @@ class Tasks {
     } else {
       const kernel::TaskEnd& end = event->end;
       dispatch.Call({id, Napi::String::New(env, "ended"), number(end.exit.code), number(end.exit.signal),
-                     number(end.survivors)});
+                     number(end.survivors), number(static_cast<int>(end.exceeded))});
     }
   }
 
@@ -136,12 +136,14 @@ Napi::Value OnTaskEvent(const Napi::CallbackInfo& info) {
 uint64_t Bits(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
 
 // prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
-//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], sweeper, cwd, environment: [string] })
+//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, sweeper, cwd, environment: [string] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Napi::Object from = info[0].As<Napi::Object>();
   auto plan = std::make_shared<kernel::PreparedPlan>();
   plan->confined = from.Get("confined").ToBoolean();
+  plan->memory_bytes = Bits(from.Get("memoryBytes"));
+  plan->processes = from.Get("processes").As<Napi::Number>().Int32Value();
   plan->sweeper = from.Get("sweeper").As<Napi::String>().Utf8Value();
   plan->cwd = from.Get("cwd").As<Napi::String>().Utf8Value();
   if (!StringsOf(env, from.Get("environment"), &plan->environment)) return env.Undefined();

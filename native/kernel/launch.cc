@@ -11,18 +11,21 @@
 #include <condition_variable>
 #include <cstdio>
 #include <deque>
+#include <list>
 #include <map>
 #include <mutex>
 
 #include "clone.h"
 #include "descriptors.h"
 #include "leftovers.h"
+#include "usage.h"
 
 namespace kernel {
 namespace {
 
 constexpr size_t kChildStackBytes = 128 * 1024;
 constexpr int kLeftoversTimeoutMs = 5000;
+constexpr int kMeasureEveryMs = 50;
 
 // What the child reads and where it leaves why it failed. Lives on the launcher's stack:
 // that thread stands still until the child has exec'ed or ended.
@@ -95,8 +98,12 @@ class Launcher {
       static_cast<Launcher*>(self)->LaunchLoop();
     });
     if (!started.ok()) return started;
-    return StartThread("sallyport-reap", [](void* self) -> void* {
+    started = StartThread("sallyport-reap", [](void* self) -> void* {
       static_cast<Launcher*>(self)->ReapLoop();
+    });
+    if (!started.ok()) return started;
+    return StartThread("sallyport-watch", [](void* self) -> void* {
+      static_cast<Launcher*>(self)->WatchLoop();
     });
   }
 
@@ -189,6 +196,9 @@ class Launcher {
     const std::string proc = "/proc/" + std::to_string(task->pid);
     task->proc.reset(open(proc.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
 
+    task->memory_bytes = plan.memory_bytes;
+    task->processes = plan.processes;
+    if (task->Bounded()) Bound(task);
     request.descriptors.clear();  // the task has its own now: ours would hide its end of file
     request.started(task);
     Watch(std::move(task), std::move(request.ended));
@@ -252,6 +262,43 @@ class Launcher {
     return ruleset;
   }
 
+  void Bound(std::shared_ptr<RunningTask> task) {
+    {
+      std::lock_guard<std::mutex> lock(bounded_mutex_);
+      bounded_.push_back(std::move(task));
+    }
+    bounded_wake_.notify_one();
+  }
+
+  // Holds tasks to the bounds that the kernel offers for one process or one user only. Its
+  // own thread: killing a thousand processes must not keep other tasks' ends waiting.
+  [[noreturn]] void WatchLoop() {
+    for (;;) {
+      std::vector<std::shared_ptr<RunningTask>> now;
+      {
+        std::unique_lock<std::mutex> lock(bounded_mutex_);
+        bounded_wake_.wait(lock, [this] { return !bounded_.empty(); });
+        bounded_.remove_if([](const auto& task) { return PidfdExited(task->pidfd.get(), 0); });
+        now.assign(bounded_.begin(), bounded_.end());
+      }
+      if (now.empty()) continue;
+      const auto usage = MeasureTagged(OwnTags());
+      for (const auto& task : now) {
+        auto found = usage.find(task->tag);
+        if (found != usage.end()) HoldToBounds(*task, found->second);
+      }
+      usleep(kMeasureEveryMs * 1000);
+    }
+  }
+
+  static void HoldToBounds(RunningTask& task, const Usage& usage) {
+    const bool memory = task.memory_bytes != 0 && usage.memory_bytes > task.memory_bytes;
+    const bool processes = task.processes != 0 && usage.processes > task.processes;
+    if (!memory && !processes) return;
+    task.exceeded = memory ? Exceeded::kMemoryBytes : Exceeded::kProcesses;
+    (void)EndTagged(OneTag(task.tag), kLeftoversTimeoutMs);
+  }
+
   void Watch(std::shared_ptr<RunningTask> task, std::function<void(TaskEnd)> ended) {
     const int fd = task->pidfd.get();
     auto* watched = new Watched{std::move(task), std::move(ended)};
@@ -281,6 +328,7 @@ class Launcher {
     auto exit = PidfdWait(task.pidfd.get(), true);
     if (exit.ok()) end.exit = exit.value;
     if (task.tag != 0 && !alone) end.survivors = EndTagged(OneTag(task.tag), kLeftoversTimeoutMs);
+    end.exceeded = task.exceeded;
     watched->ended(end);
     delete watched;
   }
@@ -294,6 +342,9 @@ class Launcher {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<LaunchRequest> queue_;
+  std::mutex bounded_mutex_;
+  std::condition_variable bounded_wake_;
+  std::list<std::shared_ptr<RunningTask>> bounded_;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <linux/filter.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -38,6 +39,8 @@ struct PreparedPlan {
   uint64_t program_access = 0;  // on the launched file itself
   std::vector<sock_filter> filter;
   std::vector<Limit> limits;
+  uint64_t memory_bytes = 0;  // of all its processes together; 0: no bound
+  int processes = 0;          // and threads, likewise
   std::string sweeper;  // the program of that name; started once, for all tasks of this process
   std::string cwd;      // empty: the supervisor's
   std::vector<std::string> environment;
@@ -52,18 +55,27 @@ struct LaunchFailure {
   std::string path;
 };
 
+// A bound that no rlimit can hold for a task as a whole, and that it went past.
+enum class Exceeded : int { kNothing, kMemoryBytes, kProcesses };
+
 // A running task as the native side holds it.
 struct RunningTask {
   pid_t pid = 0;
   UniqueFd pidfd;
   UniqueFd proc;     // /proc/<pid>, held so that its Landlock rule stays bound to it
   uint64_t tag = 0;  // 0: nothing to sweep
+  uint64_t memory_bytes = 0;
+  int processes = 0;
+  std::atomic<Exceeded> exceeded{Exceeded::kNothing};
+
+  bool Bounded() const noexcept { return tag != 0 && (memory_bytes != 0 || processes != 0); }
 
   Status Signal(int signal) const noexcept { return PidfdSendSignal(pidfd.get(), signal); }
 };
 
 struct TaskEnd {
   Exit exit;
+  Exceeded exceeded = Exceeded::kNothing;
   int survivors = 0;  // descendants that outlived SIGKILL and the time allowed
 };
 

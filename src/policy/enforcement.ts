@@ -28,10 +28,15 @@ const rows: readonly Row[] = [
   { name: 'kernel', mechanisms: [`${filter}: calls without a name in the profile`, 'architecture check'], landlockAbi: 0, seccomp: true },
   {
     name: 'resources',
-    mechanisms: ['RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_CORE', 'wall time', 'bounded buffers in the supervisor'],
+    mechanisms: [
+      'RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_CORE',
+      'memory and number of processes of the whole task, measured every 50 ms, where the policy bounds them',
+      'wall time',
+      'bounded buffers in the supervisor',
+    ],
     landlockAbi: 0,
-    seccomp: false,
-    open: ['memory, number of processes and total bytes written are not bounded in this release'],
+    seccomp: true,
+    open: ['bytes written in all, and what the kernel counts per user (inotify instances, pipe pages), have no bound in this release'],
   },
   {
     name: 'leftovers',

@@ -40,6 +40,9 @@ export interface Plan {
   readonly seccomp: Uint8Array;
   readonly limits: readonly ResourceLimit[];
   readonly wallTimeMs: number | undefined;
+  /** Of all the task's processes together. */
+  readonly memoryBytes: number | undefined;
+  readonly processes: number | undefined;
   readonly environment: Readonly<Record<string, string>>;
   readonly cwd: string;
   readonly guarantees: readonly Guarantee[];
@@ -112,6 +115,8 @@ export function plan(policy: Policy, host: Probe): Plan {
   const common = {
     level,
     wallTimeMs: policy.limits?.wallTimeMs,
+    memoryBytes: policy.limits?.memoryBytes,
+    processes: policy.limits?.processes,
     environment: Object.freeze({ ...(policy.environment ?? defaultEnvironment) }),
     cwd: absolute(policy.cwd ?? '/'),
   };

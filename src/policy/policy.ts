@@ -30,6 +30,13 @@ export interface Policy {
 export interface Limits {
   /** From the launch to the exit; the task is then killed. @default no limit */
   readonly wallTimeMs?: number;
+  /**
+   * Memory of all its processes together: anonymous and shared memory, swapped or not. Looked at every 50 ms, so it
+   * can be passed for that long. Pages shared after a fork count for each process. @default no limit
+   */
+  readonly memoryBytes?: number;
+  /** Processes and threads at once, as the kernel's pids.max counts them; Node itself has a dozen threads. Looked at every 50 ms. @default no limit */
+  readonly processes?: number;
   /** Processor time of each of its processes, RLIMIT_CPU. @default no limit */
   readonly cpuSeconds?: number;
   /** Descriptors open at once in each process, RLIMIT_NOFILE. @default 4096 */
@@ -57,6 +64,8 @@ const fields: Record<keyof Policy, (value: unknown, path: string) => void> = {
 
 const limitFields: Record<keyof Limits, { readonly least: number; readonly most: number }> = {
   wallTimeMs: { least: 1, most: 2 ** 31 - 1 }, // Node's timers end there
+  memoryBytes: { least: 2 ** 20, most: Number.MAX_SAFE_INTEGER },
+  processes: { least: 1, most: 2 ** 22 },
   cpuSeconds: { least: 1, most: 2 ** 40 },
   openFiles: { least: 16, most: 2 ** 20 },
   fileBytes: { least: 0, most: Number.MAX_SAFE_INTEGER },

@@ -1,16 +1,25 @@
 import { constants } from 'node:os';
-import { TaskStartFailed } from '../errors.js';
+import { TaskLimitExceeded, TaskStartFailed } from '../errors.js';
 import { native, type PreparedPlan } from '../native.js';
 
 /** How the kernel says a task's main process ended. */
 export type ProcessExit = { readonly kind: 'exited'; readonly exitCode: number } | { readonly kind: 'signaled'; readonly signal: NodeJS.Signals };
 
+/** And the limit that it was killed for, if any. */
+export interface ProcessEnd {
+  readonly exit: ProcessExit;
+  readonly exceeded: TaskLimitExceeded | undefined;
+}
+
 /** One launch as the native side tells of it. */
 interface Pending {
   started(pid: number): void;
   failed(error: TaskStartFailed): void;
-  ended(exit: ProcessExit): void;
+  ended(end: ProcessEnd): void;
 }
+
+/** As kernel::Exceeded counts them. */
+const boundedLimits = [undefined, 'memoryBytes', 'processes'] as const;
 
 const pending = new Map<number, Pending>();
 let nextId = 1;
@@ -18,7 +27,7 @@ let listening = false;
 
 const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number as number, name as NodeJS.Signals]));
 
-function dispatch(id: number, event: 'started' | 'failed' | 'ended', first: number | string, second?: number | Error, third?: number): void {
+function dispatch(id: number, event: 'started' | 'failed' | 'ended', first: number | string, second?: number | Error, survivors = 0, exceeded = 0): void {
   const task = pending.get(id);
   if (task === undefined) return;
   if (event === 'started') return task.started(first as number);
@@ -27,9 +36,13 @@ function dispatch(id: number, event: 'started' | 'failed' | 'ended', first: numb
     const cause = second as NodeJS.ErrnoException;
     return task.failed(new TaskStartFailed(first as string, cause.message, { cause }));
   }
-  if ((third ?? 0) > 0) process.emitWarning(`${third} processes of a task outlived SIGKILL; the kernel holds them`, { code: 'SALLYPORT_SURVIVORS' });
+  if (survivors > 0) process.emitWarning(`${survivors} processes of a task outlived SIGKILL; the kernel holds them`, { code: 'SALLYPORT_SURVIVORS' });
   const signal = second as number;
-  task.ended(signal === 0 ? { kind: 'exited', exitCode: first as number } : { kind: 'signaled', signal: signalNames.get(signal) ?? 'SIGKILL' });
+  const limit = boundedLimits[exceeded];
+  task.ended({
+    exit: signal === 0 ? { kind: 'exited', exitCode: first as number } : { kind: 'signaled', signal: signalNames.get(signal) ?? 'SIGKILL' },
+    exceeded: limit && new TaskLimitExceeded(limit),
+  });
 }
 
 /** A launch under way: its number for `signalTask`, its pid once it runs, and its end. */
@@ -37,7 +50,7 @@ export interface Launched {
   readonly id: number;
   readonly pid: number;
   /** Resolves when no process of the task is left; never rejects. */
-  readonly ended: Promise<ProcessExit>;
+  readonly ended: Promise<ProcessEnd>;
 }
 
 /** Hands a launch to the native side. Takes the descriptors over, also when it throws. */
@@ -50,12 +63,12 @@ export function startProcess(prepared: PreparedPlan, path: string, argv: readonl
   }
   const id = nextId++;
   return new Promise((resolve, reject) => {
-    let end: (exit: ProcessExit) => void;
-    const ended = new Promise<ProcessExit>((resolveEnded) => (end = resolveEnded));
+    let end: (end: ProcessEnd) => void;
+    const ended = new Promise<ProcessEnd>((resolveEnded) => (end = resolveEnded));
     pending.set(id, {
       started: (pid) => resolve({ id, pid, ended }),
       failed: reject,
-      ended: (exit) => end(exit),
+      ended: (how) => end(how),
     });
     try {
       native().launch(prepared, id, path, argv, descriptors);

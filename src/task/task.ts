@@ -37,9 +37,10 @@ export class Task implements AsyncDisposable {
     this.#id = launched.id;
     this.#stdio = stdio;
     this.#input = input;
-    this.exited = launched.ended.then((exit) => {
+    this.exited = launched.ended.then(({ exit, exceeded }) => {
       stdio.settle();
-      return this.#violation === undefined ? exit : { kind: 'ended', violation: this.#violation };
+      const violation = this.#violation ?? exceeded;
+      return violation === undefined ? exit : { kind: 'ended', violation };
     });
   }
 

@@ -1,0 +1,53 @@
+#include "usage.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "unique_fd.h"
+
+namespace kernel {
+namespace {
+
+// The number behind "Name:" at the start of a line of /proc/<pid>/status, 0 when it has none.
+uint64_t Field(const char* status, const char* name) noexcept {
+  const char* line = strstr(status, name);
+  return line == nullptr ? 0 : strtoull(line + strlen(name), nullptr, 10);
+}
+
+void AddProcess(const char* pid, Usage* usage) noexcept {
+  char path[64];
+  snprintf(path, sizeof(path), "/proc/%s/status", pid);
+  UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
+  char status[4096];
+  const ssize_t length = file ? read(file.get(), status, sizeof(status) - 1) : -1;
+  if (length <= 0) return;  // it has ended
+  status[length] = '\0';
+  usage->processes += static_cast<int>(Field(status, "\nThreads:"));
+  for (const char* kind : {"\nRssAnon:", "\nRssShmem:", "\nVmSwap:", "\nVmPTE:"})
+    usage->memory_bytes += Field(status, kind) * 1024;
+}
+
+}  // namespace
+
+std::map<uint64_t, Usage> MeasureTagged(TagFamily family) {
+  std::map<uint64_t, Usage> found;
+  DIR* proc = opendir("/proc");
+  if (proc == nullptr) return found;
+  while (dirent* entry = readdir(proc)) {
+    const long pid = strtol(entry->d_name, nullptr, 10);
+    rlimit64 value;
+    if (pid <= 0 || syscall(__NR_prlimit64, static_cast<pid_t>(pid), kTagResource, nullptr, &value) != 0) continue;
+    if (family.Holds(value.rlim_max)) AddProcess(entry->d_name, &found[value.rlim_max]);
+  }
+  closedir(proc);
+  return found;
+}
+
+}  // namespace kernel

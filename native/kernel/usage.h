@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+
+#include "leftovers.h"
+
+namespace kernel {
+
+// What the processes of one tag use together, now.
+struct Usage {
+  int processes = 0;          // and threads, as pids.max counts them
+  uint64_t memory_bytes = 0;  // their own: anonymous, shared memory, swapped out, page tables
+};
+
+// One look at every process, for all tags of the family. Pages that processes share after a
+// fork count for each of them: an upper bound. proc(5).
+std::map<uint64_t, Usage> MeasureTagged(TagFamily family);
+
+}  // namespace kernel
