@@ -1,5 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { checkPolicy, type Policy } from './policy.js';
 
 /**
@@ -73,6 +75,19 @@ const systemPaths = new Set(['/dev/null', ...systemExecute, ...systemRead]);
 /** Whether a path belongs to the system, and not to what a task could have made anew between two launches. */
 export const isSystemPath = (path: string): boolean => systemPaths.has(path);
 
+let taskFiles: readonly string[] | undefined;
+
+/** What a task reads of this package: its own side alone, and msgpack wherever an installer put it. */
+function taskSide(): readonly string[] {
+  const lib = fileURLToPath(new URL('..', import.meta.url));
+  // package.json tells Node that lib/ holds ES modules, and what `sallyport/task` means.
+  const own = [join(lib, 'sdk'), join(lib, 'broker'), join(lib, 'errors.js'), join(lib, 'guarantees.js'), join(lib, '..', 'package.json')];
+  const entry = createRequire(import.meta.url).resolve('@msgpack/msgpack');
+  const folder = join('node_modules', '@msgpack', 'msgpack');
+  const msgpack = entry.slice(0, entry.lastIndexOf(folder) + folder.length);
+  return (taskFiles ??= [...own, msgpack].map((path) => realpathSync(path)));
+}
+
 const existing = (paths: readonly string[]): string[] => paths.filter((path) => existsSync(path));
 
 function preset(base: Policy, wishes: Policy): Policy {
@@ -103,10 +118,11 @@ export const policies = Object.freeze({
     return preset({ execute: existing(systemExecute), read: existing(systemRead), environment }, wishes);
   },
 
-  /** The same and the `node` that runs the supervisor, wherever it is installed. */
+  /** The same, the `node` that runs the supervisor, wherever it is installed, and `sallyport/task`. */
   node(wishes: Policy = {}): Policy {
     const node = realpathSync(process.execPath);
-    const environment = { PATH: `${dirname(node)}:${path}`, LANG: 'C.UTF-8', HOME: '/' };
-    return preset({ execute: [...existing(systemExecute), node], read: existing(systemRead), environment }, wishes);
+    const folders = new Set([dirname(node), ...path.split(':')]);
+    const environment = { PATH: [...folders].join(':'), LANG: 'C.UTF-8', HOME: '/' };
+    return preset({ execute: [...existing(systemExecute), node], read: [...existing(systemRead), ...taskSide()], environment }, wishes);
   },
 });
