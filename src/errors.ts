@@ -84,10 +84,10 @@ export class TaskStartFailed extends SallyportError {
 export class TaskLimitExceeded extends SallyportError {
   static { named(this.prototype, 'TaskLimitExceeded'); }
   readonly code = 'ERR_TASK_LIMIT';
-  /** The limit by its name in the policy. */
-  readonly limit: 'memoryBytes' | 'processes';
-  constructor(limit: 'memoryBytes' | 'processes', options?: ErrorOptions) {
-    super(`the task went past its policy's limits.${limit}`, options);
+  /** The limit by its name in the policy; `outputBytes` is `task.output()`'s. */
+  readonly limit: 'memoryBytes' | 'processes' | 'outputBytes';
+  constructor(limit: 'memoryBytes' | 'processes' | 'outputBytes', options?: ErrorOptions) {
+    super(`the task went past its limit of ${limit}`, options);
     this.limit = limit;
   }
 }
@@ -207,4 +207,15 @@ export function invalidArgument(name: string, expected: string, actual: unknown)
 /** Node's own shape for a number or string outside what is allowed. The value is not repeated: it may be a secret. */
 export function outOfRange(name: string, expected: string): RangeError {
   return Object.assign(new RangeError(`"${name}" must be ${expected}`), { code: 'ERR_OUT_OF_RANGE' as const });
+}
+
+/**
+ * Accepts an object with no other fields than the named ones: a misspelt option would be one that silently does nothing.
+ *
+ * @throws TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE`.
+ */
+export function checkOptions(name: string, value: unknown, fields: readonly string[]): asserts value is object {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidArgument(name, 'an object', value);
+  const unknown = Object.keys(value).find((field) => !fields.includes(field));
+  if (unknown !== undefined) throw outOfRange(`${name}.${unknown.slice(0, 40)}`, `one of ${fields.join(', ')}`);
 }

@@ -107,6 +107,8 @@ export interface NativePlan {
   /** The path of the program `sweeper`. */
   readonly sweeper: string;
   readonly cwd: string;
+  /** -1: the supervisor's. */
+  readonly umask: number;
   /** NAME=value */
   readonly environment: readonly string[];
 }

@@ -188,9 +188,9 @@ broker('a reply that no frame can hold is a typed error', async () => {
     odd: method({ params: Type.Object({}), handler: () => () => 1 }),
   };
   const { peer, served } = await open(rows, { limits: { maxFrameBytes: 4096 } });
-  for (const [type, code] of [['large', 'ERR_OUT_OF_RANGE'], ['odd', 'ERR_INVALID_ARG_TYPE']]) {
+  for (const type of ['large', 'odd']) {
     const [, , error] = await peer.ask([1, { type }]);
-    assert.is((error?.['detail'] as { code?: string }).code, code);
+    assert.is((error?.['detail'] as { code?: string }).code, 'ERR_BROKER_METHOD');
   }
   assert.equal(await peer.ask([7, control]), answer);
   await served[Symbol.asyncDispose]();

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -75,6 +75,39 @@ landlock('modes, owners and attributes stay as they are, where Landlock alone wo
     assert.is(await sh(`${inside}; chmod 644 file; true`, open), 'done', 'control');
     assert.is(await sh(inside, granted), 'EPERM', script);
   }
+});
+
+landlock('with ignoreFileModes they succeed and stay as they are, so that programs which insist go on', async () => {
+  const lenient = policies.command({ read: [join(root, 'read')], write: [join(root, 'write')], ignoreFileModes: true });
+  const before = statSync(join(root, 'read', 'file'));
+  assert.is(await sh(`cd ${join(root, 'read')} && chmod 000 file && chown 1:1 file && touch -d 2001-01-01 ../write`, lenient), 'done');
+  const after = statSync(join(root, 'read', 'file'));
+  assert.equal([after.mode, after.uid, after.mtimeMs], [before.mode, before.uid, before.mtimeMs]);
+  const archive = `cd ${join(root, 'write')} && mkdir a && echo x >a/b && tar cf a.tar a && rm -r a && tar xf a.tar && cp -p a/b c && sed -i s/x/y/ c && grep -q y c && rm -r a a.tar`;
+  assert.is(await sh(archive, granted), 'EPERM', 'control');
+  assert.is(await sh(`rm -rf ${join(root, 'write', 'a')}* && ${archive}`, lenient), 'done');
+  assert.is(statSync(join(root, 'write', 'c')).mode & 0o777, 0o600, 'what it creates is its user\'s alone');
+});
+
+landlock('a policy that would let a task change what guards it is refused', async () => {
+  const package_ = new URL('..', import.meta.url).pathname.replace(/\/$/, '');
+  symlinkSync('/proc', join(root, 'write', 'link'));
+  const rows: [string, 'code' | 'interference'][] = [
+    ['/', 'code'], ['/proc', 'interference'], ['/proc/sys/kernel', 'interference'], ['/sys/fs/cgroup', 'interference'], ['/dev', 'interference'],
+    [package_, 'code'], [join(package_, 'lib'), 'code'], [join(package_, '..'), 'code'], [process.execPath, 'code'], [join(root, 'write', 'link', 'self'), 'interference'],
+  ];
+  for (const [path, guarantee] of rows) {
+    try {
+      await launch(['true'], { policy: policies.command({ write: [join(root, 'write'), path] }) });
+      assert.unreachable(path);
+    } catch (error) {
+      assert.equal([(error as { code?: string }).code, (error as { path?: string }).path], ['ERR_POLICY_INVALID', 'write[1]'], path);
+      assert.match((error as Error).message, new RegExp(`'${guarantee}'`), path);
+    }
+  }
+  rmSync(join(root, 'write', 'link'));
+  const waived = await launch(['true'], { policy: policies.command({ write: ['/dev'], without: ['interference'] }) });
+  assert.equal(await waived.exited, { kind: 'exited', exitCode: 0 });
 });
 
 landlock("a task sees its own /proc and no one else's", async () => {

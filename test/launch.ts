@@ -46,6 +46,29 @@ launching('gives output, exit code and signal', async () => {
   assert.equal((await runTask(['sh', '-c', 'kill -TERM $$'], { policy })).exit, { kind: 'signaled', signal: 'SIGTERM' });
 });
 
+launching('output() gives all of it, and ends a task that writes more than it may', async () => {
+  const all = await Promise.all(Array.from({ length: 20 }, async (_, index) => (await launch(['sh', '-c', `echo ${index}; echo e >&2`], { policy })).output()));
+  assert.equal(all, all.map((_, index) => ({ exit: { kind: 'exited', exitCode: 0 }, stdout: `${index}\n`, stderr: 'e\n' })));
+  const flood = await (await launch(['yes'], { policy })).output({ maxBytes: 100_000 });
+  assert.is(flood.stdout.length, 100_000);
+  assert.is(flood.exit.kind === 'ended' && (flood.exit.violation as { code?: string }).code, 'ERR_TASK_LIMIT');
+});
+
+launching('a program whose loader the policy does not grant is told apart from one that cannot run', async () => {
+  const error = await failure(launch(['true']));
+  assert.is(error.code, 'ERR_TASK_START');
+  assert.match(error.message, /policy does not grant/);
+});
+
+launching('a misspelt option, and one of the wrong kind, is misuse and not ignored', async () => {
+  const wrong: [object, string][] = [
+    [{ polcy: policy }, 'ERR_OUT_OF_RANGE'], [{ stdin: 'nope' }, 'ERR_OUT_OF_RANGE'], [{ stdout: 1 }, 'ERR_OUT_OF_RANGE'], [{ signal: 5 }, 'ERR_INVALID_ARG_TYPE'],
+    [{ methods: { a: 1 } }, 'ERR_INVALID_ARG_TYPE'], [{ methods: { a: { handler() {} } } }, 'ERR_INVALID_ARG_TYPE'], [{ methods: {}, stdin: 'pipe' }, 'ERR_INVALID_ARG_TYPE'],
+  ];
+  for (const [options, code] of wrong) assert.is((await failure(launch(['true'], options))).code, code, JSON.stringify(options));
+  assert.is((await failure(launch(['true'], null as never))).code, 'ERR_INVALID_ARG_TYPE');
+});
+
 launching('keeps output that nobody had read when the task ended', async () => {
   const task = await launch(['sh', '-c', 'echo late'], { policy });
   await task.exited;

@@ -86,6 +86,21 @@ for (const [name, bytes] of [
   });
 }
 
+methods('fields that the schema does not name never reach the handler, and what it throws reaches its author alone', async () => {
+  const seen: unknown[] = [];
+  const task = await launch(client(`console.log(call([0, { type: 'look', a: 1, extra: 'evil' }])[1], call([1, { type: 'fail' }])[2].detail.code)`), {
+    policy,
+    onMethodError: (error, { method: name }) => seen.push([(error as Error).message, name]),
+    methods: {
+      look: method({ params: Type.Object({ a: Type.Number() }), handler: (params) => Object.keys(params).join() }),
+      fail: method({ params: Type.Object({}), handler: () => { throw Object.assign(new Error('hunter2'), { code: 'ERR_INTERNAL' }); } }),
+    },
+  });
+  const { stdout } = await task.output();
+  assert.is(stdout, 'a ERR_BROKER_METHOD\n');
+  assert.equal(seen, [['hunter2', 'fail']]);
+});
+
 methods('a task that ends in the middle of a frame, or before it reads, is an ordinary exit', async () => {
   assert.equal((await run(`send(Buffer.from([0, 0, 1]))`)).exit, { kind: 'exited', exitCode: 0 });
   assert.equal((await run(`send(frame([0, { type: 'add', a: 2, b: 3 }])); process.exit(4)`)).exit, { kind: 'exited', exitCode: 4 });

@@ -153,9 +153,9 @@ supervisor('many tasks at once keep to themselves', async () => {
 
 // --- Ways to end
 
-const ends: readonly [what: string, source: string, exit: object, state: string][] = [
-  ['throws', 'export default () => { throw new Error("no"); };', { kind: 'exited', exitCode: 0 }, 'failed'],
-  ['cannot be parsed', 'export default (', { kind: 'exited', exitCode: 0 }, 'failed'],
+const ends: readonly [what: string, source: string, exit: object, state: string, reason?: string][] = [
+  ['throws', 'export default () => { throw Object.assign(new Error("no"), { code: "ERR_OWN" }); };', { kind: 'exited', exitCode: 0 }, 'failed', 'Error: no [ERR_OWN]'],
+  ['cannot be parsed', 'export default (', { kind: 'exited', exitCode: 0 }, 'failed', 'SyntaxError: Unexpected end of input'],
   ['exits with a code', 'export default () => process.exit(3);', { kind: 'exited', exitCode: 3 }, 'failed'],
   ['exits while it is loaded', 'process.exit(4);', { kind: 'exited', exitCode: 4 }, 'failed'],
   ['exits with 0 and says nothing', 'export default () => process.exit(0);', { kind: 'exited', exitCode: 0 }, 'success'],
@@ -163,10 +163,10 @@ const ends: readonly [what: string, source: string, exit: object, state: string]
   ['was skipped', `${raw} export default async () => { await request('TaskState', { state: 'skipped' }); process.exit(0); };`, { kind: 'exited', exitCode: 0 }, 'skipped'],
   ['says two things', `${raw} export default async () => { await request('SucceedTask', {}); console.log(await code(request('TaskState', { state: 'failed' }))); process.exit(0); };`, { kind: 'exited', exitCode: 0 }, 'success'],
 ];
-for (const [what, source, exit, state] of ends) {
+for (const [what, source, exit, state, reason] of ends) {
   supervisor(`a task that ${what} is ${state}`, async () => {
     const { outcome } = await run(source);
-    assert.equal(outcome, { state, exit, reported: true });
+    assert.equal(outcome, { state, exit, reported: true, ...(reason && { reason }) });
   });
 }
 
@@ -387,7 +387,9 @@ const refusals: readonly (readonly [what: string, script: Script, code: string, 
 
 const descriptors = () => readdirSync('/proc/self/fd').length;
 /** Of this process, whichever thread started them; tsx has one of its own. */
-const children = () => readdirSync('/proc/self/task').flatMap((id) => readFileSync(`/proc/self/task/${id}/children`, 'utf8').split(' ').filter(Boolean));
+const children = () => readdirSync('/proc/self/task')
+  .flatMap((id) => readFileSync(`/proc/self/task/${id}/children`, 'utf8').split(' ').filter(Boolean))
+  .filter((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8') !== 'sweeper\n'); // one for all tasks, from the first launch on
 const childrenBefore = children();
 
 for (const [what, script, code, answered] of refusals) {

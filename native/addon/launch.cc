@@ -136,7 +136,7 @@ Napi::Value OnTaskEvent(const Napi::CallbackInfo& info) {
 uint64_t Bits(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
 
 // prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
-//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, sweeper, cwd, environment: [string] })
+//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, sweeper, cwd, umask, environment: [string] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Napi::Object from = info[0].As<Napi::Object>();
@@ -145,6 +145,7 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
   plan->memory_bytes = Bits(from.Get("memoryBytes"));
   plan->processes = from.Get("processes").As<Napi::Number>().Int32Value();
   plan->sweeper = from.Get("sweeper").As<Napi::String>().Utf8Value();
+  plan->umask = from.Get("umask").As<Napi::Number>().Int32Value();
   plan->cwd = from.Get("cwd").As<Napi::String>().Utf8Value();
   if (!StringsOf(env, from.Get("environment"), &plan->environment)) return env.Undefined();
 

@@ -141,6 +141,7 @@ class Launcher {
     Restrictions& restrictions = work.restrictions;
     restrictions.supervisor = getpid();
     if (!plan.cwd.empty()) restrictions.cwd = plan.cwd.c_str();
+    restrictions.umask = plan.umask;
 
     std::vector<Limit> limits = plan.limits;
     auto task = std::make_shared<RunningTask>();

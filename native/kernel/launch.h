@@ -43,6 +43,7 @@ struct PreparedPlan {
   int processes = 0;          // and threads, likewise
   std::string sweeper;  // the program of that name; started once, for all tasks of this process
   std::string cwd;      // empty: the supervisor's
+  int umask = -1;       // -1: the supervisor's
   std::vector<std::string> environment;
 
   void AddPath(const std::string& path, uint64_t access) { path_rules.push_back({path, access, nullptr}); }

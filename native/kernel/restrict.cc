@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -134,6 +135,8 @@ Failure RestrictForExec(const Restrictions& r) noexcept {
   if (!(status = ResetSignals()).ok()) return {Step::kSignals, status};
   if (setsid() < 0) return {Step::kSession, Status::FromErrno("setsid")};
   if (!r.outlives_supervisor && !(status = DieWithParent(r.supervisor)).ok()) return {Step::kParentDeath, status};
+  // CLONE_FS is not among the clone's flags: both are the child's alone.
+  if (r.umask >= 0) umask(static_cast<mode_t>(r.umask));
   if (r.cwd != nullptr && chdir(r.cwd) != 0) return {Step::kCwd, Status::FromErrno("chdir")};
   if (r.new_keyring && !(status = NewKeyring()).ok()) return {Step::kKeyring, status};
   if (r.no_capabilities && !(status = DropCapabilitiesOnCurrentThread(0)).ok()) return {Step::kCapabilities, status};

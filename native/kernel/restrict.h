@@ -45,6 +45,7 @@ struct Restrictions {
   pid_t supervisor = 0;         // the parent it must still have, and ends with
   bool outlives_supervisor = false;
   const char* cwd = nullptr;    // null: stay
+  int umask = -1;               // -1: keep
   const Limit* limits = nullptr;
   size_t limit_count = 0;
   bool new_keyring = false;

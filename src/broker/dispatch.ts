@@ -1,19 +1,23 @@
-import { BrokerDenied, UpstreamFailed } from '../errors.js';
+import { BrokerDenied, SallyportError, UpstreamFailed } from '../errors.js';
 import { record, type Audit } from './audit.js';
 import type { FrameLimits } from './frame.js';
 import { encodeErrorReply, encodeReply, errorResponse, printable, type ErrorResponse, type Request } from './message.js';
 import type { Permissions } from './permissions.js';
 
+/** A handler threw what is no answer to a task: the author of the handler should see it, and nobody else. */
+export type MethodErrorListener = (error: unknown, request: { readonly task: string; readonly method: string }) => void;
+
 export interface DispatchOptions {
   readonly task: string;
   readonly permissions: Permissions;
   readonly audit: Audit | undefined;
+  readonly onMethodError: MethodErrorListener | undefined;
   readonly limits: FrameLimits;
   readonly signal: AbortSignal;
 }
 
 /** One request from permission to reply. Never rejects: whatever goes wrong is one typed reply. */
-export async function dispatch(request: Request, { task, permissions, audit, limits, signal }: DispatchOptions): Promise<Uint8Array> {
+export async function dispatch(request: Request, { task, permissions, audit, onMethodError, limits, signal }: DispatchOptions): Promise<Uint8Array> {
   const method = printable(request.method ?? '');
   const who = { task, id: request.id, method };
   try {
@@ -22,6 +26,7 @@ export async function dispatch(request: Request, { task, permissions, audit, lim
       const { row, params } = permissions.admit(request.method, request.params);
       reply = encodeReply(request.id, await row.handler(params, { task, signal }), limits);
     } catch (error) {
+      if (!(error instanceof SallyportError)) onMethodError?.(error, { task, method });
       record(audit, { ...who, outcome: error instanceof BrokerDenied ? 'denied' : 'failed', reason: reasonOf(error) });
       return encodeErrorReply(request.id, describe(error, method), limits);
     }
@@ -47,8 +52,7 @@ function describe(error: unknown, method: string): ErrorResponse {
     return errorResponse('API_SERVER_ERROR', { code: error.code, method, status_code: error.status, reason: error.reason ?? null });
   }
   if (error instanceof BrokerDenied) return errorResponse('GENERIC_ERROR', { code: error.code, method, message: error.message });
-  const code = codeOf(error);
-  return errorResponse('GENERIC_ERROR', { code: code?.startsWith('ERR_') ? code : methodFailed, method });
+  return errorResponse('GENERIC_ERROR', { code: error instanceof SallyportError ? error.code : methodFailed, method });
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -3,12 +3,13 @@ import type { Duplex } from 'node:stream';
 import { BrokerViolation, invalidArgument, outOfRange } from '../errors.js';
 import type { Audit } from './audit.js';
 import { Channel, defaultChannelLimits, type ChannelLimits } from './channel.js';
-import { dispatch } from './dispatch.js';
+import { dispatch, type MethodErrorListener } from './dispatch.js';
 import { encodeReply, parseRequest } from './message.js';
 import { Permissions, type MethodTable } from './permissions.js';
 
 export type { Audit, AuditRecord } from './audit.js';
 export type { ChannelLimits } from './channel.js';
+export type { MethodErrorListener } from './dispatch.js';
 export { errorResponse, type ErrorResponse, type ErrorType } from './message.js';
 export { method, type Method, type MethodContext, type MethodTable } from './permissions.js';
 
@@ -18,6 +19,8 @@ export interface ServeOptions {
   /** The task's name in audit records. @default 'task' */
   readonly task?: string;
   readonly audit?: Audit;
+  /** Gets what a handler threw, unless it is an answer of ours; the task learns `ERR_BROKER_METHOD` and no more. @default nobody */
+  readonly onMethodError?: MethodErrorListener;
   readonly limits?: Partial<ChannelLimits>;
   /** The task broke the protocol and the channel is closed: end the task. Called at most once. */
   readonly onViolation: (violation: BrokerViolation) => void;
@@ -58,7 +61,7 @@ export function serve(stream: Duplex, options: ServeOptions): Broker {
     // Two open requests of one id could not be told apart, by the task or in the audit.
     if (unanswered.has(request.id)) throw new BrokerViolation('a request id that is still unanswered');
     unanswered.add(request.id);
-    return dispatch(request, { task, permissions, audit: options.audit, limits, signal: controller.signal })
+    return dispatch(request, { task, permissions, audit: options.audit, onMethodError: options.onMethodError, limits, signal: controller.signal })
       .finally(() => unanswered.delete(request.id));
   }
 

@@ -51,7 +51,9 @@ export class Permissions {
     const row = this.#rows.get(name);
     if (row === undefined) throw new BrokerDenied(printable(name));
     if (!Value.Check(row.params, params)) throw new BrokerDenied(name, misfit(row.params, params));
-    const granted = row.permit === undefined ? params : row.permit(params);
+    // Fields that the schema does not name never reach a handler that might spread them.
+    const named = Value.Clean(row.params, params);
+    const granted = row.permit === undefined ? named : row.permit(named);
     if (granted === undefined) throw new BrokerDenied(name, 'is not granted for these values');
     if (row.once === true) this.#rows.delete(name);
     return { row, params: granted };

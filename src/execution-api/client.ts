@@ -1,6 +1,6 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { TokenInvalid, UpstreamFailed, UpstreamUnreachable } from '../errors.js';
+import { checkOptions, invalidArgument, TokenInvalid, UpstreamFailed, UpstreamUnreachable } from '../errors.js';
 import { Secret } from '../secrets/secret.js';
 import { apiVersion, Connection, type EnterRunning, ErrorBody, type Heartbeat, RunContext, type StateUpdate, Variable, XCom } from './schema.js';
 import { type Answer, path, type Request, Transport, type TransportOptions } from './transport.js';
@@ -51,18 +51,20 @@ export class ExecutionApi {
   #token: Secret | undefined;
 
   /** @throws {RangeError} `ERR_OUT_OF_RANGE`: a base URL that is not http or https, or with user, password, query or fragment. */
-  constructor(options: ExecutionApiOptions) {
+  /** @param transport Connections of another client's, which closes them. Internal: see {@link withToken}. */
+  constructor(options: ExecutionApiOptions, transport?: Transport) {
+    checkOptions('options', options, ['baseUrl', 'token', 'requestTimeoutMs', 'attempts', 'retryDelayMs', 'maxRetryDelayMs', 'maxResponseBytes']);
+    const { token } = options;
+    if (token !== undefined && !(token instanceof Secret)) throw invalidArgument('options.token', 'a Secret', token);
     this.#options = options;
-    this.#transport = new Transport(options);
-    this.#token = options.token;
+    this.#transport = transport ?? new Transport(options);
+    this.#ownsTransport = transport === undefined;
+    this.#token = token;
   }
 
   /** The same API and connections for another task instance. Closing it leaves the connections to this one. */
   withToken(token: Secret): ExecutionApi {
-    const api = new ExecutionApi({ ...this.#options, token });
-    api.#transport = this.#transport;
-    api.#ownsTransport = false;
-    return api;
+    return new ExecutionApi({ ...this.#options, token }, this.#transport);
   }
 
   /** Destroys the token and, but for one made by {@link withToken}, ends the connections. Twice is fine. */

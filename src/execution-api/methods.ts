@@ -40,7 +40,7 @@ export interface Identity {
 /** Takes the task's word on what became of it. */
 export interface FinalReport {
   /** @throws {BrokerDenied} There was one before: the first word stands. */
-  claim(method: string, update: StateUpdate): void;
+  claim(method: string, update: StateUpdate, reason?: string | null): void;
   /** Tells the server now. */
   send(): Promise<void>;
 }
@@ -59,13 +59,15 @@ const MapIndex = Nullish(Type.Integer({ minimum: -1 }));
 const owner = { dag_id: Nullish(Type.String()), run_id: Nullish(Type.String()), task_id: Nullish(Type.String()), map_index: MapIndex };
 /** `end_date` is accepted for Airflow's sake; the supervisor's clock is what gets reported. */
 const ended = { end_date: Type.Optional(Type.Unknown()), rendered_map_index: Nullish(Type.String({ maxLength: 250 })) };
+/** Airflow's field of 2026-10-30; kept for the outcome, and not sent to a server of an earlier version. */
+const unwell = { ...ended, retry_reason: Nullish(Type.String({ maxLength: 2000 })) };
 
 const GetXCom = Type.Object({ key: Name, ...owner, include_prior_dates: Nullish(Type.Boolean()) });
 const SetXCom = Type.Object({ key: Name, value: Type.Unknown(), ...owner, mapped_length: Nullish(Type.Integer({ minimum: 0 })) });
 const Outlet = Type.Object({ name: Type.String(), uri: Type.String(), type: Type.String() });
 const OutletEvent = Type.Object({ dest_asset_key: Type.Object({ name: Type.String(), uri: Type.String() }) });
 const SucceedTask = Type.Object({ ...ended, task_outlets: Type.Optional(Type.Array(Outlet)), outlet_events: Type.Optional(Type.Array(OutletEvent)) });
-const TaskState = Type.Object({ ...ended, state: Type.Union([Type.Literal('failed'), Type.Literal('skipped'), Type.Literal('removed')]) });
+const TaskState = Type.Object({ ...unwell, state: Type.Union([Type.Literal('failed'), Type.Literal('skipped'), Type.Literal('removed')]) });
 
 /** Airflow's messages as rows of a task's method table: who may ask, and which call of the API answers. */
 export function executionApiMethods({ api, identity, grants, report }: MethodOptions): MethodTable {
@@ -129,9 +131,9 @@ export function executionApiMethods({ api, identity, grants, report }: MethodOpt
     }),
 
     RetryTask: method({
-      params: Type.Object(ended),
-      handler: async ({ rendered_map_index }) => {
-        report.claim('RetryTask', { state: 'up_for_retry', end_date: now(), ...rendered(rendered_map_index) });
+      params: Type.Object(unwell),
+      handler: async ({ rendered_map_index, retry_reason }) => {
+        report.claim('RetryTask', { state: 'up_for_retry', end_date: now(), ...rendered(rendered_map_index) }, retry_reason);
         await report.send();
       },
     }),
@@ -139,7 +141,7 @@ export function executionApiMethods({ api, identity, grants, report }: MethodOpt
     // Only remembered: Airflow reports it after the task has ended.
     TaskState: method({
       params: TaskState,
-      handler: ({ state, rendered_map_index }) => report.claim('TaskState', { state, end_date: now(), ...rendered(rendered_map_index) }),
+      handler: ({ state, rendered_map_index, retry_reason }) => report.claim('TaskState', { state, end_date: now(), ...rendered(rendered_map_index) }, retry_reason),
     }),
 
     // Nothing of a task is printed here yet, so there is nothing to mask; the task waits for its reply.

@@ -1,4 +1,4 @@
-import { EnforcementPartial, invalidArgument, outOfRange } from '../errors.js';
+import { checkOptions, EnforcementPartial, invalidArgument, outOfRange } from '../errors.js';
 import { guaranteeNames, type GuaranteeName, type Level } from '../guarantees.js';
 import { probe } from '../kernel/probe.js';
 import { native } from '../native.js';
@@ -54,7 +54,9 @@ export function harden(options: HardenOptions = {}): HardenReport {
   return report(level, [...findings.map(({ guarantee }) => guarantee), ...taskGuarantees(probe())]);
 }
 
-function checked({ level = 'standard', without = [], wipeArguments = false }: HardenOptions): Required<HardenOptions> {
+function checked(options: HardenOptions): Required<HardenOptions> {
+  checkOptions('options', options, ['level', 'without', 'wipeArguments']);
+  const { level = 'standard', without = [], wipeArguments = false } = options;
   if (level !== 'standard' && level !== 'strict') throw outOfRange('options.level', "'standard' or 'strict'");
   if (!Array.isArray(without)) throw invalidArgument('options.without', 'an array of guarantee names', without);
   if (!without.every((name) => guaranteeNames.includes(name))) throw outOfRange('options.without', `names among ${guaranteeNames.join(', ')}`);

@@ -45,6 +45,8 @@ export interface Plan {
   readonly processes: number | undefined;
   readonly environment: Readonly<Record<string, string>>;
   readonly cwd: string;
+  /** undefined: the supervisor's. */
+  readonly umask: number | undefined;
   readonly guarantees: readonly Guarantee[];
 }
 
@@ -93,11 +95,12 @@ function limits(policy: Policy): readonly ResourceLimit[] {
 
 const unconfined = Object.freeze({ abi: 0, handled: Object.freeze([0, 0, 0] as const), rules: Object.freeze([]), ownProc: 0, program: 0 });
 
-const compiled = new Map<Architecture, Uint8Array>();
+const compiled = new Map<string, Uint8Array>();
 
-function filter(arch: Architecture): Uint8Array {
-  let bytes = compiled.get(arch);
-  if (bytes === undefined) compiled.set(arch, (bytes = compileSeccomp(seccompProfile(), arch)));
+function filter(arch: Architecture, ignoreFileModes: boolean): Uint8Array {
+  const key = `${arch} ${ignoreFileModes}`;
+  let bytes = compiled.get(key);
+  if (bytes === undefined) compiled.set(key, (bytes = compileSeccomp(seccompProfile({ ignoreFileModes }), arch)));
   return bytes;
 }
 
@@ -119,6 +122,7 @@ export function plan(policy: Policy, host: Probe): Plan {
     processes: policy.limits?.processes,
     environment: Object.freeze({ ...(policy.environment ?? defaultEnvironment) }),
     cwd: absolute(policy.cwd ?? '/'),
+    umask: policy.ignoreFileModes === true ? 0o077 : undefined,
   };
   if (policy.dangerouslyUnconfined === true) {
     return Object.freeze({ ...common, confined: false, landlock: unconfined, seccomp: new Uint8Array(0), limits: [], guarantees: [] });
@@ -140,7 +144,7 @@ export function plan(policy: Policy, host: Probe): Plan {
       ownProc: accessBits(reading, host.landlockAbi),
       program: accessBits(['read_file', 'execute'], host.landlockAbi),
     }),
-    seccomp: host.seccomp && host.arch !== 'other' ? filter(host.arch) : new Uint8Array(0),
+    seccomp: host.seccomp && host.arch !== 'other' ? filter(host.arch, policy.ignoreFileModes ?? false) : new Uint8Array(0),
     limits: Object.freeze(limits(policy)),
     guarantees: Object.freeze(guarantees),
   });

@@ -15,6 +15,12 @@ export interface Policy {
   /** The folder the task starts in. @default '/' */
   readonly cwd?: string;
   readonly limits?: Limits;
+  /**
+   * Lets chmod, chown and utime succeed and do nothing, and makes the files a task creates its user's alone (umask 077):
+   * for tar, git, `cp -p`, Python's shutil and others that give up where these are refused. Landlock does not look at
+   * these calls, so they are never really allowed. @default false: they answer EPERM
+   */
+  readonly ignoreFileModes?: boolean;
   /** `strict` is refused until this release can give what it promises. @default 'standard' */
   readonly level?: Level;
   /** Guarantees that the caller can do without on a host that lacks what they rest on. Nothing is waived silently. @default [] */
@@ -59,6 +65,7 @@ const fields: Record<keyof Policy, (value: unknown, path: string) => void> = {
       check((guaranteeNames as readonly unknown[]).includes(name), `${path}[${index}]`, `must be one of ${guaranteeNames.join(', ')}`),
     );
   },
+  ignoreFileModes: (value, path) => check(typeof value === 'boolean', path, 'must be a boolean'),
   dangerouslyUnconfined: (value, path) => check(typeof value === 'boolean', path, 'must be a boolean'),
 };
 

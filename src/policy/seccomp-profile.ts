@@ -5,6 +5,7 @@ import { syscallNumbers, type SyscallName } from '../kernel/syscalls.js';
 const EPERM = { errno: 1 };
 const EACCES = { errno: 13 };
 const ENOSYS = { errno: 38 };
+const ENOTSUP = { errno: 95 };
 
 const int = (argument: ArgumentTest['argument'], equals: number, mask?: number): ArgumentTest =>
   mask === undefined ? { argument, type: 'int', equals } : { argument, type: 'int', equals, mask };
@@ -52,16 +53,17 @@ const refused: readonly { readonly why: string; readonly action: SeccompAction; 
     names: ['shmget', 'shmat', 'shmctl', 'shmdt', 'semget', 'semop', 'semctl', 'semtimedop', 'msgget', 'msgsnd', 'msgrcv', 'msgctl', 'mq_open', 'mq_unlink', 'mq_timedsend', 'mq_timedreceive', 'mq_notify', 'mq_getsetattr'],
   },
   {
-    why: 'what Landlock does not see: modes, owners and attributes of files that it lets the task read',
-    action: EPERM,
+    why: 'what Landlock does not see: extended attributes, of any file that can be named',
+    action: ENOTSUP,
     names: [
-      'chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat', 'setxattr', 'lsetxattr', 'fsetxattr', 'setxattrat',
-      'removexattr', 'lremovexattr', 'fremovexattr', 'removexattrat', 'file_setattr', 'utime', 'utimes', 'futimesat',
+      'setxattr', 'lsetxattr', 'fsetxattr', 'setxattrat', 'getxattr', 'lgetxattr', 'fgetxattr', 'getxattrat', 'listxattr', 'llistxattr', 'flistxattr', 'listxattrat',
+      'removexattr', 'lremovexattr', 'fremovexattr', 'removexattrat', 'file_setattr', 'file_getattr',
     ],
   },
+  { why: "names of files in any folder, and one of the user's few instances, which the supervisor needs itself", action: EPERM, names: ['inotify_init', 'inotify_init1', 'inotify_add_watch'] },
   { why: 'files by handle, past any path rule', action: EPERM, names: ['open_by_handle_at', 'name_to_handle_at'] },
   { why: 'files that no rule covers, and programs run from them', action: ENOSYS, names: ['memfd_create', 'memfd_secret', 'execveat'] },
-  { why: 'no network: every family, Unix sockets by path included, which Landlock lets through', action: EACCES, names: ['socket'] },
+  { why: 'no network: every family, Unix sockets by path included, which Landlock lets through', action: EACCES, names: ['socket', 'connect', 'bind', 'listen', 'accept', 'accept4'] },
 ];
 
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET: each its own test, for any one is enough. */
@@ -69,6 +71,14 @@ const namespaceFlags = [0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x100000
 const bit = (argument: ArgumentTest['argument'], flag: number): ArgumentTest => int(argument, flag, flag);
 
 const MSG_FASTOPEN = 0x20000000;
+const SOCK_STREAM = 1;
+const SOCK_SEQPACKET = 5;
+/**
+ * Requests of ioctl(2) that are refused: TIOCSTI, TIOCLINUX, TIOCSETD (typing into a terminal), FIOSETOWN, SIOCSPGRP (signals by way of
+ * a descriptor), FS_IOC_SETFLAGS and its 32-bit twin, FS_IOC_FSSETXATTR, FS_IOC_SETVERSION, FS_IOC_ENABLE_VERITY,
+ * FS_IOC_SET_ENCRYPTION_POLICY, FS_IOC_ADD_ENCRYPTION_KEY (attributes of a file that was only opened to read).
+ */
+const refusedIoctls = [0x5412, 0x541c, 0x5423, 0x8901, 0x8902, 0x40086602, 0x40046602, 0x401c5820, 0x40087602, 0x40806685, 0x800c6613, 0xc0506617];
 const RLIMIT_RTTIME = 15;
 
 /** Calls whose arguments decide. `who` 0 and pid 0 mean the caller: any other number is refused, its own too. */
@@ -91,12 +101,15 @@ const examined: Partial<Record<SyscallName, SyscallRule>> = {
   // PRIO_PROCESS alone: PRIO_USER with who 0 is every process of the user, the supervisor too.
   setpriority: only(int(0, 0), int(1, 0)),
   ioprio_set: only(int(0, 1), int(1, 0)),
-  socketpair: only(int(0, 1)), // AF_UNIX
+  // AF_UNIX, and of its types those that are bound to their pair: a datagram socket could be sent from to any path.
+  socketpair: {
+    clauses: [SOCK_STREAM, SOCK_SEQPACKET].map((type) => ({ tests: [int(0, 1), int(1, type, 0xf)], action: 'allow' })),
+    action: EPERM,
+  },
   sendto: unless(EPERM, bit(3, MSG_FASTOPEN)),
   sendmsg: unless(EPERM, bit(2, MSG_FASTOPEN)),
   sendmmsg: unless(EPERM, bit(3, MSG_FASTOPEN)),
-  // TIOCSTI, TIOCLINUX, TIOCSETD; FIOSETOWN, SIOCSPGRP: typing into a terminal, and signals by way of a descriptor.
-  ioctl: unless(EPERM, int(1, 0x5412), int(1, 0x541c), int(1, 0x5423), int(1, 0x8901), int(1, 0x8902)),
+  ioctl: unless(EPERM, ...refusedIoctls.map((request) => int(1, request))),
   // F_SETOWN, F_SETSIG, F_SETOWN_EX: signals likewise. F_SETLEASE: a lease holds up whoever opens the
   // file next. F_SETPIPE_SZ: the room for pipes is one for all processes of the user.
   fcntl: unless(EPERM, int(1, 8), int(1, 10), int(1, 15), int(1, 1024), int(1, 1031)),
@@ -107,26 +120,28 @@ const examined: Partial<Record<SyscallName, SyscallRule>> = {
   },
   // PER_LINUX and the question what is set
   personality: { clauses: [{ tests: [int(0, 0)], action: 'allow' }, { tests: [int(0, 0xffffffff)], action: 'allow' }], action: EPERM },
-  // Times of a file the task has open; not of a path, which could be the supervisor's.
-  utimensat: { clauses: [{ tests: [isNull(1)], action: 'allow' }], action: EPERM },
 };
+
+/** What Landlock does not see either: modes, owners and times. Of any file of the user's that can be named, the supervisor's too. */
+const fileModes: readonly SyscallName[] = ['chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat'];
+const succeedsAndDoesNothing = { errno: 0 };
 
 const allowed: SyscallRule = { action: 'allow' };
 
-let profile: SeccompFilter | undefined;
-
 /**
- * The default filter of a task: every call that the table has a name for, less what stands above.
+ * The filter of a task: every call that the table has a name for, less what stands above.
  * A call without a name, from a newer kernel, answers ENOSYS as on an older one.
  */
-export function seccompProfile(): SeccompFilter {
-  if (profile !== undefined) return profile;
+export function seccompProfile({ ignoreFileModes }: { readonly ignoreFileModes: boolean }): SeccompFilter {
   const rules = new Map<SyscallName, SyscallRule>();
   for (const name of Object.keys(syscallNumbers) as SyscallName[]) rules.set(name, examined[name] ?? allowed);
   for (const { action, names } of refused) {
     const rule: SyscallRule = { action };
     for (const name of names) rules.set(name, rule);
   }
-  profile = { rules, defaultAction: ENOSYS };
-  return profile;
+  const modes: SyscallRule = { action: ignoreFileModes ? succeedsAndDoesNothing : EPERM };
+  for (const name of fileModes) rules.set(name, modes);
+  // Without a path it is a file that the task has open, which is how touch and futimens(3) work.
+  rules.set('utimensat', { clauses: [{ tests: [isNull(1)], action: 'allow' }], action: modes.action });
+  return { rules, defaultAction: ENOSYS };
 }

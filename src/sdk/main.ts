@@ -28,11 +28,19 @@ async function run(client: Client, file: string): Promise<void> {
     if (result !== undefined) await xcom.push('return_value', result);
   } catch (error) {
     log.error('the task failed', { error });
-    if (client.start.ti_context.should_retry === true) await client.request('RetryTask', { state: 'up_for_retry', end_date: end_date() });
-    else await client.request('TaskState', { state: 'failed', end_date: end_date() });
+    const why = { end_date: end_date(), retry_reason: describe(error).slice(0, 2000) };
+    if (client.start.ti_context.should_retry === true) await client.request('RetryTask', { ...why, state: 'up_for_retry' });
+    else await client.request('TaskState', { ...why, state: 'failed' });
     return;
   }
   await client.request('SucceedTask', { state: 'success', end_date: end_date(), task_outlets: [], outlet_events: [] });
+}
+
+/** One line for whoever looks at the outcome; the log has it all. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = 'code' in error && typeof error.code === 'string' ? ` [${error.code}]` : '';
+  return `${error.name}: ${error.message}${code}`;
 }
 
 /** Nothing is left that could settle the task's promise: exit code 0 would pass for success. */

@@ -9,6 +9,7 @@ export class Report implements FinalReport {
   readonly #id: string;
   readonly #onClaim: () => void;
   #update: StateUpdate | undefined;
+  #reason: string | undefined;
   #sent = false;
 
   /** @param onClaim Called when the task gave its word: from then on it should end by itself. */
@@ -23,9 +24,15 @@ export class Report implements FinalReport {
     return this.#update !== undefined;
   }
 
-  claim(method: string, update: StateUpdate): void {
+  /** Why, in the task's own words. */
+  get reason(): string | undefined {
+    return this.#reason;
+  }
+
+  claim(method: string, update: StateUpdate, reason?: string | null): void {
     if (this.#update !== undefined) throw new BrokerDenied(method, 'comes after another final message');
     this.#update = update;
+    this.#reason = reason ?? undefined;
     this.#onClaim();
   }
 

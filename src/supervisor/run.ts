@@ -19,6 +19,8 @@ export interface Outcome {
   readonly reported: boolean;
   /** Why the task was ended, or why the report failed. */
   readonly error?: Error;
+  /** Why it failed, in the task's own words: not to be trusted, at most 2000 characters. */
+  readonly reason?: string;
 }
 
 /** A task that the server has accepted as running, up to its final state. */
@@ -75,11 +77,12 @@ export async function supervise(running: RunningTask): Promise<Outcome> {
   const cause = lost?.error ?? violation ?? (exit.kind === 'ended' ? exit.violation : undefined);
   const orderly = exit.kind === 'exited' && exit.exitCode === 0 && cause === undefined;
   const state = report.conclude(orderly, context.should_retry === true);
+  const said = report.reason === undefined ? {} : { reason: report.reason };
   try {
     await report.send();
-    return Object.freeze({ state, exit, reported: true, ...(cause !== undefined && { error: cause }) });
+    return Object.freeze({ state, exit, reported: true, ...said, ...(cause !== undefined && { error: cause }) });
   } catch (error) {
-    return Object.freeze({ state, exit, reported: false, error: error as Error });
+    return Object.freeze({ state, exit, reported: false, ...said, error: error as Error });
   }
 }
 

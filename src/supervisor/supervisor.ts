@@ -1,7 +1,7 @@
 import { hostname as hostName, userInfo } from 'node:os';
 import type { Duplex } from 'node:stream';
 import type { Audit } from '../broker/index.js';
-import { BrokerClosed, invalidArgument, outOfRange } from '../errors.js';
+import { BrokerClosed, checkOptions, invalidArgument, outOfRange } from '../errors.js';
 import { ExecutionApi } from '../execution-api/client.js';
 import type { Grants } from '../execution-api/methods.js';
 import type { Policy } from '../policy/policy.js';
@@ -53,6 +53,7 @@ export class Supervisor implements AsyncDisposable {
   #disposed = false;
 
   constructor(options: SupervisorOptions) {
+    checkOptions('options', options, ['api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'killGraceMs', 'overtimeMs', 'audit', 'onLog']);
     if (!(options?.api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', options?.api);
     if (typeof options.bundles !== 'object' || options.bundles === null) throw invalidArgument('options.bundles', 'an object', options.bundles);
     this.#options = options;
@@ -77,6 +78,7 @@ export class Supervisor implements AsyncDisposable {
    * @throws What `launch()` throws, and `signal.reason` when aborted before the server let it run.
    */
   async run(workload: unknown, options: RunOptions = {}): Promise<Outcome> {
+    checkRunOptions(options);
     const { signal } = options;
     signal?.throwIfAborted();
     if (this.#disposed) throw disposed();
@@ -128,6 +130,17 @@ export class Supervisor implements AsyncDisposable {
     } finally {
       if (api !== shared) await api.close();
     }
+  }
+}
+
+function checkRunOptions(options: RunOptions): void {
+  checkOptions('options', options, ['token', 'policy', 'grants', 'signal']);
+  const { token, grants = {}, signal } = options;
+  if (token !== undefined && !(token instanceof Secret)) throw invalidArgument('options.token', 'a Secret', token);
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidArgument('options.signal', 'an AbortSignal', signal);
+  checkOptions('options.grants', grants, ['variables', 'connections', 'xcoms', 'outlets']);
+  for (const [name, names] of Object.entries(grants)) {
+    if (!Array.isArray(names) && (names !== 'any' || name === 'xcoms') && names !== undefined) throw invalidArgument(`options.grants.${name}`, name === 'xcoms' ? 'an array' : "an array of names, or 'any'", names);
   }
 }
 

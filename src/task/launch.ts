@@ -1,9 +1,10 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
-import { serve, type Audit, type MethodTable } from '../broker/index.js';
-import { invalidArgument, TaskStartFailed, TaskTimeout } from '../errors.js';
+import { serve, type Audit, type MethodErrorListener, type MethodTable, type ServeOptions } from '../broker/index.js';
+import { checkOptions, invalidArgument, outOfRange, TaskStartFailed, TaskTimeout } from '../errors.js';
 import { probe } from '../kernel/probe.js';
 import { native, nativeProgram, type PreparedPlan } from '../native.js';
+import { refuseVoidingGrants } from '../policy/grants.js';
 import { plan, type Plan } from '../policy/plan.js';
 import type { Policy } from '../policy/policy.js';
 import { isSystemPath } from '../policy/presets.js';
@@ -29,6 +30,8 @@ export interface LaunchOptions {
   readonly methods?: MethodTable;
   /** Gets a record of every request, before it is answered. @default none; `sallyport:request` is published either way */
   readonly audit?: Audit;
+  /** Gets what a method threw; the task learns `ERR_BROKER_METHOD` and no more. @default nobody */
+  readonly onMethodError?: MethodErrorListener;
   /** The task's name in audit records. @default its program */
   readonly name?: string;
   /** Makes descriptor 0 a duplex socket, `task.channel`, that the caller serves itself. @default false */
@@ -49,6 +52,7 @@ function prepare(policy: Policy): Prepared {
   const known = preparedPolicies.get(policy);
   if (known !== undefined) return known;
   const made = plan(policy, probe());
+  if (made.confined) refuseVoidingGrants(policy);
   const prepared = {
     plan: made,
     native: native().prepare({
@@ -64,6 +68,7 @@ function prepare(policy: Policy): Prepared {
       processes: made.processes ?? 0,
       sweeper: made.confined ? nativeProgram('sweeper') : '',
       cwd: made.cwd,
+      umask: made.umask ?? -1,
       environment: Object.entries(made.environment).map(([name, value]) => `${name}=${value}`),
     }),
   };
@@ -97,6 +102,27 @@ function checkArguments(argv: unknown): asserts argv is readonly [string, ...str
   }
 }
 
+const optionNames = ['policy', 'signal', 'stdin', 'stdout', 'stderr', 'methods', 'audit', 'onMethodError', 'name', 'channel', 'logs'] as const satisfies readonly (keyof LaunchOptions)[];
+
+function checkLaunchOptions(options: LaunchOptions): void {
+  checkOptions('options', options, optionNames);
+  const { signal, methods, channel } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidArgument('options.signal', 'an AbortSignal', signal);
+  for (const name of ['stdin', 'stdout', 'stderr'] as const) {
+    if (!['pipe', 'ignore', 'inherit', undefined].includes(options[name])) throw outOfRange(`options.${name}`, "'pipe', 'ignore' or 'inherit'");
+  }
+  if (methods === undefined) return;
+  for (const [name, row] of Object.entries(checkedTable(methods))) {
+    if (typeof row?.handler !== 'function' || typeof row.params !== 'object') throw invalidArgument(`options.methods.${name}`, 'a method: { params, handler }', row);
+  }
+  if (channel !== undefined || options.stdin !== undefined) throw invalidArgument('options.stdin and options.channel', 'left out where methods are given: descriptor 0 is theirs', channel ?? options.stdin);
+}
+
+function checkedTable(methods: unknown): MethodTable {
+  if (typeof methods !== 'object' || methods === null) throw invalidArgument('options.methods', 'an object', methods);
+  return methods as MethodTable;
+}
+
 /**
  * Starts a program that is locked before its first instruction: own session, empty keyring, no capabilities,
  * no_new_privs, a Landlock domain of its own, a seccomp filter, an environment from scratch, every descriptor
@@ -111,7 +137,8 @@ function checkArguments(argv: unknown): asserts argv is readonly [string, ...str
  * @throws `signal.reason` when aborted before it runs.
  * @see clone(2), execve(2), landlock(7), seccomp(2), prctl(2), capabilities(7). Linux 6.12 for `standard`.
  */
-export async function launch(argv: readonly [string, ...string[]], options: LaunchOptions = {}): Promise<Task> {
+export async function launch(argv: readonly string[], options: LaunchOptions = {}): Promise<Task> {
+  checkLaunchOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
   checkArguments(argv);
@@ -120,7 +147,6 @@ export async function launch(argv: readonly [string, ...string[]], options: Laun
 
   const { methods } = options;
   const channel = options.channel ?? false;
-  if (channel && methods !== undefined) throw invalidArgument('options.channel', 'left out where methods are given', channel);
   const stdio = new TaskStdio({
     stdin: channel || methods !== undefined ? 'channel' : (options.stdin ?? 'ignore'),
     stdout: options.stdout ?? 'pipe',
@@ -132,19 +158,32 @@ export async function launch(argv: readonly [string, ...string[]], options: Laun
     task = new Task(await startProcess(prepared, program, argv, stdio.theirs), made, stdio, methods !== undefined ? 'methods' : channel ? 'channel' : 'stdin');
   } catch (error) {
     stdio.close();
-    throw error;
+    throw explained(error, program, made);
   }
-  if (methods !== undefined) answerRequests(task, stdio, methods, options.name ?? argv[0], options.audit);
+  if (methods !== undefined) answerRequests(task, stdio, { methods, task: options.name ?? argv[0], ...pick(options, 'audit', 'onMethodError') });
   limitTime(task, made.wallTimeMs);
   if (signal !== undefined) endOnAbort(task, signal);
   return task;
 }
 
-function answerRequests(task: Task, stdio: TaskStdio, methods: MethodTable, name: string, audit: Audit | undefined): void {
+/** EACCES of a program that anyone may execute comes from the policy: say so. */
+function explained(error: unknown, program: string, { confined }: Plan): unknown {
+  const refused = error instanceof TaskStartFailed && error.step === 'execve' && (error.cause as NodeJS.ErrnoException).code === 'EACCES';
+  if (!refused || !confined || !executable(program)) return error;
+  const hint = `the policy does not grant what runs ${program}, its interpreter or loader; policies.command() grants the system's`;
+  return new TaskStartFailed('execve', hint, { cause: error.cause });
+}
+
+function answerRequests(task: Task, stdio: TaskStdio, options: Omit<ServeOptions, 'onViolation'>): void {
   const stream = stdio.input;
   if (stream === null) return;
-  const broker = serve(stream, { methods, task: name, ...(audit && { audit }), onViolation: (violation) => task.end(violation) });
+  const broker = serve(stream, { ...options, onViolation: (violation) => task.end(violation) });
   void task.exited.then(() => broker.close());
+}
+
+/** The fields that are there: `exactOptionalPropertyTypes` tells a missing one from an undefined one. */
+function pick<T extends object, K extends keyof T>(from: T, ...names: K[]): { [N in K]: Exclude<T[N], undefined> } {
+  return Object.fromEntries(names.filter((name) => from[name] !== undefined).map((name) => [name, from[name]])) as { [N in K]: Exclude<T[N], undefined> };
 }
 
 function limitTime(task: Task, wallTimeMs: number | undefined): void {

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { Duplex, Readable, Writable } from 'node:stream';
-import { outOfRange } from '../errors.js';
+import { outOfRange, TaskLimitExceeded } from '../errors.js';
 import { native } from '../native.js';
 import type { Plan } from '../policy/plan.js';
 import type { Launched, ProcessExit } from './events.js';
@@ -67,6 +67,28 @@ export class Task implements AsyncDisposable {
   /** Descriptor 0 as a duplex stream of frames; null unless launched with `channel: true`. */
   get channel(): Duplex | null {
     return this.#input === 'channel' ? this.#stdio.input : null;
+  }
+
+  /**
+   * Reads all that the task writes to descriptors 1 and 2, as UTF-8, and waits for its end. Use it instead of reading
+   * the streams. `exited` alone can resolve before the last output was read.
+   *
+   * @param options.maxBytes Of both together; a task that writes more is killed, `exit` says so, and what came before is
+   *   returned. @default 16 MiB
+   */
+  async output({ maxBytes = 1 << 24 }: { readonly maxBytes?: number } = {}): Promise<{ readonly exit: TaskExit; readonly stdout: string; readonly stderr: string }> {
+    let left = maxBytes;
+    const read = async (stream: Readable | null): Promise<string> => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of stream ?? []) {
+        chunks.push((chunk as Buffer).subarray(0, Math.max(left, 0)));
+        left -= (chunk as Buffer).byteLength;
+        if (left < 0) this.end(new TaskLimitExceeded('outputBytes'));
+      }
+      return Buffer.concat(chunks).toString();
+    };
+    const [stdout, stderr, exit] = await Promise.all([read(this.stdout), read(this.stderr), this.exited]);
+    return { exit, stdout, stderr };
   }
 
   /**
