@@ -5,48 +5,78 @@
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const stamps = join(root, 'node_modules', '.cache', 'sallyport');
 const host = `${process.platform}-${process.arch} node ${process.versions.node}`;
 
+/** In order; what is named in `results` is there when the step has been done. */
+const steps = [
+  { name: 'packages', title: 'installing packages from the package registry (npm ci)', from: ['package-lock.json'], results: ['node_modules/typescript'], make: packages },
+  {
+    name: 'addon',
+    title: 'compiling the native addon',
+    from: ['binding.gyp', ...filesBelow('native')],
+    results: ['sallyport.node', 'sweeper', 'attack'].map((name) => `build/Release/${name}`),
+    make: addon,
+  },
+  { name: 'typescript', title: 'compiling TypeScript', from: ['tsconfig.json', ...filesBelow('src')], results: ['lib/index.js'], make: typescript },
+];
+
 function stop(message) {
   console.error(`\nset-up: ${message}`);
   process.exit(1);
 }
 
+/** Standard output is that of the command that comes after. */
+function say(message) {
+  console.error(`set-up: ${message}`);
+}
+
 function filesBelow(folder) {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)))
     .sort();
 }
 
-function hashOf(...paths) {
+/** Of names below the root, so that a tree which is copied or moved remains set up. */
+function hashOf(paths) {
   const hash = createHash('sha256').update(host);
-  for (const path of paths) hash.update(path).update(readFileSync(path));
+  for (const path of paths) hash.update(path).update(readFileSync(join(root, path)));
   return hash.digest('hex');
 }
 
-/** Runs `make` unless `name` was last made from the same hash and `result` is still there. */
-function step(name, title, hash, result, make) {
+function isDone({ name, from, results }) {
   const stamp = join(stamps, name);
-  if (existsSync(result) && existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
-  console.error(`set-up: ${title}`); // standard output is the command's own
-  make();
-  mkdirSync(stamps, { recursive: true });
-  writeFileSync(stamp, hash);
+  return results.every((path) => existsSync(join(root, path))) && existsSync(stamp) && readFileSync(stamp, 'utf8') === hashOf(from);
 }
 
-function run(title, command, args, env = {}) {
+/** The steps to take. `npm ci` empties node_modules, and with it goes what was known of the others. */
+function due() {
+  const undone = steps.filter((step) => !isDone(step));
+  return undone[0] === steps[0] ? steps : undone;
+}
+
+function take({ name, title, from, make }) {
+  const stamp = join(stamps, name);
+  rmSync(stamp, { force: true }); // half of a result is none
+  say(title);
+  make();
+  mkdirSync(stamps, { recursive: true });
+  writeFileSync(stamp, hashOf(from));
+}
+
+function run(title, command, args, env = {}, advice = '') {
   const done = spawnSync(command, args, { cwd: root, encoding: 'utf8', env: { ...process.env, ...env }, maxBuffer: 1 << 26 });
   if (done.status === 0) return;
   process.stderr.write(`${done.stdout ?? ''}${done.stderr ?? ''}`);
-  stop(`${title} failed${done.error ? `: ${done.error.message}` : ''}`);
+  stop(`${title} failed${done.error ? `: ${done.error.message}` : ''}${advice}`);
 }
 
 function writable(folder) {
@@ -59,24 +89,25 @@ function writable(folder) {
 }
 
 /** Without a home of its own, as under setpriv or in a container, npm has nowhere to keep its cache. */
-function withNpmCache(use) {
-  if (process.env.npm_config_cache !== undefined ? writable(process.env.npm_config_cache) : writable(homedir())) return use({});
+function npmCache() {
+  if (process.env.npm_config_cache !== undefined ? writable(process.env.npm_config_cache) : writable(homedir())) return {};
   const cache = mkdtempSync(join(tmpdir(), 'sallyport-npm-'));
-  try {
-    return use({ npm_config_cache: cache });
-  } finally {
-    rmSync(cache, { recursive: true, force: true });
-  }
+  process.once('exit', () => rmSync(cache, { recursive: true, force: true }));
+  return { npm_config_cache: cache };
 }
 
 function packages() {
   const npm = process.env.npm_execpath;
   const [command, args] = npm === undefined ? ['npm', []] : [process.execPath, [npm]];
+  // npm's own patience is more than a minute of silence. Who needs it sets it in the environment.
+  const patience = { fetch_retries: '1', fetch_retry_mintimeout: '1000', fetch_retry_maxtimeout: '5000', fetch_timeout: '30000' };
+  const env = Object.fromEntries(Object.entries(patience).map(([name, value]) => [`npm_config_${name}`, process.env[`npm_config_${name}`] ?? value]));
+  const advice = '; it needs the package registry, this once: see `npm config get registry`, and `proxy` where there is one';
   // Scripts stay off: everything we depend on ships its binaries inside its package.
-  withNpmCache((env) => run('npm ci', command, [...args, 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], env));
+  run('npm ci', command, [...args, 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], { ...env, ...npmCache() }, advice);
 }
 
-function compiler() {
+function checkCompiler() {
   const tools = { [process.env.CXX ?? 'g++']: 'g++', make: 'make', [process.env.PYTHON ?? 'python3']: 'python3' };
   const absent = Object.entries(tools).filter(([tool]) => spawnSync(tool, ['--version'], { stdio: 'ignore' }).status !== 0);
   if (absent.length === 0) return;
@@ -84,7 +115,6 @@ function compiler() {
 }
 
 function addon() {
-  compiler();
   // Node's own headers, when they came with it, save a download.
   const prefix = dirname(dirname(process.execPath));
   const headers = existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? [`--nodedir=${prefix}`] : [];
@@ -96,9 +126,42 @@ function typescript() {
   run('compiling TypeScript', process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root]);
 }
 
-if (process.platform !== 'linux') stop(`Sallyport protects processes on Linux alone; this is ${process.platform}`);
-if (!writable(root)) stop(`${root} is not writable for uid ${process.getuid()}; use a clone of your own`);
+/** Says what is missing before anything takes its time. */
+function checkMeans(wanted) {
+  const closed = [root, ...['node_modules', 'build', 'lib'].map((name) => join(root, name)).filter(existsSync)].find((folder) => !writable(folder));
+  if (closed !== undefined) {
+    stop(`uid ${process.getuid()} cannot write ${closed}, and what it needs there is absent or out of date (${wanted.map(({ name }) => name).join(', ')}): ` +
+      'run `node .ci/set-up.js` as one who can, with this same Node, or use a clone of your own');
+  }
+  if (wanted.some(({ make }) => make === addon)) checkCompiler();
+}
 
-step('packages', 'installing packages (npm ci)', hashOf(join(root, 'package-lock.json')), join(root, 'node_modules', 'typescript'), packages);
-step('addon', 'compiling the native addon', hashOf(join(root, 'binding.gyp'), ...filesBelow('native')), join(root, 'build', 'Release', 'sallyport.node'), addon);
-step('typescript', 'compiling TypeScript', hashOf(join(root, 'tsconfig.json'), ...filesBelow('src')), join(root, 'lib', 'index.js'), typescript);
+/**
+ * One set-up at a time in a clone; another waits here. An abstract socket, unix(7), has one
+ * owner, and the kernel takes it back however that ends: there are no stale ones.
+ */
+async function waitForTurn() {
+  const { dev, ino } = statSync(root);
+  const path = `\0sallyport-set-up-${dev}-${ino}`;
+  for (let told = false; ; told = true) {
+    // Those who wait do not keep the owner from ending.
+    const turn = createServer((waiting) => waiting.on('error', () => {}).unref()).unref();
+    const taken = await new Promise((resolve, reject) => {
+      turn.once('error', (error) => (error.code === 'EADDRINUSE' ? resolve(true) : reject(error)));
+      turn.listen(path, () => resolve(false));
+    });
+    if (!taken) return;
+    if (!told) say('waiting for another one in this clone');
+    await new Promise((resolve) => connect(path).on('error', () => {}).once('close', resolve).resume());
+  }
+}
+
+if (process.platform !== 'linux') stop(`Sallyport protects processes on Linux alone; this is ${process.platform}`);
+
+if (due().length > 0) {
+  checkMeans(due());
+  await waitForTurn();
+  const wanted = due(); // the other one may have done it
+  if (wanted[0] === steps[0]) say('the first run takes about a minute');
+  for (const step of wanted) take(step);
+}
