@@ -15,45 +15,43 @@ same hostile task against an ordinary supervisor and against a hardened one.
   --json   print only {"attacks":[{"name","unprotected","protected","detail"}]}
 
 Exit code 0: every attack was blocked by the hardened supervisor. 1: something got through.
+130, 143: interrupted.
 `;
 
 const widths = [22, 9, 9];
 const styles: Record<Verdict, Style> = { leaked: 'red', disrupted: 'yellow', blocked: 'green', error: 'red' };
 
-export async function run(args: string[]): Promise<number> {
+export async function run(args: string[], signal: AbortSignal): Promise<number> {
   const { values } = parseArgs({ args, options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } });
   if (values.help) {
     process.stdout.write(usage);
     return 0;
   }
-  const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort();
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   const api = await ApiProcess.start().catch((error: Error) => error.message);
   if (typeof api === 'string') {
-    process.stderr.write(`sallyport demo: ${api}\n`);
+    if (!signal.aborted) process.stderr.write(`sallyport demo: ${api}\n`);
     return 1;
   }
   try {
-    return values.json ? await asJson(api, interrupted.signal) : await asTable(api, interrupted.signal, paintFor(process.stdout));
+    return values.json ? await asJson(api, signal) : await asTable(api, signal, paintFor(process.stdout));
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return 1;
   } finally {
     await api.end();
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
 }
 
+/** @throws `signal.reason`, instead of a result that was cut short. */
 async function* results(api: ApiProcess, signal: AbortSignal): AsyncGenerator<AttackResult> {
-  for (const attack of catalogue.filter(isRunnable)) {
-    if (signal.aborted) return;
-    yield await runAttack(attack, api);
-  }
+  for (const attack of catalogue.filter(isRunnable)) yield await runAttack(attack, api, signal);
 }
 
 async function asJson(api: ApiProcess, signal: AbortSignal): Promise<number> {
   const seen: AttackResult[] = [];
   for await (const result of results(api, signal)) seen.push(result);
   process.stdout.write(`${JSON.stringify({ attacks: seen.map(reportRow) }, null, 2)}\n`);
-  return signal.aborted ? 1 : exitCodeOf(seen);
+  return exitCodeOf(seen);
 }
 
 async function asTable(api: ApiProcess, signal: AbortSignal, paint: Paint): Promise<number> {
@@ -61,7 +59,7 @@ async function asTable(api: ApiProcess, signal: AbortSignal, paint: Paint): Prom
   console.log(`${paint('bold', 'Sallyport')}  Linux ${release()}, Node ${process.versions.node}, as ${who}\n`);
 
   console.log(paint('bold', 'A well-behaved task, through the supervisor'));
-  const greeting = await runGreeting(api);
+  const greeting = await runGreeting(api, signal);
   const fact = (what: string, value: string): void => console.log(row([paint('dim', what), value], [8]));
   fact('server', `${api.baseUrl} (process ${api.pid})`);
   fact('task', 'greet: reads a variable and a connection, pushes an XCom, returns a value');
@@ -69,7 +67,7 @@ async function asTable(api: ApiProcess, signal: AbortSignal, paint: Paint): Prom
   fact('state', paint(greeting.succeeded ? 'green' : 'red', greeting.state));
 
   console.log(`\n${paint('bold', 'The same hostile task, against two supervisors that hold a token')}`);
-  console.log(paint('dim', row(['attack', 'ordinary', 'Sallyport', 'what the task does'], widths)));
+  console.log(paint('dim', row(['attack', 'ordinary', 'Sallyport', fit('what the task does', widths, process.stdout.columns)], widths)));
   const seen: AttackResult[] = [];
   for await (const result of results(api, signal)) {
     seen.push(result);
@@ -78,8 +76,8 @@ async function asTable(api: ApiProcess, signal: AbortSignal, paint: Paint): Prom
   for (const attack of catalogue.filter((attack) => !isRunnable(attack))) {
     console.log(row([attack.title, paint('dim', `${attack.needs} is not installed: not tried`)], widths));
   }
-  console.log(`\n${summary(seen, paint)}\n\n${signal.aborted ? paint('yellow', 'Interrupted.') : conclusion(seen, paint)}`);
-  return signal.aborted || !greeting.succeeded ? 1 : exitCodeOf(seen);
+  console.log(`\n${summary(seen, paint)}\n\n${conclusion(seen, paint)}`);
+  return !greeting.succeeded ? 1 : exitCodeOf(seen);
 }
 
 function printRow(result: AttackResult, paint: Paint): void {

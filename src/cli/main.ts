@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { SallyportError } from '../errors.js';
+import { Interrupted, interruption } from './interruption.js';
 
-/** One file a command, loaded when it is asked for. Resolves to the exit code. */
+/** One file a command, loaded when it is asked for. Resolves to the exit code; aborted, when it has cleaned up. */
 interface Command {
-  run(args: string[]): Promise<number>;
+  run(args: string[], signal: AbortSignal): Promise<number>;
 }
 
 const commands: Readonly<Record<string, { readonly summary: string; readonly load: () => Promise<Command> }>> = {
@@ -14,10 +15,10 @@ const commands: Readonly<Record<string, { readonly summary: string; readonly loa
 const usage = `usage: sallyport <command> [options]
 
 commands:
-${Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`).join('\n')}
+${Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`).join('\n')}
 
-  --help     this text, or a command's own: sallyport <command> --help
-  --version  the version
+  --help, -h     this text, or a command's own: sallyport <command> --help
+  --version, -v  the version
 `;
 
 function version(): string {
@@ -29,12 +30,12 @@ function isUsageError(error: unknown): error is Error {
   return error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
 }
 
-async function main([name, ...args]: string[]): Promise<number> {
+async function main([name, ...args]: string[], signal: AbortSignal): Promise<number> {
   if (name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(usage);
     return 0;
   }
-  if (name === '--version') {
+  if (name === '--version' || name === '-v') {
     console.log(version());
     return 0;
   }
@@ -44,7 +45,7 @@ async function main([name, ...args]: string[]): Promise<number> {
     return 2;
   }
   try {
-    return await (await command.load()).run(args);
+    return await (await command.load()).run(args, signal);
   } catch (error) {
     if (isUsageError(error)) {
       process.stderr.write(`sallyport ${name}: ${error.message}\n`);
@@ -56,6 +57,7 @@ async function main([name, ...args]: string[]): Promise<number> {
   }
 }
 
-void main(process.argv.slice(2)).then((code) => {
-  process.exitCode = code;
+const signal = interruption();
+void main(process.argv.slice(2), signal).then((code) => {
+  process.exitCode = signal.reason instanceof Interrupted ? signal.reason.exitCode : code;
 });

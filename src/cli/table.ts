@@ -19,8 +19,12 @@ export function row(cells: readonly string[], widths: readonly number[]): string
   return `  ${cells.map((cell, index) => pad(cell, widths[index] ?? 0)).join('  ')}`.trimEnd();
 }
 
-/** Shortens the text of a last column, so that a terminal does not break the line. */
+/** Less of a last column than this says nothing. */
+const leastRoom = 20;
+
+/** Shortens the text of a last column, so that a terminal does not break the line; leaves it out where there is no room. */
 export function fit(text: string, widths: readonly number[], columns = Infinity): string {
   const room = columns - 2 - widths.reduce((sum, width) => sum + width + 2, 0);
-  return text.length <= room || room < 8 ? text : `${text.slice(0, room - 1)}…`;
+  if (room < leastRoom) return '';
+  return text.length <= room ? text : `${text.slice(0, room - 1)}…`;
 }

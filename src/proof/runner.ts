@@ -35,17 +35,22 @@ export function isRunnable(attack: Attack): boolean {
   return attack.needs === undefined || installed(attack.needs) !== undefined;
 }
 
-/** Runs one attack against a fresh supervisor of each kind. */
-export async function runAttack(attack: Attack, api: ProofApi): Promise<AttackResult> {
-  const [unprotected, guarded] = await Promise.all([attempt(attack, 'ordinary', api), attempt(attack, 'sallyport', api)]);
+/**
+ * Runs one attack against a fresh supervisor of each kind.
+ *
+ * @throws `signal.reason`, when everything that was started is gone.
+ */
+export async function runAttack(attack: Attack, api: ProofApi, signal?: AbortSignal): Promise<AttackResult> {
+  const [unprotected, guarded] = await Promise.all([attempt(attack, 'ordinary', api, signal), attempt(attack, 'sallyport', api, signal)]);
+  signal?.throwIfAborted(); // what was seen then may be the work of the signal
   return { attack, unprotected, protected: guarded };
 }
 
-/** Runs one attack against one fresh supervisor; that, its tasks and its files are gone when this returns. */
-export async function attempt(attack: Attack, side: Side, api: ProofApi): Promise<Attempt> {
+/** Runs one attack against one fresh supervisor; that, its tasks and its files are gone when this returns. Aborting cuts it short. */
+export async function attempt(attack: Attack, side: Side, api: ProofApi, signal?: AbortSignal): Promise<Attempt> {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-proof-'));
   try {
-    return await attemptIn(folder, attack, side, api);
+    return await attemptIn(folder, attack, side, api, signal);
   } catch (error) {
     return { verdict: 'error', evidence: oneLine(error instanceof Error ? error.message : String(error)) };
   } finally {
@@ -53,7 +58,8 @@ export async function attempt(attack: Attack, side: Side, api: ProofApi): Promis
   }
 }
 
-async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofApi): Promise<Attempt> {
+async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofApi, signal: AbortSignal | undefined): Promise<Attempt> {
+  signal?.throwIfAborted();
   const admission = await api.admit();
   const { hostile, neighbour, ownVariable, neighbourVariable } = admission;
   const job: Job = {
@@ -70,7 +76,7 @@ async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofA
   const code = codeIn(folder);
   let disruption: string | undefined;
   try {
-    disruption = await provoke(supervisor, attack, ownVariable.value);
+    disruption = await provoke(supervisor, attack, ownVariable.value, signal);
     if (codeIn(folder) !== code) disruption ??= 'the file was rewritten';
     if ((await api.result(neighbour)) === job.forgery) disruption ??= "the server stored the forged result as the other task's";
   } finally {
@@ -81,9 +87,10 @@ async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofA
 }
 
 /** Lets the attack loose, waits until it is done, and says what that did to the supervisor. */
-async function provoke(supervisor: SupervisorProcess, attack: Attack, held: string): Promise<string | undefined> {
+async function provoke(supervisor: SupervisorProcess, attack: Attack, held: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+  const until = (condition: () => boolean, boundMs: number): Promise<boolean> => supervisor.until(condition, boundMs, signal);
   const failed = () => supervisor.report('failed') !== undefined;
-  await supervisor.until(() => supervisor.report('ready') !== undefined || supervisor.exited || failed(), startMs);
+  await until(() => supervisor.report('ready') !== undefined || supervisor.exited || failed(), startMs);
   const before = healthOf(supervisor.pid);
   if (supervisor.report('ready') === undefined || before === undefined) {
     throw new Error(`the supervisor did not start: ${supervisor.report('failed')?.message ?? supervisor.redact(supervisor.output)}`);
@@ -92,17 +99,17 @@ async function provoke(supervisor: SupervisorProcess, attack: Attack, held: stri
   supervisor.order('attack');
   const over = () => supervisor.report('ended') !== undefined || supervisor.exited || failed();
   const finished = () => supervisor.output.includes(marker.finished(attack.name));
-  await supervisor.until(() => over() || finished(), attackMs);
+  await until(() => over() || finished(), attackMs);
   // A stopped supervisor does not say that its task has ended; another one may take a while.
-  if (!(await supervisor.until(over, 500)) && healthOf(supervisor.pid)?.stopped !== true) await supervisor.until(over, answerMs);
+  if (!(await until(over, 500)) && healthOf(supervisor.pid)?.stopped !== true) await until(over, answerMs);
   if (supervisor.report('started') === undefined && failed()) throw new Error(`the task did not start: ${supervisor.report('failed')?.message ?? ''}`);
-  if (attack.lingersMs !== undefined && (await linger(supervisor, attack.lingersMs))) return 'a process of the task outlived it';
+  if (attack.lingersMs !== undefined && (await linger(supervisor, attack.lingersMs, signal))) return 'a process of the task outlived it';
 
   if (!supervisor.exited) {
     const harmed = harm(before, healthOf(supervisor.pid));
     if (harmed !== undefined) return harmed;
     supervisor.order('check');
-    await supervisor.until(() => supervisor.report('checked') !== undefined || supervisor.exited || failed(), answerMs);
+    await until(() => supervisor.report('checked') !== undefined || supervisor.exited || failed(), answerMs);
   }
   if (supervisor.exited) return 'the supervisor is dead';
   const { message } = supervisor.report('failed') ?? {};
@@ -112,10 +119,10 @@ async function provoke(supervisor: SupervisorProcess, attack: Attack, held: stri
 }
 
 /** Whether anything more was printed when the task had been gone for a while. */
-async function linger(supervisor: SupervisorProcess, lingersMs: number): Promise<boolean> {
-  await wait(lingersMs / 5); // for what was on its way
+async function linger(supervisor: SupervisorProcess, lingersMs: number, signal: AbortSignal | undefined): Promise<boolean> {
+  await wait(lingersMs / 5, undefined, signal && { signal }); // for what was on its way
   const { length } = supervisor.output;
-  await wait(lingersMs);
+  await wait(lingersMs, undefined, signal && { signal });
   return supervisor.output.length > length;
 }
 

@@ -96,10 +96,11 @@ export class SupervisorProcess {
     return this.reports.find((report): report is Extract<Report, { type: T }> => report.type === type);
   }
 
-  /** Whether `condition` came true within the bound; looked at whenever something was heard of this supervisor. */
-  async until(condition: () => boolean, boundMs: number): Promise<boolean> {
+  /** Whether `condition` came true within the bound; looked at whenever something was heard of this supervisor. Aborting ends the wait. */
+  async until(condition: () => boolean, boundMs: number, signal?: AbortSignal): Promise<boolean> {
     const expiry = new AbortController();
-    const expired = wait(boundMs, true, { signal: expiry.signal }).catch(() => true);
+    const over = signal === undefined ? expiry.signal : AbortSignal.any([signal, expiry.signal]);
+    const expired = wait(boundMs, true, { signal: over }).catch(() => true);
     try {
       while (!condition()) {
         const heard = new Promise<false>((resolve) => (this.#wake = () => resolve(false)));
