@@ -1,4 +1,5 @@
 export type { Authorization } from './access.js';
+export type { ServerConfiguration } from './main.js';
 export type { Seed } from './seed.js';
 export { createServer, type ListenOptions, type Server, type ServerOptions } from './server.js';
 export { type ServerProcess, spawnServer } from './process.js';
