@@ -1,11 +1,14 @@
+// SIGNING_KEY=abc node examples/signer/supervisor.mjs
 import { createHmac } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { harden, launch, method, policies, Secret, Type } from 'sallyport';
 
 harden(); //                                    throws unless it holds: before a secret is loaded
 const key = Secret.fromEnv('SIGNING_KEY'); //   leaves the environment, never becomes a string
 
-const task = await launch([process.execPath, 'untrusted.mjs'], {
-  policy: policies.node({ read: ['untrusted.mjs', 'node_modules'], cwd: '.', limits: { wallTimeMs: 30_000 } }),
+const untrusted = fileURLToPath(new URL('untrusted.mjs', import.meta.url));
+const task = await launch([process.execPath, untrusted], {
+  policy: policies.node({ read: [untrusted], limits: { wallTimeMs: 30_000 } }),
   methods: {
     sign: method({
       params: Type.Object({ text: Type.String({ maxLength: 1000 }) }),
@@ -13,6 +16,6 @@ const task = await launch([process.execPath, 'untrusted.mjs'], {
     }),
   },
 });
-task.stdout.pipe(process.stdout);
-task.stderr.pipe(process.stderr);
+task.stdout?.pipe(process.stdout);
+task.stderr?.pipe(process.stderr);
 console.log(await task.exited);
