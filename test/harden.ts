@@ -1,10 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { harden, type Guarantee, type HardenReport } from '../lib/index.js';
@@ -179,31 +179,86 @@ hardening('a library that the loader was told to preload is refused', async () =
   assert.match(error?.missing ?? '', /LD_PRELOAD/);
 });
 
-hardening('code that others can change is refused, and named', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'sallyport-'));
-  const root = fileURLToPath(new URL('..', import.meta.url));
-  for (const name of ['lib', 'package.json', 'test/fixtures', 'build/Release/sallyport.node']) cpSync(join(root, name), join(folder, name), { recursive: true });
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-  chmodSync(folder, 0o755);
-  const run = async (): Promise<Hardened> => {
-    const child = spawn(process.execPath, [join(folder, 'test/fixtures/harden-once.js')], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
-    return JSON.parse(String(chunk)) as Hardened;
-  };
+const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { dependencies: Record<string, string> };
+/** The packages that are loaded; the one that is not is there to compile the addon. */
+const packages = Object.keys(dependencies).filter((name) => name !== 'node-addon-api');
+
+/** Calls `use` with an installed copy of this package, to be spoilt, and what `harden()` says in it. */
+async function withCopy(use: (folder: string, run: (...node: string[]) => Promise<Hardened>) => Promise<void>): Promise<void> {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-')));
   try {
-    const good = await run();
-    assert.is(good.error, null); // control
-    assert.is(row(good.report, 'code').enforcement, 'partial'); // this user's own
-    for (const [name, mode] of [['lib/errors.js', 0o666], ['lib/harden', 0o777], ['test/fixtures/harden-once.js', 0o622], ['build/Release/sallyport.node', 0o775]] as const) {
-      chmodSync(join(folder, name), mode);
-      const { error } = await run();
-      assert.is(error?.guarantee, 'code');
-      assert.match(error?.missing ?? '', `${join(folder, name)} is writable`);
-      chmodSync(join(folder, name), 0o755);
-    }
+    const root = fileURLToPath(new URL('..', import.meta.url));
+    const parts = ['lib', 'package.json', 'test/fixtures', 'build/Release/sallyport.node', ...packages.map((name) => `node_modules/${name}`)];
+    for (const name of parts) cpSync(join(root, name), join(folder, name), { recursive: true, dereference: true });
+    execFileSync('chmod', ['-R', 'u=rwX,go=rX', folder]);
+    await use(folder, async (...node) => {
+      const child = spawn(process.execPath, [...node, join(folder, 'test/fixtures/harden-once.js')], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
+      return JSON.parse(String(chunk)) as Hardened;
+    });
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+hardening('code that others can change is refused, and named', async () => {
+  await withCopy(async (folder, run) => {
+    const good = await run();
+    assert.is(good.error, null); // control
+    assert.is(row(good.report, 'code').enforcement, 'partial'); // this user's own
+    const table: readonly (readonly [string, number])[] = [
+      ['lib/errors.js', 0o666], ['lib/harden', 0o777], ['test/fixtures/harden-once.js', 0o622], ['build/Release/sallyport.node', 0o775],
+      ...packages.map((name) => [`node_modules/${name}/package.json`, 0o646] as const),
+      ['node_modules/undici/index.js', 0o777], ['node_modules/undici/lib/dispatcher', 0o777], ['node_modules/jose', 0o775], ['node_modules/@sinclair', 0o777], ['node_modules', 0o777],
+    ];
+    for (const [name, mode] of table) {
+      chmodSync(join(folder, name), mode);
+      const { error } = await run();
+      assert.is(error?.guarantee, 'code', name);
+      assert.match(error?.missing ?? '', `${join(folder, name)} is writable`);
+      chmodSync(join(folder, name), 0o755);
+    }
+    assert.is((await run()).error, null); // control
+    if (!isRoot) return console.log('skipped: a file of another user needs root to make it');
+    chownSync(join(folder, 'node_modules/undici/index.js'), 65534, 0);
+    assert.match((await run()).error?.missing ?? '', `${join(folder, 'node_modules/undici/index.js')} is owned by uid 65534`);
+  });
+});
+
+hardening('a package that a link leads to is looked at where it is', async () => {
+  await withCopy(async (folder, run) => {
+    // As pnpm installs: each package a link into a store.
+    mkdirSync(join(folder, 'store'));
+    renameSync(join(folder, 'node_modules/jose'), join(folder, 'store/jose'));
+    symlinkSync('../store/jose', join(folder, 'node_modules/jose'));
+    // And links within one: to a file elsewhere, and to a folder above.
+    cpSync(join(folder, 'node_modules/undici/package.json'), join(folder, 'store/linked.json'));
+    symlinkSync('../../../store/linked.json', join(folder, 'node_modules/undici/lib/linked.json'));
+    symlinkSync('..', join(folder, 'node_modules/undici/lib/loop'));
+    assert.is((await run()).error, null); // control
+    for (const name of ['store', 'store/jose/package.json', 'store/linked.json']) {
+      chmodSync(join(folder, name), 0o777);
+      assert.match((await run()).error?.missing ?? '', `${join(folder, name)} is writable`);
+      chmodSync(join(folder, name), 0o755);
+    }
+  });
+});
+
+hardening('a file that options have Node run first is looked at, and a package that they name is reported', async () => {
+  await withCopy(async (folder, run) => {
+    const file = join(folder, 'first.cjs');
+    writeFileSync(file, '');
+    for (const options of [['--require', file], [`--require=${file}`], ['-r', file], ['--import', file], [`--import=${pathToFileURL(file)}`]]) {
+      chmodSync(file, 0o644);
+      assert.is((await run(...options)).error, null); // control
+      chmodSync(file, 0o666);
+      assert.match((await run(...options)).error?.missing ?? '', `${file} is writable`, options.join(' '));
+    }
+    assert.is((await run()).error, null); // control: only where it runs
+    const { error, report } = await run('--require', 'node:path');
+    assert.is(error, null);
+    assert.match(row(report, 'code').missing.join(), '--require and the name of a package');
+  });
 });
 
 hardening('strict asks for a process that was born non-dumpable', async () => {

@@ -1,9 +1,10 @@
 import { EnforcementPartial } from '../errors.js';
 import { getRlimit, setRlimit } from '../kernel/rlimit.js';
 import { ignoreSignal, signalDisposition } from '../kernel/signals.js';
+import { nodeOptions } from './options.js';
 import type { Row } from './report.js';
 
-/** Options that open the inspector or write memory to a file; V8 and Node take `_` for `-` in each. */
+/** Options that open the inspector or write memory to a file. */
 const dangerousOptions = [
   /^--inspect(-|$)/, /^--debug(-|$)/, /^--report-(on-|uncaught-)/, /^--experimental-report$/, /^--heapsnapshot-/,
   /^--abort-on-uncaught-exception$/, /^--cpu-prof(-|$)/, /^--heap-prof(-|$)/, /^--prof(-|$)/, /^--perf-prof(-|$)/,
@@ -23,8 +24,7 @@ export function debuggerClosed(row: Row, options: { readonly required: boolean }
 
   closeReports(row);
 
-  for (const option of [...process.execArgv, ...nodeOptions()]) {
-    const name = option.split('=', 1)[0]?.replaceAll('_', '-') ?? '';
+  for (const { name } of nodeOptions()) {
     if (dangerousOptions.some((dangerous) => dangerous.test(name))) row.refuse(`Node was started with ${name}`);
   }
 
@@ -48,10 +48,6 @@ function closeReports(row: Row): void {
   // A listener of the supervisor's own is left to do its work.
   if (signalDisposition('SIGUSR2') !== 'handler') ignoreSignal('SIGUSR2');
   row.rests(`no signal writes a report (SIGUSR2: ${signalDisposition('SIGUSR2')})`);
-}
-
-function nodeOptions(): string[] {
-  return (process.env.NODE_OPTIONS ?? '').split(/[\s"]+/).filter((option) => option !== '');
 }
 
 function inspectorUrl(): string | undefined {
