@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import type { Readable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** One line that a task wrote: text, whatever it looks like. */
 export interface LogLine {
@@ -18,30 +19,44 @@ export const lineChannel = channel('sallyport:log');
 /** The longest line that is kept. A task decides where its lines end, so something else must. */
 export const maxLineBytes = 64 << 10;
 
+const newline = 10;
+const linesPerTurn = 256;
+
+type Cut = Pick<LogLine, 'line' | 'cut'>;
+
 /** Cuts bytes into lines. Keeps at most one line, in memory that grows with it. */
-export class LineCutter {
-  readonly #emit: (line: string, cut: boolean) => void;
+class LineCutter {
   #kept = Buffer.alloc(0);
   #length = 0;
   #cut = false;
+  /** The beginning of the line that is being read was not kept. */
+  #lost = false;
 
-  constructor(emit: (line: string, cut: boolean) => void) {
-    this.#emit = emit;
-  }
-
-  push(chunk: Buffer): void {
+  /** The lines that end in `chunk`, each made when it is asked for. Exhaust it before the next chunk. */
+  *push(chunk: Buffer): Generator<Cut, void, undefined> {
     let start = 0;
-    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
-      this.#keep(chunk.subarray(start, end));
-      this.#flush();
+    for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
+      if (this.#lost) this.#lost = false;
+      else {
+        this.#keep(chunk.subarray(start, end));
+        yield this.#line();
+      }
       start = end + 1;
     }
-    this.#keep(chunk.subarray(start));
+    if (!this.#lost) this.#keep(chunk.subarray(start));
+  }
+
+  /** Nobody wants what is in `chunk`: keeps no more of it than whether a line was begun. */
+  skip(chunk: Buffer): void {
+    const begun = this.#lost || this.#length > 0;
+    this.#length = 0;
+    this.#cut = false;
+    this.#lost = chunk.at(-1) !== newline && (begun || chunk.length > 0);
   }
 
   /** The stream has ended: a last line may lack its newline. */
-  end(): void {
-    if (this.#length > 0) this.#flush();
+  *end(): Generator<Cut, void, undefined> {
+    if (this.#length > 0) yield this.#line();
   }
 
   #keep(part: Buffer): void {
@@ -57,24 +72,25 @@ export class LineCutter {
     this.#length += part.copy(this.#kept, this.#length);
   }
 
-  #flush(): void {
-    this.#emit(this.#kept.toString('utf8', 0, this.#length), this.#cut);
+  #line(): Cut {
+    const made = { line: this.#kept.toString('utf8', 0, this.#length), cut: this.#cut };
     if (this.#kept.length > 4096) this.#kept = Buffer.alloc(0); // one long line is not paid for ever after
     this.#length = 0;
     this.#cut = false;
+    return made;
   }
 }
 
 /**
- * Reads a task's output to its end, so that the task never waits for it. Settles, never rejects.
+ * Reads a task's output to its end, so that the task never waits for it for long. Other tasks get their turn between
+ * lines; what nobody listens to costs little more than the reading. Settles, never rejects.
  *
  * @param onLine Called for each line. If it throws it is not called again: a log must end neither task nor supervisor.
  */
-export function drain(stream: Readable | null, task: string, source: LogLine['source'], onLine: ((line: LogLine) => void) | undefined): Promise<void> {
-  if (stream === null) return Promise.resolve();
+export async function drain(stream: Readable | null, task: string, source: LogLine['source'], onLine: ((line: LogLine) => void) | undefined): Promise<void> {
+  if (stream === null) return;
   let listener = onLine;
-  const cutter = new LineCutter((line, cut) => {
-    if (listener === undefined && !lineChannel.hasSubscribers) return;
+  const publish = ({ line, cut }: Cut): void => {
     const entry = Object.freeze({ task, source, line, cut });
     try {
       listener?.(entry);
@@ -83,12 +99,23 @@ export function drain(stream: Readable | null, task: string, source: LogLine['so
       process.emitWarning('a listener for log lines threw and gets no more of this stream', { type: 'SallyportWarning', detail: String(error) });
     }
     lineChannel.publish(entry);
-  });
-  return new Promise((resolve) => {
-    stream.on('data', (chunk: Buffer) => cutter.push(chunk));
-    stream.once('close', () => {
-      cutter.end();
-      resolve();
-    });
-  });
+  };
+  const cutter = new LineCutter();
+  let lines = 0;
+  try {
+    for await (const chunk of stream) {
+      if (listener === undefined && !lineChannel.hasSubscribers) {
+        cutter.skip(chunk as Buffer);
+        continue;
+      }
+      for (const line of cutter.push(chunk as Buffer)) {
+        publish(line);
+        // A chunk can be nothing but newlines. The task waits meanwhile, once its pipe is full.
+        if (++lines % linesPerTurn === 0) await nextTurn();
+      }
+    }
+  } catch {
+    // Broken off: an end like any other.
+  }
+  for (const line of cutter.end()) publish(line);
 }
