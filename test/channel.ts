@@ -137,6 +137,27 @@ channel('a chunk full of requests leaves other tasks their turn', async () => {
   await side.closed;
 });
 
+channel('frames full of values leave other tasks their turn, however few they are', async () => {
+  let now = 0;
+  let most = 0;
+  const { peer, side } = await open(() => { most = Math.max(most, ++now); });
+  let watching = true;
+  const watch = (): void => {
+    now = 0;
+    if (watching) setImmediate(watch);
+  };
+  watch();
+  const total = 60;
+  const maps = Array.from({ length: 5000 }, () => ({})); // 5 kB on the wire, so that a chunk holds a dozen
+  peer.send(...Array.from({ length: total }, (_, id) => [id, maps]));
+  assert.is((await peer.receive(total)).length, total);
+  watching = false;
+  // One for each turn, and another where its bytes come in the same one.
+  assert.ok(most <= 2, `${most} such frames in one turn of the event loop`);
+  side.close();
+  await side.closed;
+});
+
 channel('a peer that is gone is an end, whatever was on its way', async () => {
   const { far, peer, side, violations } = await open(() => 'x'.repeat(100_000));
   peer.send(...Array.from({ length: 50 }, (_, id) => [id, null]));

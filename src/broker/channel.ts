@@ -15,7 +15,9 @@ export const defaultChannelLimits: ChannelLimits = Object.freeze({ ...defaultFra
 /** Gives the frame that answers a value, and never rejects. @throws {BrokerViolation} At once: the value ends the channel. */
 export type Answer = (value: unknown) => Promise<Uint8Array>;
 
+/** What is read before other tasks get their turn; passed by at most one frame. */
 const framesPerTurn = 64;
+const costPerTurn = 256 << 10;
 
 /**
  * Frames over a stream, with backpressure both ways: it reads on only while few requests are outstanding and the peer
@@ -75,13 +77,17 @@ export class Channel {
   async #read(): Promise<void> {
     const decoder = new FrameDecoder(this.#limits);
     let frames = 0;
+    let cost = 0;
     for await (const chunk of this.#stream.iterator({ destroyOnReturn: false })) {
       for (const frame of decoder.push(chunk as Uint8Array)) {
         while (!this.#ended && !this.#hasRoom()) await new Promise<void>((resolve) => { this.#wake = resolve; });
         if (this.#ended) return;
         this.#accept(frame);
-        // A chunk can hold thousands of requests; timers and other tasks get their turn in between.
-        if (++frames % framesPerTurn === 0) await nextTurn();
+        // A chunk can hold thousands of requests, or tens of thousands of values.
+        cost += frame.cost;
+        if (++frames < framesPerTurn && cost < costPerTurn) continue;
+        frames = cost = 0;
+        await nextTurn();
       }
     }
   }

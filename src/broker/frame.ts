@@ -15,11 +15,11 @@ export interface FrameLimits {
   readonly maxFrameBytes: number;
   /** How deep arrays and maps may nest. @default 32 */
   readonly maxDepth: number;
-  /** How many values a frame may hold, map keys included: 4 MiB of 0x80 would be four million objects. @default 131072 */
+  /** How many values a frame may hold, map keys included: what they take to build holds up every other task. @default 32768 */
   readonly maxValues: number;
 }
 
-export const defaultFrameLimits: FrameLimits = Object.freeze({ maxFrameBytes: 4 << 20, maxDepth: 32, maxValues: 1 << 17 });
+export const defaultFrameLimits: FrameLimits = Object.freeze({ maxFrameBytes: 4 << 20, maxDepth: 32, maxValues: 1 << 15 });
 
 /** One decoded frame. */
 export interface Frame {
