@@ -4,6 +4,8 @@ import { createServer as createHttpServer, type IncomingMessage, type ServerResp
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -12,6 +14,7 @@ import { ExecutionApi } from '../lib/execution-api/client.js';
 import { Secret } from '../lib/secrets/secret.js';
 import { createServer, type Server } from '../lib/server/index.js';
 import { settled } from './helpers/peer.js';
+import { drain, lineChannel } from '../lib/supervisor/lines.js';
 import { Supervisor, type LogLine, type Outcome, type RunOptions, type SupervisorOptions } from '../lib/supervisor/index.js';
 
 const supervisor = suite('supervisor');
@@ -283,6 +286,56 @@ supervisor('a listener that throws costs itself only', async () => {
   assert.is(((await warned)[0] as Error).name, 'SallyportWarning');
 });
 
+supervisor('a task that floods its output leaves other tasks their turn', async () => {
+  const each = 100_000;
+  const seen = { stdout: 0, stderr: 0, log: 0 };
+  let now = 0;
+  let most = 0;
+  let watching = true;
+  const watch = (): void => {
+    now = 0;
+    if (watching) setImmediate(watch);
+  };
+  watch();
+  const onLog = ({ source }: LogLine): void => {
+    seen[source]++;
+    most = Math.max(most, ++now);
+  };
+  const { outcome } = await run(`
+    import { writeSync } from 'node:fs';
+    const newlines = Buffer.alloc(50_000, 10);
+    const write = (fd, at) => {
+      try { return writeSync(fd, newlines, at); } catch (error) { if (error.code !== 'EAGAIN') throw error; Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1); return 0; }
+    };
+    export default () => { for (const fd of [1, 2, 3, 1, 2, 3]) for (let at = 0; at < newlines.length; ) at += write(fd, at); };
+  `, { supervisor: { onLog } });
+  watching = false;
+  assert.is(outcome.state, 'success');
+  assert.equal(seen, { stdout: each, stderr: each, log: each }); // control: nothing was lost
+  // For each descriptor what one turn allows, twice: bytes that come in a turn are begun within it.
+  assert.ok(most <= 3 * 2 * 256, `${most} lines in one turn of the event loop`);
+});
+
+supervisor('whoever begins to listen in the middle of a line gets whole lines only', async () => {
+  for (const [early, expected] of [[true, ['lost', 'half', 'whole', 'last']], [false, ['whole', 'last']]] as const) {
+    const stream = new PassThrough();
+    const lines: string[] = [];
+    const subscriber = (entry: unknown): void => { lines.push((entry as LogLine).line); };
+    if (early) lineChannel.subscribe(subscriber); // control
+    const drained = drain(stream, 'ti', 'stdout', undefined);
+    for (const part of ['lost\nha', 'l']) {
+      stream.write(part);
+      while (stream.readableLength > 0) await nextTurn();
+      await nextTurn();
+    }
+    if (!early) lineChannel.subscribe(subscriber);
+    stream.end('f\nwhole\nlast');
+    await drained;
+    lineChannel.unsubscribe(subscriber);
+    assert.equal(lines, expected);
+  }
+});
+
 // --- Bad workloads
 
 const good = workloadOf(taskFile('export default () => 1;'));
@@ -504,6 +557,28 @@ supervisor('disposing ends what runs and refuses what comes later', async () => 
   assert.is((await failure(subject.run(good))).code, 'ERR_BROKER_CLOSED');
   await subject[Symbol.asyncDispose]();
   assert.equal(children(), childrenBefore);
+});
+
+supervisor('a token is taken over by a run that is refused too', async () => {
+  await using fake = await fakeApi(() => {});
+  const disposed = fake.supervisor();
+  await disposed[Symbol.asyncDispose]();
+  const reason = new Error('early');
+  const refused: readonly (readonly [Supervisor, unknown, RunOptions, string | Error])[] = [
+    [fake.supervisor(), good, { signal: AbortSignal.abort(reason) }, reason],
+    [disposed, good, {}, 'ERR_BROKER_CLOSED'],
+    [fake.supervisor(), null, {}, 'ERR_WORKLOAD_INVALID'],
+    [fake.supervisor(), good, { grants: 1 as never }, 'ERR_INVALID_ARG_TYPE'],
+  ];
+  for (const [subject, workload, options, expected] of refused) {
+    const token = Secret.fromBytes(Buffer.from('own-token'));
+    assert.is(token.use(({ length }) => length), 9); // control
+    const error = await failure(subject.run(workload, { ...options, token }));
+    if (typeof expected === 'string') assert.is(error.code, expected);
+    else assert.is(error, expected);
+    assert.throws(() => token.use(() => {}), (thrown: { code: string }) => thrown.code === 'ERR_SECRET_DESTROYED');
+  }
+  assert.equal(fake.requests, []);
 });
 
 supervisor('misuse is told at once', async () => {

@@ -33,7 +33,7 @@ export interface SupervisorOptions {
 }
 
 export interface RunOptions {
-  /** This task instance's token, of either scope. Taken over: destroyed when the run is over, whatever its outcome. @default the workload's own */
+  /** This task instance's token, of either scope. Taken over: destroyed when the run is over, whatever its outcome, and when it is refused. @default the workload's own */
   readonly token?: Secret;
   /** What the task may have besides its bundle and the task's side of this package. @default `policies.node()` */
   readonly policy?: Policy;
@@ -78,6 +78,8 @@ export class Supervisor implements AsyncDisposable {
    * @throws What `launch()` throws, and `signal.reason` when aborted before the server let it run.
    */
   async run(workload: unknown, options: RunOptions = {}): Promise<Outcome> {
+    // Ours from here on, whatever goes wrong next.
+    using token = options?.token instanceof Secret ? options.token : tokenOf(workload);
     checkRunOptions(options);
     const { signal } = options;
     signal?.throwIfAborted();
@@ -85,7 +87,7 @@ export class Supervisor implements AsyncDisposable {
     const controller = new AbortController();
     const abort = (): void => controller.abort(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
-    const running = this.#run(workload, options, controller.signal);
+    const running = this.#run(workload, { ...options, ...(token && { token }) }, controller.signal);
     this.#running.set(controller, running);
     try {
       return await running;
@@ -104,8 +106,7 @@ export class Supervisor implements AsyncDisposable {
 
   async #run(workload: unknown, { token, policy, grants = {} }: RunOptions, signal: AbortSignal): Promise<Outcome> {
     const { api: shared, audit, onLog } = this.#options;
-    const own = token ?? tokenOf(workload);
-    const api = own === undefined ? shared : shared.withToken(own);
+    const api = token === undefined ? shared : shared.withToken(token);
     try {
       const parsed = parseWorkload(workload);
       const { root, file } = await locate(this.#bundles, parsed);
