@@ -8,6 +8,8 @@ import { UpstreamFailed } from '../lib/errors.js';
 import { ExecutionApi, type ExecutionApiOptions } from '../lib/execution-api/client.js';
 import { Secret } from '../lib/secrets/secret.js';
 import { ApiServer, dagRun, here, startDate } from './helpers/api-server.js';
+import { inChild } from './helpers/fixture.js';
+import { settled } from './helpers/peer.js';
 
 const executionApi = suite('execution-api');
 
@@ -175,6 +177,70 @@ executionApi('a fresh token that no header could carry, or of an answer that fai
     { token: secret('first') },
   );
   assert.equal(seen, answers.map(() => 'Bearer first'));
+});
+
+executionApi('a fresh token that comes after the client was closed is not taken: nobody would destroy it', async () => {
+  const seen: (string | undefined)[] = [];
+  let answer = (): void => {};
+  let arrived = (): void => {};
+  const arrival = new Promise<void>((resolve) => { arrived = resolve; });
+  await withServer(
+    ({ headers }, response) => {
+      seen.push(headers.authorization);
+      answer = () => json(response, 200, { key: 'k', value: 'v' }, { 'refreshed-api-token': 'fresh' });
+      arrived();
+    },
+    async (api) => {
+      const one = api.withToken(secret('own'));
+      const asked = one.getVariable('k');
+      await arrival;
+      await one.close(); // the connections are the other client's, so that the answer still comes
+      answer();
+      assert.is((await asked).value, 'v');
+      assert.is((await failureOf(() => one.getVariable('k'))).code, 'ERR_SECRET_DESTROYED');
+    },
+  );
+  assert.equal(seen, ['Bearer own']);
+});
+
+executionApi('a fresh token that no memory can be locked for fails no call, and is warned of once', async () => {
+  const { seen, warnings, values } = await inChild<{ seen: string[]; warnings: { name: string }[]; values: string[] }>('refreshed-token.js');
+  assert.equal(values, ['v', 'v', 'v', 'v']);
+  assert.equal(seen, ['Bearer first-token', 'Bearer first-token', 'Bearer first-token', 'Bearer second-token']); // control: stored when there is room
+  assert.equal(warnings.map(({ name }) => name), ['SallyportWarning']);
+  assert.not.match(JSON.stringify(warnings), /first-token|second-token/);
+});
+
+executionApi('what the caller does to its options later changes no client', async () => {
+  const options: Record<string, unknown> = { baseUrl: 'http://127.0.0.1:1/' };
+  await using api = new ExecutionApi(options as never);
+  options['misspelt'] = 1;
+  assert.throws(() => new ExecutionApi(options as never), (error: NodeJS.ErrnoException) => error.code === 'ERR_OUT_OF_RANGE'); // control
+  await api.withToken(secret('own')).close();
+});
+
+executionApi('a hundred requests at once share 64 connections, and each is answered', async () => {
+  const connections = new Set<Socket>();
+  const waiting: (() => void)[] = [];
+  let hold = true;
+  await withServer(
+    ({ socket }, response) => {
+      connections.add(socket);
+      const answer = (): void => json(response, 200, { key: 'k', value: 'v' });
+      if (hold) waiting.push(answer);
+      else answer();
+    },
+    async (api) => {
+      const all = Promise.all(Array.from({ length: 100 }, () => api.getVariable('k')));
+      while (waiting.length === 0) await settled(() => waiting.length);
+      assert.is(await settled(() => waiting.length), 64);
+      hold = false;
+      for (const answer of waiting) answer();
+      assert.is((await all).length, 100);
+      assert.is(connections.size, 64);
+    },
+    { requestTimeoutMs: 60_000 },
+  );
 });
 
 executionApi('a token that would be a second header is refused and not sent', async () => {

@@ -49,6 +49,8 @@ export class ExecutionApi {
   #transport: Transport;
   #ownsTransport = true;
   #token: Secret | undefined;
+  #closed = false;
+  #warned = false;
 
   /** @throws {RangeError} `ERR_OUT_OF_RANGE`: a base URL that is not http or https, or with user, password, query or fragment. */
   /** @param transport Connections of another client's, which closes them. Internal: see {@link withToken}. */
@@ -56,7 +58,7 @@ export class ExecutionApi {
     checkOptions('options', options, ['baseUrl', 'token', 'requestTimeoutMs', 'attempts', 'retryDelayMs', 'maxRetryDelayMs', 'maxResponseBytes']);
     const { token } = options;
     if (token !== undefined && !(token instanceof Secret)) throw invalidArgument('options.token', 'a Secret', token);
-    this.#options = options;
+    this.#options = { ...options }; // checked once: what the caller does to its own later must not fail withToken()
     this.#transport = transport ?? new Transport(options);
     this.#ownsTransport = transport === undefined;
     this.#token = token;
@@ -69,6 +71,7 @@ export class ExecutionApi {
 
   /** Destroys the token and, but for one made by {@link withToken}, ends the connections. Twice is fine. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.#token?.destroy();
     if (this.#ownsTransport) await this.#transport.close();
   }
@@ -142,13 +145,29 @@ export class ExecutionApi {
     return answer;
   }
 
-  /** Airflow sends a token that replaces the one of the request when that was a workload token or is soon to expire. */
+  /**
+   * Airflow sends a token that replaces the one of the request when that was a workload token or is soon to expire.
+   * An answer that comes after close() brings none: nobody would destroy it.
+   */
   #refresh({ status, headers }: Answer): void {
     const fresh = headers['refreshed-api-token'];
-    if (typeof fresh !== 'string' || status >= 300 || this.#token === undefined || !bearer.test(fresh)) return;
+    if (typeof fresh !== 'string' || status >= 300 || this.#token === undefined || this.#closed || !bearer.test(fresh)) return;
     const old = this.#token;
-    this.#token = Secret.fromBytes(Buffer.from(fresh, 'latin1'));
+    const bytes = Buffer.from(fresh, 'latin1');
+    try {
+      this.#token = Secret.fromBytes(bytes);
+    } catch (error) {
+      // What was asked for has been done, so that failing the call would be a lie; the old token may serve on for a while.
+      bytes.fill(0);
+      this.#warn('a fresh token of the Execution API could not be kept; the old one stays in use', error);
+      return;
+    }
     old.destroy();
+  }
+
+  #warn(message: string, error: unknown): void {
+    if (!this.#warned) process.emitWarning(message, { type: 'SallyportWarning', detail: (error as Error).message });
+    this.#warned = true;
   }
 }
 
