@@ -93,19 +93,19 @@ for (const [what, message] of violations) {
 }
 
 broker('every request gets exactly one reply, whatever is in it', async () => {
-  const { peer, served, violations: told } = await open();
-  let id = 0;
-  const field = fc.oneof(fc.constantFrom('get', 'put', 'colour', '__proto__', 'toString'), fc.jsonValue());
+  // A key __proto__ at any depth is a violation: see test/frame.ts.
+  const json = fc.jsonValue().filter((value) => !JSON.stringify(value).includes('"__proto__":'));
+  const field = fc.oneof(fc.constantFrom('get', 'put', 'colour', '__proto__', 'toString'), json);
   const body = fc.option(fc.dictionary(fc.constantFrom('type', 'key', 'constructor', 'x'), field, { noNullPrototype: true }));
   await fc.assert(fc.asyncProperty(fc.array(body, { minLength: 1, maxLength: 20 }), async (bodies) => {
-    const first = id + 1;
-    peer.send(...bodies.map((sent) => [++id, sent]));
+    const { peer, served, violations: told } = await open();
+    peer.send(...bodies.map((sent, id) => [id, sent]));
     const replies = await peer.receive(bodies.length);
-    assert.equal(replies.map(([answered]) => answered).sort((a, b) => a - b), bodies.map((_, index) => first + index));
+    assert.equal(replies.map(([answered]) => answered).sort((a, b) => a - b), bodies.map((_, id) => id));
+    assert.equal(await peer.ask([7, control]), answer);
+    assert.is(told.length, 0);
+    await served[Symbol.asyncDispose]();
   }), { numRuns: 200 });
-  assert.equal(await peer.ask([++id, control]), [id, ...answer.slice(1)]);
-  assert.is(told.length, 0);
-  await served[Symbol.asyncDispose]();
 });
 
 broker('a tracing context is accepted and not used', async () => {
