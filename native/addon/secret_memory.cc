@@ -32,7 +32,8 @@ Napi::Value HandleOrThrow(Napi::Env env, kernel::Result<SecretMemory> made) {
   if (!made.ok()) return ReturnOrThrow(env, made.status);
   auto* shared = new Shared(std::make_shared<Held>());
   (*shared)->memory = std::move(made.value);
-  // A handle that is forgotten is collected, and a process that exits runs the finalizers: both wipe.
+  // Wipes a handle that is forgotten, and all of them where the environment is torn down: a worker's end, or
+  // a main thread that runs out of work. process.exit() and signals run no finalizer.
   return Napi::External<Shared>::New(env, shared, [](Napi::Env, Shared* held) { delete held; });
 }
 

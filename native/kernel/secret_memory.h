@@ -9,7 +9,8 @@
 namespace kernel {
 
 // Pages of their own for one secret, between two pages that fault when touched; not
-// in core dumps, swap or fork copies; wiped before they are given back.
+// in core dumps, swap or fork copies; wiped before they are given back. A process that ends
+// with them does not wipe: the kernel takes the pages back, and no process gets one before it is zero.
 // The kernel copies to and from memfd_secret memory, as read(2) and write(2) do, but pins
 // none of it: O_DIRECT, vmsplice(2), process_vm_readv(2) and io_uring's buffers get EFAULT.
 class SecretMemory {

@@ -27,9 +27,6 @@ const CONNECT_TCP = 1n << 1n;
 const SCOPE_ABSTRACT_UNIX_SOCKET = 1n << 0n;
 const SCOPE_SIGNAL = 1n << 1n;
 
-/** The newest ABI whose rights this table has. A newer kernel keeps its own newer rights unhandled. */
-export const newestAbi = 8;
-
 /** What a domain denies unless a rule allows it, as bits. */
 export interface HandledAccess {
   readonly fs: number;
