@@ -13,6 +13,7 @@ export type SallyportErrors =
   | PolicyInvalid
   | SecretDestroyed
   | SecretRefused
+  | TaskExitUnknown
   | TaskLimitExceeded
   | TaskStartFailed
   | TaskTimeout
@@ -80,13 +81,22 @@ export class TaskStartFailed extends SallyportError {
   }
 }
 
+/** The task has ended, and how could not be learnt: something else in this process waits for every child, and took its status. */
+export class TaskExitUnknown extends SallyportError {
+  static { named(this.prototype, 'TaskExitUnknown'); }
+  readonly code = 'ERR_TASK_EXIT_UNKNOWN';
+  constructor(options?: ErrorOptions) {
+    super('the task has ended, but another waiter in this process took its exit status', options);
+  }
+}
+
 /** The task used more than its policy allows, and was killed with all it had started. */
 export class TaskLimitExceeded extends SallyportError {
   static { named(this.prototype, 'TaskLimitExceeded'); }
   readonly code = 'ERR_TASK_LIMIT';
   /** The limit by its name in the policy; `outputBytes` is `task.output()`'s. */
-  readonly limit: 'memoryBytes' | 'processes' | 'outputBytes';
-  constructor(limit: 'memoryBytes' | 'processes' | 'outputBytes', options?: ErrorOptions) {
+  readonly limit: 'memoryBytes' | 'processes' | 'openFiles' | 'outputBytes';
+  constructor(limit: 'memoryBytes' | 'processes' | 'openFiles' | 'outputBytes', options?: ErrorOptions) {
     super(`the task went past its limit of ${limit}`, options);
     this.limit = limit;
   }

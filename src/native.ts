@@ -41,6 +41,8 @@ export interface Native {
   onTaskEvent(dispatch: TaskEventListener): void;
   signalTask(id: number, signal: number): boolean;
   endTasks(): void;
+  /** Whether /proc shows every process of our PID namespace. */
+  procIsWhole(): boolean;
 
   // rlimit: `Infinity` is RLIM_INFINITY
   getRlimit(resource: number): { soft: number; hard: number };
@@ -104,6 +106,8 @@ export interface NativePlan {
   readonly memoryBytes: number;
   /** And threads, likewise. */
   readonly processes: number;
+  /** Of all its processes together, likewise. */
+  readonly openFiles: number;
   /** The path of the program `sweeper`. */
   readonly sweeper: string;
   readonly cwd: string;
@@ -118,7 +122,7 @@ export interface PreparedPlan {
   readonly __preparedPlan: never;
 }
 
-/** `started`: pid. `failed`: step and system error. `ended`: exit code, signal number or 0, survivors, and 1 or 2 when `memoryBytes` or `processes` was exceeded. */
+/** `started`: pid. `failed`: step and system error. `ended`: exit code, signal number or 0, survivors, and 1 to 3 when `memoryBytes`, `processes` or `openFiles` was exceeded. An exit code of -1: it could not be learnt. */
 export type TaskEventListener = (id: number, event: 'started' | 'failed' | 'ended', first: number | string, second?: number | Error, survivors?: number, exceeded?: number) => void;
 
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));

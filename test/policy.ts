@@ -8,7 +8,7 @@ import { taskGuarantees } from '../lib/policy/enforcement.js';
 import { plan } from '../lib/policy/plan.js';
 
 const policy = suite('policy');
-const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true };
+const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true, procWhole: true };
 
 function refusal(call: () => unknown): PolicyInvalid | EnforcementPartial {
   try {
@@ -86,6 +86,7 @@ policy('a host with less is refused by name, unless the caller can do without', 
   }
   assert.is((refusal(() => plan({}, { ...host, seccomp: false })) as EnforcementPartial).code, 'ERR_ENFORCEMENT_PARTIAL');
   assert.is((refusal(() => plan({}, { ...host, arch: 'other' })) as EnforcementPartial).code, 'ERR_ENFORCEMENT_PARTIAL');
+  assert.is((refusal(() => plan({}, { ...host, procWhole: false })) as EnforcementPartial).guarantee, 'leftovers');
   const lesser = { ...host, landlockAbi: 5 };
   const lacking = taskGuarantees(lesser).filter(({ enforcement }) => enforcement === 'unavailable').map(({ name }) => name);
   assert.equal(lacking, ['signals', 'network', 'leftovers']);
@@ -94,7 +95,7 @@ policy('a host with less is refused by name, unless the caller can do without', 
 });
 
 policy('a host with none at all still makes a plan when all is waived', () => {
-  const bare: Probe = { arch: 'other', landlockAbi: 0, landlockErrata: 0, seccomp: false };
+  const bare: Probe = { arch: 'other', landlockAbi: 0, landlockErrata: 0, seccomp: false, procWhole: false };
   const made = plan({ without: guaranteeNames }, bare);
   assert.equal([made.landlock.handled, made.landlock.rules, made.seccomp.length], [[0, 0, 0], [], 0]);
 });

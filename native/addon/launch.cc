@@ -34,6 +34,11 @@ class Tasks {
     open_ = true;
   }
 
+  bool IsOpen() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return open_;
+  }
+
   // No news from here on. Ends what runs, and all that it started.
   void Close() {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -102,7 +107,7 @@ class Tasks {
                      SystemError(env, event->failure.failure.status, event->failure.path).Value()});
     } else {
       const kernel::TaskEnd& end = event->end;
-      dispatch.Call({id, Napi::String::New(env, "ended"), number(end.exit.code), number(end.exit.signal),
+      dispatch.Call({id, Napi::String::New(env, "ended"), number(end.exit_known ? end.exit.code : -1), number(end.exit.signal),
                      number(end.survivors), number(static_cast<int>(end.exceeded))});
     }
   }
@@ -127,6 +132,10 @@ using SharedTasks = std::shared_ptr<Tasks>;
 SharedTasks& TasksOf(const Napi::CallbackInfo& info) { return *static_cast<SharedTasks*>(info.Data()); }
 
 Napi::Value OnTaskEvent(const Napi::CallbackInfo& info) {
+  if (TasksOf(info)->IsOpen()) {
+    Napi::Error::New(info.Env(), "another copy of this package launches tasks in this environment").ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
   TasksOf(info)->Open(info.Env(), info[0].As<Napi::Function>());
   // After Open: hooks run last in, first out, so ours comes before dispatch is torn down.
   info.Env().AddCleanupHook([](SharedTasks* tasks) { (*tasks)->Close(); }, &TasksOf(info));
@@ -136,13 +145,14 @@ Napi::Value OnTaskEvent(const Napi::CallbackInfo& info) {
 uint64_t Bits(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
 
 // prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
-//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, sweeper, cwd, umask, environment: [string] })
+//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles, sweeper, cwd, umask, environment: [string] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Napi::Object from = info[0].As<Napi::Object>();
   auto plan = std::make_shared<kernel::PreparedPlan>();
   plan->confined = from.Get("confined").ToBoolean();
   plan->memory_bytes = Bits(from.Get("memoryBytes"));
+  plan->open_files = static_cast<int64_t>(Bits(from.Get("openFiles")));
   plan->processes = from.Get("processes").As<Napi::Number>().Int32Value();
   plan->sweeper = from.Get("sweeper").As<Napi::String>().Utf8Value();
   plan->umask = from.Get("umask").As<Napi::Number>().Int32Value();
@@ -222,6 +232,10 @@ Napi::Value EndTasks(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value ProcIsWhole(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), kernel::ProcIsWhole());
+}
+
 }  // namespace
 
 void InitLaunch(Napi::Env env, Napi::Object exports) {
@@ -231,6 +245,7 @@ void InitLaunch(Napi::Env env, Napi::Object exports) {
   exports.Set("prepare", Napi::Function::New(env, Prepare));
   exports.Set("launch", Napi::Function::New(env, Launch, "launch", tasks));
   exports.Set("signalTask", Napi::Function::New(env, SignalTask, "signalTask", tasks));
+  exports.Set("procIsWhole", Napi::Function::New(env, ProcIsWhole));
   exports.Set("endTasks", Napi::Function::New(env, EndTasks, "endTasks", tasks));
 }
 

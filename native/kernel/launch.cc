@@ -5,9 +5,12 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdio>
 #include <deque>
@@ -18,6 +21,7 @@
 #include "clone.h"
 #include "descriptors.h"
 #include "leftovers.h"
+#include "uapi.h"
 #include "usage.h"
 
 namespace kernel {
@@ -52,19 +56,35 @@ void ChildMain(void* argument) noexcept {
   _exit(127);
 }
 
-Status AddPathByName(int ruleset_fd, const std::string& path, uint64_t access) noexcept {
-  UniqueFd fd(open(path.c_str(), O_PATH | O_CLOEXEC));
+// A grant follows no symbolic link: a writable folder on the way could have grown one since
+// the policy was made, and the next task would be granted what it points to. A program does,
+// as execve(2) will. openat2(2), Linux 5.6.
+Status AddPathByName(int ruleset_fd, const std::string& path, uint64_t access, bool follow) noexcept {
+  constexpr uint64_t kResolveNoSymlinks = 0x04;
+  struct {
+    uint64_t flags, mode, resolve;
+  } how{O_PATH | O_CLOEXEC, 0, follow ? 0 : kResolveNoSymlinks};
+  UniqueFd fd(static_cast<int>(syscall(__NR_openat2, AT_FDCWD, path.c_str(), &how, sizeof(how))));
   if (!fd) return Status::FromErrno("open");
   return AddPathRule(ruleset_fd, fd.get(), access);
 }
 
+UniqueFd OpenNullDevice() noexcept { return UniqueFd(open("/dev/null", O_RDWR | O_CLOEXEC)); }
+
 class Launcher {
  public:
   static Result<Launcher*> Get() noexcept {
-    // Never destroyed: its threads run until the process ends.
-    static Launcher* const launcher = new Launcher();
-    if (!launcher->ready_.ok()) return Result<Launcher*>::Error(launcher->ready_);
-    return Result<Launcher*>::Of(launcher);
+    static std::mutex mutex;
+    static Launcher* ready = nullptr;
+    std::lock_guard<std::mutex> lock(mutex);
+    if (ready == nullptr) {
+      // Never destroyed, for its threads run until the process ends. One that could not be
+      // started whole, for want of descriptors say, is given up; the next launch tries again.
+      auto* launcher = new Launcher();
+      if (!launcher->ready_.ok()) return Result<Launcher*>::Error(launcher->ready_);
+      ready = launcher;
+    }
+    return Result<Launcher*>::Of(ready);
   }
 
   void Queue(LaunchRequest request) {
@@ -79,13 +99,12 @@ class Launcher {
   struct Watched {
     std::shared_ptr<RunningTask> task;
     std::function<void(TaskEnd)> ended;
+    TaskEnd end;
   };
 
   Launcher() noexcept { ready_ = Start(); }
 
   Status Start() noexcept {
-    null_device_.reset(open("/dev/null", O_RDWR | O_CLOEXEC));
-    if (!null_device_) return Status::FromErrno("open");
     epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
     if (!epoll_) return Status::FromErrno("epoll_create1");
     const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -96,25 +115,25 @@ class Launcher {
     stack_ = static_cast<char*>(map) + page;
     Status started = StartThread("sallyport-launch", [](void* self) -> void* {
       static_cast<Launcher*>(self)->LaunchLoop();
-    });
+    }, this);
     if (!started.ok()) return started;
     started = StartThread("sallyport-reap", [](void* self) -> void* {
       static_cast<Launcher*>(self)->ReapLoop();
-    });
+    }, this);
     if (!started.ok()) return started;
     return StartThread("sallyport-watch", [](void* self) -> void* {
       static_cast<Launcher*>(self)->WatchLoop();
-    });
+    }, this);
   }
 
   // Every signal stays blocked in these threads: the process's own handlers belong to
   // Node's, and a child cloned from here starts with none pending.
-  Status StartThread(const char* name, void* (*loop)(void*)) noexcept {
+  Status StartThread(const char* name, void* (*body)(void*), void* argument) noexcept {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    const int err = pthread_create(&thread, nullptr, loop, this);
+    const int err = pthread_create(&thread, nullptr, body, argument);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (err != 0) return Status::Error(err, "pthread_create");
     pthread_setname_np(thread, name);
@@ -171,7 +190,12 @@ class Launcher {
     restrictions.limit_count = limits.size();
 
     std::vector<int> descriptors;
-    for (const UniqueFd& fd : request.descriptors) descriptors.push_back(fd ? fd.get() : null_device_.get());
+    for (UniqueFd& fd : request.descriptors) {
+      // Each task's own: flags of a shared one would be a channel between tasks.
+      if (!fd) fd = OpenNullDevice();
+      if (!fd) return request.failed({{Step::kDescriptors, Status::FromErrno("open")}, "/dev/null"});
+      descriptors.push_back(fd.get());
+    }
     restrictions.descriptors = descriptors.data();
     restrictions.descriptor_count = descriptors.size();
 
@@ -199,6 +223,7 @@ class Launcher {
 
     task->memory_bytes = plan.memory_bytes;
     task->processes = plan.processes;
+    task->open_files = plan.open_files;
     if (task->Bounded()) Bound(task);
     request.descriptors.clear();  // the task has its own now: ours would hide its end of file
     request.started(task);
@@ -218,7 +243,9 @@ class Launcher {
     snprintf(mask, sizeof(mask), "%llx", static_cast<unsigned long long>(family.mask));
     char* const argv[] = {const_cast<char*>(program.c_str()), tag, mask, nullptr};
     char* const envp[] = {nullptr};
-    int descriptors[] = {pipe.value.theirs.get(), null_device_.get(), null_device_.get()};
+    const UniqueFd null_device = OpenNullDevice();
+    if (!null_device) return Status::FromErrno("open");
+    int descriptors[] = {pipe.value.theirs.get(), null_device.get(), null_device.get()};
     ChildWork work{};
     work.restrictions.outlives_supervisor = true;
     work.restrictions.cwd = "/";
@@ -245,13 +272,14 @@ class Launcher {
     if (!ruleset.ok()) return ruleset;
     for (const PathRule& rule : plan.path_rules) {
       Status added = rule.opened ? AddPathRule(ruleset.value.get(), rule.opened->get(), rule.access)
-                                 : AddPathByName(ruleset.value.get(), rule.path, rule.access);
+                                 : AddPathByName(ruleset.value.get(), rule.path, rule.access, false);
+      if (added.err == ENOENT && rule.optional) continue;
       if (!added.ok()) {
         *path = rule.path;
         return {added, UniqueFd()};
       }
     }
-    Status runnable = AddPathByName(ruleset.value.get(), program, plan.program_access);
+    Status runnable = AddPathByName(ruleset.value.get(), program, plan.program_access, true);
     if (!runnable.ok()) {
       *path = program;
       return {runnable, UniqueFd()};
@@ -283,26 +311,32 @@ class Launcher {
         now.assign(bounded_.begin(), bounded_.end());
       }
       if (now.empty()) continue;
+      timespec before, after;
+      clock_gettime(CLOCK_MONOTONIC, &before);
       const auto usage = MeasureTagged(OwnTags());
+      clock_gettime(CLOCK_MONOTONIC, &after);
       for (const auto& task : now) {
         auto found = usage.find(task->tag);
         if (found != usage.end()) HoldToBounds(*task, found->second);
       }
-      usleep(kMeasureEveryMs * 1000);
+      // At most a twentieth of one core, however many processes the host has.
+      const int64_t took = (after.tv_sec - before.tv_sec) * 1000000LL + (after.tv_nsec - before.tv_nsec) / 1000;
+      usleep(static_cast<useconds_t>(std::max<int64_t>(kMeasureEveryMs * 1000, took * 19)));
     }
   }
 
   static void HoldToBounds(RunningTask& task, const Usage& usage) {
     const bool memory = task.memory_bytes != 0 && usage.memory_bytes > task.memory_bytes;
     const bool processes = task.processes != 0 && usage.processes > task.processes;
-    if (!memory && !processes) return;
-    task.exceeded = memory ? Exceeded::kMemoryBytes : Exceeded::kProcesses;
+    const bool open_files = task.open_files != 0 && usage.open_files > task.open_files;
+    if (!memory && !processes && !open_files) return;
+    task.exceeded = memory ? Exceeded::kMemoryBytes : processes ? Exceeded::kProcesses : Exceeded::kOpenFiles;
     (void)EndTagged(OneTag(task.tag), kLeftoversTimeoutMs);
   }
 
   void Watch(std::shared_ptr<RunningTask> task, std::function<void(TaskEnd)> ended) {
     const int fd = task->pidfd.get();
-    auto* watched = new Watched{std::move(task), std::move(ended)};
+    auto* watched = new Watched{std::move(task), std::move(ended), {}};
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.ptr = watched;
@@ -323,19 +357,32 @@ class Launcher {
   }
 
   void Finish(Watched* watched) {
-    TaskEnd end;
     const RunningTask& task = *watched->task;
-    const bool alone = NothingStartedSince(task.pid);
+    const bool alone = task.tag == 0 || NothingStartedSince(task.pid);
     auto exit = PidfdWait(task.pidfd.get(), true);
-    if (exit.ok()) end.exit = exit.value;
-    if (task.tag != 0 && !alone) end.survivors = EndTagged(OneTag(task.tag), kLeftoversTimeoutMs);
-    end.exceeded = task.exceeded;
-    watched->ended(end);
+    watched->end.exit_known = exit.ok();
+    if (exit.ok()) watched->end.exit = exit.value;
+    if (alone) return Tell(watched);
+    // On a thread of its own: a task that will not be gone must not keep others waiting.
+    auto sweep = [](void* argument) -> void* {
+      auto* watched = static_cast<Watched*>(argument);
+      watched->end.survivors = EndTagged(OneTag(watched->task->tag), kLeftoversTimeoutMs);
+      Tell(watched);
+      return nullptr;
+    };
+    if (!StartThread("sallyport-sweep", sweep, watched).ok()) sweep(watched);
+  }
+
+  // Last of all, so that nothing of the task is open any more when it is told.
+  static void Tell(Watched* watched) {
+    watched->end.exceeded = watched->task->exceeded;
+    const TaskEnd end = watched->end;
+    const auto ended = std::move(watched->ended);
     delete watched;
+    ended(end);
   }
 
   Status ready_;
-  UniqueFd null_device_;
   UniqueFd epoll_;
   char* stack_ = nullptr;
   Child sweeper_;      // the launcher thread's
@@ -357,10 +404,16 @@ Status PreparedPlan::AddSystemPath(const std::string& path, uint64_t access) {
   auto& entry = opened[path];
   if (!entry) {
     UniqueFd fd(open(path.c_str(), O_PATH | O_CLOEXEC));
-    if (!fd) return Status::FromErrno("open");
+    struct stat st;
+    if (!fd || fstat(fd.get(), &st) != 0) return Status::FromErrno("open");
+    // Files of the system are replaced, /etc/passwd with every new user.
+    if (!S_ISDIR(st.st_mode)) {
+      path_rules.push_back({path, access, nullptr, true});
+      return Status::Ok();
+    }
     entry = std::make_shared<const UniqueFd>(std::move(fd));
   }
-  path_rules.push_back({path, access, entry});
+  path_rules.push_back({path, access, entry, true});
   return Status::Ok();
 }
 

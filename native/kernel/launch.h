@@ -20,12 +20,13 @@ namespace kernel {
 
 // One Landlock file rule.
 struct PathRule {
-  std::string path;
+  std::string path;  // without symbolic links: one that turns up later was put there since
   uint64_t access;
-  // A path of the system, the same for most plans: opened once for this process, which
-  // saves some fifty opens a launch. Others are opened for each launch anew, so that a
-  // folder that was made again under its old name is the one that is meant.
+  // A folder of the system, the same for most plans: opened once for this process, which
+  // saves some twenty opens a launch. All else is opened for each launch anew: a folder
+  // that was made again under its old name, or a file that was replaced, is what is meant.
   std::shared_ptr<const UniqueFd> opened;
+  bool optional = false;  // of the system: may have gone since the plan was made
 };
 
 // What is the same for every launch of one plan, made ready once. Immutable once built,
@@ -41,12 +42,13 @@ struct PreparedPlan {
   std::vector<Limit> limits;
   uint64_t memory_bytes = 0;  // of all its processes together; 0: no bound
   int processes = 0;          // and threads, likewise
+  int64_t open_files = 0;     // of all its processes together, likewise
   std::string sweeper;  // the program of that name; started once, for all tasks of this process
   std::string cwd;      // empty: the supervisor's
   int umask = -1;       // -1: the supervisor's
   std::vector<std::string> environment;
 
-  void AddPath(const std::string& path, uint64_t access) { path_rules.push_back({path, access, nullptr}); }
+  void AddPath(const std::string& path, uint64_t access) { path_rules.push_back({path, access, nullptr, false}); }
   Status AddSystemPath(const std::string& path, uint64_t access);
 };
 
@@ -57,7 +59,7 @@ struct LaunchFailure {
 };
 
 // A bound that no rlimit can hold for a task as a whole, and that it went past.
-enum class Exceeded : int { kNothing, kMemoryBytes, kProcesses };
+enum class Exceeded : int { kNothing, kMemoryBytes, kProcesses, kOpenFiles };
 
 // A running task as the native side holds it.
 struct RunningTask {
@@ -67,15 +69,17 @@ struct RunningTask {
   uint64_t tag = 0;  // 0: nothing to sweep
   uint64_t memory_bytes = 0;
   int processes = 0;
+  int64_t open_files = 0;
   std::atomic<Exceeded> exceeded{Exceeded::kNothing};
 
-  bool Bounded() const noexcept { return tag != 0 && (memory_bytes != 0 || processes != 0); }
+  bool Bounded() const noexcept { return tag != 0 && (memory_bytes != 0 || processes != 0 || open_files != 0); }
 
   Status Signal(int signal) const noexcept { return PidfdSendSignal(pidfd.get(), signal); }
 };
 
 struct TaskEnd {
   Exit exit;
+  bool exit_known = false;  // another waiter of this process may have taken it
   Exceeded exceeded = Exceeded::kNothing;
   int survivors = 0;  // descendants that outlived SIGKILL and the time allowed
 };

@@ -10,41 +10,28 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 #include "pidfd.h"
+#include "unique_fd.h"
 
 namespace kernel {
 namespace {
 
-bool Carries(pid_t pid, TagFamily family) noexcept {
-  rlimit64 value;
-  if (syscall(__NR_prlimit64, pid, kTagResource, nullptr, &value) != 0) return false;
-  return family.Holds(value.rlim_max);
-}
-
-// Stops it from starting more, whatever it does until the kill arrives.
-void ForbidFork(pid_t pid) noexcept {
-  rlimit64 none{0, 0};
-  syscall(__NR_prlimit64, pid, RLIMIT_NPROC, &none, nullptr);
-}
-
-// True when a process was there that is not gone yet.
-bool EndOne(pid_t pid, TagFamily family) noexcept {
-  auto pidfd = PidfdOpen(pid);
-  // The pid may have been given to another process since we looked: ask again, now
-  // that the descriptor holds it.
-  if (!pidfd.ok() || !Carries(pid, family)) return false;
-  const int fd = pidfd.value.get();
-  if (!PidfdExited(fd, 0)) {
-    ForbidFork(pid);
-    if (!PidfdSendSignal(fd, SIGKILL).ok()) return false;
-    if (!PidfdExited(fd, 20)) return true;
-  }
-  // A zombie. Ours to take away when we are its new parent: as pid 1 or a subreaper.
-  (void)PidfdWait(fd, false);
-  return false;
+// The hard limit as everybody may read it, in /proc/<pid>/limits: for a supervisor whose real and
+// effective ids differ, which prlimit(2) refuses. 0 when it cannot be told.
+uint64_t TagInLimitsFile(pid_t pid) noexcept {
+  char path[40], text[2048];
+  snprintf(path, sizeof(path), "/proc/%d/limits", pid);
+  UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
+  const ssize_t length = file ? read(file.get(), text, sizeof(text) - 1) : -1;
+  if (length <= 0) return 0;
+  text[length] = '\0';
+  const char* row = strstr(text, "Max realtime timeout");
+  unsigned long long soft = 0, hard = 0;
+  return row != nullptr && sscanf(row, "Max realtime timeout %llu %llu", &soft, &hard) == 2 ? hard : 0;
 }
 
 int64_t NowMs() noexcept {
@@ -65,29 +52,35 @@ pid_t LastPid() noexcept {
   return last == nullptr ? -1 : static_cast<pid_t>(strtol(last + 1, nullptr, 10));
 }
 
-// One look at every process: how many carried the tag, and how many of them live on.
-struct Pass {
-  int found = 0;
-  int alive = 0;
-};
+// True when there was a living process to signal.
+bool EndOne(pid_t pid, TagFamily family) noexcept {
+  auto pidfd = PidfdOpen(pid);
+  // The pid may have been given to another process since we looked: ask again, now that
+  // the descriptor holds the process we mean.
+  if (!pidfd.ok() || !family.Holds(TagOf(pid))) return false;
+  const int fd = pidfd.value.get();
+  if (!PidfdExited(fd, 0)) return PidfdSendSignal(fd, SIGKILL).ok();
+  // A zombie. Ours to take away when we are its new parent: as pid 1 or a subreaper.
+  (void)PidfdWait(fd, false);
+  return false;
+}
 
-Pass EndInOnePass(DIR* proc, TagFamily family, pid_t self) noexcept {
-  Pass pass;
+// One look at every process; how many living ones carried a tag of the family.
+int EndInOnePass(DIR* proc, TagFamily family, pid_t self) noexcept {
+  int found = 0;
   rewinddir(proc);
   while (dirent* entry = readdir(proc)) {
     char* end;
-    long pid = strtol(entry->d_name, &end, 10);
-    if (*end != '\0' || pid <= 0 || pid == self || !Carries(static_cast<pid_t>(pid), family)) continue;
-    auto pidfd = PidfdOpen(static_cast<pid_t>(pid));
-    if (pidfd.ok() && PidfdExited(pidfd.value.get(), 0)) {
-      (void)PidfdWait(pidfd.value.get(), false);
-      continue;
-    }
-    pass.found++;
-    if (EndOne(static_cast<pid_t>(pid), family)) pass.alive++;
+    const long pid = strtol(entry->d_name, &end, 10);
+    if (*end != '\0' || pid <= 0 || pid == self || !family.Holds(TagOf(static_cast<pid_t>(pid)))) continue;
+    if (EndOne(static_cast<pid_t>(pid), family)) found++;
   }
-  return pass;
+  return found;
 }
+
+// A process can fork behind our look and end before it arrives, again and again: with luck
+// it is passed by once, not this often.
+constexpr int kEmptyLooks = 64;
 
 }  // namespace
 
@@ -116,21 +109,47 @@ uint64_t NewTag() noexcept {
 
 int EndTagged(TagFamily family, int timeout_ms) noexcept {
   DIR* proc = opendir("/proc");
-  if (proc == nullptr) return 0;
+  if (proc == nullptr) return 1;  // we cannot know
   const pid_t self = getpid();
   const int64_t deadline = NowMs() + timeout_ms;
-  Pass pass;
-  // An empty look may have been passed by: a process forks behind it and ends before it
-  // arrives. So nothing may have been started meanwhile, or a second look must be empty too.
-  for (int empty = 0; empty < 2;) {
+  int found = 0;
+  for (int empty = 0; empty < kEmptyLooks;) {
     const pid_t last = LastPid();
-    pass = EndInOnePass(proc, family, self);
-    empty = pass.found == 0 ? empty + 1 : 0;
+    found = EndInOnePass(proc, family, self);
+    empty = found == 0 ? empty + 1 : 0;
+    // Nobody was started while we looked, so nobody was passed by.
     if (empty > 0 && last > 0 && LastPid() == last) break;
-    if (pass.alive > 0 && NowMs() >= deadline) break;
+    if (NowMs() >= deadline) {
+      found = found > 0 ? found : 1;  // neither found nor ruled out
+      break;
+    }
+    if (found > 0) usleep(200);  // a killed process takes a moment to end
   }
   closedir(proc);
-  return pass.alive;
+  return found;
+}
+
+uint64_t TagOf(pid_t pid) noexcept {
+  rlimit64 value;
+  if (syscall(__NR_prlimit64, pid, kTagResource, nullptr, &value) == 0) return value.rlim_max;
+  return errno == EPERM ? TagInLimitsFile(pid) : 0;
+}
+
+bool ProcIsWhole() noexcept {
+  char self[24] = {};
+  if (readlink("/proc/self", self, sizeof(self) - 1) < 0 || strtol(self, nullptr, 10) != getpid()) return false;
+  UniqueFd file(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  FILE* mounts = file ? fdopen(file.release(), "re") : nullptr;
+  if (mounts == nullptr) return false;
+  bool whole = true;
+  char line[4096];
+  while (fgets(line, sizeof(line), mounts) != nullptr) {
+    const bool is_proc = strstr(line, " /proc ") != nullptr && strstr(line, " - proc ") != nullptr;
+    // hidepid=1 still lists every process.
+    if (is_proc) whole = strstr(line, "hidepid=") == nullptr || strstr(line, "hidepid=1") != nullptr || strstr(line, "hidepid=noaccess") != nullptr;
+  }
+  fclose(mounts);
+  return whole;  // of the mount on top
 }
 
 }  // namespace kernel

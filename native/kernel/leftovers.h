@@ -34,6 +34,13 @@ inline TagFamily OneTag(uint64_t tag) noexcept { return {tag, ~uint64_t{0}}; }
 // taken and cannot have come round again. False when that cannot be told. /proc/loadavg.
 bool NothingStartedSince(pid_t pid) noexcept;
 
+// The tag that a process carries, 0 or some other limit when it has none.
+uint64_t TagOf(pid_t pid) noexcept;
+
+// Whether /proc is that of our PID namespace and shows every process: what is not shown
+// cannot be found. proc(5), hidepid.
+bool ProcIsWhole() noexcept;
+
 // Ends every process that carries a tag of the family, and waits until none is left or the time is up.
 // Finds them through /proc, whoever their parent is. Returns how many still live.
 int EndTagged(TagFamily family, int timeout_ms) noexcept;

@@ -135,13 +135,13 @@ Failure RestrictForExec(const Restrictions& r) noexcept {
   if (!(status = ResetSignals()).ok()) return {Step::kSignals, status};
   if (setsid() < 0) return {Step::kSession, Status::FromErrno("setsid")};
   if (!r.outlives_supervisor && !(status = DieWithParent(r.supervisor)).ok()) return {Step::kParentDeath, status};
-  // CLONE_FS is not among the clone's flags: both are the child's alone.
-  if (r.umask >= 0) umask(static_cast<mode_t>(r.umask));
-  if (r.cwd != nullptr && chdir(r.cwd) != 0) return {Step::kCwd, Status::FromErrno("chdir")};
   if (r.new_keyring && !(status = NewKeyring()).ok()) return {Step::kKeyring, status};
   if (r.no_capabilities && !(status = DropCapabilitiesOnCurrentThread(0)).ok()) return {Step::kCapabilities, status};
   if (r.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return {Step::kNoNewPrivs, Status::FromErrno("prctl")};
+  // CLONE_FS is not among the clone's flags: both are the child's alone.
+  if (r.umask >= 0) umask(static_cast<mode_t>(r.umask));
+  if (r.cwd != nullptr && chdir(r.cwd) != 0) return {Step::kCwd, Status::FromErrno("chdir")};
   if (r.ruleset_fd >= 0 && !(status = EnterLandlockDomain(r.ruleset_fd, r.own_proc_access)).ok())
     return {Step::kLandlock, status};
   if (!(status = ArrangeDescriptors(r.descriptors, r.descriptor_count)).ok())

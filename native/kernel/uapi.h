@@ -20,6 +20,9 @@
 #ifndef __NR_close_range
 #define __NR_close_range 436  // 5.9
 #endif
+#ifndef __NR_openat2
+#define __NR_openat2 437  // 5.6
+#endif
 #ifndef __NR_landlock_create_ruleset
 #define __NR_landlock_create_ruleset 444  // 5.13
 #define __NR_landlock_add_rule 445

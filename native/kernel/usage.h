@@ -10,6 +10,7 @@ namespace kernel {
 // What the processes of one tag use together, now.
 struct Usage {
   int processes = 0;          // and threads, as pids.max counts them
+  int64_t open_files = 0;     // descriptors, each process's for itself
   uint64_t memory_bytes = 0;  // their own: anonymous, shared memory, swapped out, page tables
 };
 

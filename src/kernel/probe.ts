@@ -1,3 +1,4 @@
+import { native } from '../native.js';
 import { landlockAbi, landlockErrata } from './landlock.js';
 import { seccompAvailable } from './seccomp.js';
 import { architectures, type Architecture } from './syscalls.js';
@@ -8,6 +9,8 @@ export interface Probe {
   readonly landlockAbi: number;
   readonly landlockErrata: number;
   readonly seccomp: boolean;
+  /** Whether /proc shows every process of our PID namespace: what it does not show cannot be found. */
+  readonly procWhole: boolean;
 }
 
 let probed: Probe | undefined;
@@ -19,6 +22,7 @@ export function probe(): Probe {
     landlockAbi: landlockAbi(),
     landlockErrata: landlockErrata(),
     seccomp: seccompAvailable(),
+    procWhole: native().procIsWhole(),
   });
   return probed;
 }

@@ -8,6 +8,8 @@ interface Row {
   /** Lowest Landlock ABI that carries it. */
   readonly landlockAbi: number;
   readonly seccomp: boolean;
+  /** Whether it needs a /proc that shows every process. */
+  readonly proc?: boolean;
   /** What this release does not do yet, on any host. */
   readonly open?: readonly string[];
 }
@@ -21,7 +23,7 @@ const rows: readonly Row[] = [
   { name: 'signals', mechanisms: ['Landlock SCOPE_SIGNAL', 'session of its own', `${filter}: F_SETOWN, FIOSETOWN`], landlockAbi: 6, seccomp: true },
   { name: 'interference', mechanisms: [`${filter}: prlimit, sched_*, setpriority, ioprio_set by argument`, 'Landlock: /proc and /sys/fs/cgroup not granted'], landlockAbi: 3, seccomp: true },
   { name: 'siblings', mechanisms: [domain, `${filter}: ptrace, process_vm_*, pidfd_getfd`], landlockAbi: 1, seccomp: true },
-  { name: 'privileges', mechanisms: [noCapabilities, 'securebits', `${filter}: clone flags, unshare, setns, mount`], landlockAbi: 0, seccomp: true },
+  { name: 'privileges', mechanisms: [noCapabilities, 'securebits where the supervisor may set them', `${filter}: clone flags, unshare, setns, mount`], landlockAbi: 0, seccomp: true },
   { name: 'files', mechanisms: ['Landlock: nothing but the policy', `${filter}: chmod, chown, xattr, memfd_create, execveat`], landlockAbi: 3, seccomp: true },
   { name: 'network', mechanisms: [`${filter}: socket`, 'Landlock: TCP', 'Landlock: SCOPE_ABSTRACT_UNIX_SOCKET'], landlockAbi: 6, seccomp: true },
   { name: 'inheritance', mechanisms: ['environment from scratch', 'close_range', 'setsid', 'new session keyring', `${filter}: System V IPC`], landlockAbi: 3, seccomp: true },
@@ -30,13 +32,13 @@ const rows: readonly Row[] = [
     name: 'resources',
     mechanisms: [
       'RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_CORE',
-      'memory and number of processes of the whole task, measured every 50 ms, where the policy bounds them',
+      'memory, processes and descriptors of the whole task, measured every 50 ms; memory where the policy bounds it',
       'wall time',
       'bounded buffers in the supervisor',
     ],
     landlockAbi: 0,
     seccomp: true,
-    open: ['bytes written in all, and what the kernel counts per user (inotify instances, pipe pages), have no bound in this release'],
+    open: ['bytes written in all, and what the kernel counts per user or host (epoll watches, pipe pages, BPF memory), have no bound of their own in this release'],
   },
   {
     name: 'leftovers',
@@ -46,6 +48,7 @@ const rows: readonly Row[] = [
     ],
     landlockAbi: 6,
     seccomp: true,
+    proc: true,
   },
   { name: 'identity', mechanisms: ['a task is the descriptor it holds; permissions are closed until granted'], landlockAbi: 1, seccomp: true },
   { name: 'channel', mechanisms: ['frames with caps, decoded in TypeScript', 'descriptors from a task are discarded'], landlockAbi: 0, seccomp: false },
@@ -62,6 +65,7 @@ function lacks(row: Row, host: Probe): string[] {
   if (row.seccomp && !(host.seccomp && host.arch !== 'other')) {
     missing.push(host.arch === 'other' ? 'the filter is for x86_64 and aarch64' : 'needs seccomp filters');
   }
+  if (row.proc === true && !host.procWhole) missing.push('needs a /proc of this PID namespace that hides no process (hidepid)');
   return missing;
 }
 

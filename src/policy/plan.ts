@@ -43,6 +43,8 @@ export interface Plan {
   /** Of all the task's processes together. */
   readonly memoryBytes: number | undefined;
   readonly processes: number | undefined;
+  /** Of all its processes together. */
+  readonly openFiles: number | undefined;
   readonly environment: Readonly<Record<string, string>>;
   readonly cwd: string;
   /** undefined: the supervisor's. */
@@ -81,10 +83,12 @@ function rules(policy: Policy, abi: number): readonly PathRule[] {
   ]);
 }
 
+const openFiles = (policy: Policy): number => policy.limits?.openFiles ?? 512;
+
 function limits(policy: Policy): readonly ResourceLimit[] {
   const wanted: [name: string, resource: number, value: number | undefined][] = [
-    ['core', RLIMIT.CORE, 0],
-    ['openFiles', RLIMIT.NOFILE, policy.limits?.openFiles ?? 4096],
+    ['core', RLIMIT.CORE, 1], // 0 still starts a core_pattern program, core(5)
+    ['openFiles', RLIMIT.NOFILE, openFiles(policy)],
     ['cpuSeconds', RLIMIT.CPU, policy.limits?.cpuSeconds],
     ['fileBytes', RLIMIT.FSIZE, policy.limits?.fileBytes],
     ['messageQueueBytes', RLIMIT.MSGQUEUE, 0],
@@ -119,7 +123,8 @@ export function plan(policy: Policy, host: Probe): Plan {
     level,
     wallTimeMs: policy.limits?.wallTimeMs,
     memoryBytes: policy.limits?.memoryBytes,
-    processes: policy.limits?.processes,
+    processes: policy.limits?.processes ?? 1024,
+    openFiles: openFiles(policy) * 8,
     environment: Object.freeze({ ...(policy.environment ?? defaultEnvironment) }),
     cwd: absolute(policy.cwd ?? '/'),
     umask: policy.ignoreFileModes === true ? 0o077 : undefined,

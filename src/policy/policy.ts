@@ -41,11 +41,14 @@ export interface Limits {
    * can be passed for that long. Pages shared after a fork count for each process. @default no limit
    */
   readonly memoryBytes?: number;
-  /** Processes and threads at once, as the kernel's pids.max counts them; Node itself has a dozen threads. Looked at every 50 ms. @default no limit */
+  /** Processes and threads at once, as the kernel's pids.max counts them; Node itself has a dozen threads. Looked at every 50 ms. @default 1024 */
   readonly processes?: number;
   /** Processor time of each of its processes, RLIMIT_CPU. @default no limit */
   readonly cpuSeconds?: number;
-  /** Descriptors open at once in each process, RLIMIT_NOFILE. @default 4096 */
+  /**
+   * Descriptors open at once in each process, RLIMIT_NOFILE; and in all its processes together eight times as many, looked at
+   * every 50 ms. The kernel's count of epoll watches is one for all processes of the user, and grows with the square. @default 512
+   */
   readonly openFiles?: number;
   /** The size of any one file it writes, RLIMIT_FSIZE. @default no limit */
   readonly fileBytes?: number;

@@ -1,14 +1,14 @@
 import { constants } from 'node:os';
-import { TaskLimitExceeded, TaskStartFailed } from '../errors.js';
+import { TaskExitUnknown, TaskLimitExceeded, TaskStartFailed } from '../errors.js';
 import { native, type PreparedPlan } from '../native.js';
 
 /** How the kernel says a task's main process ended. */
 export type ProcessExit = { readonly kind: 'exited'; readonly exitCode: number } | { readonly kind: 'signaled'; readonly signal: NodeJS.Signals };
 
-/** And the limit that it was killed for, if any. */
+/** And why that is not the whole truth: a limit it was killed for, or an exit that could not be learnt. */
 export interface ProcessEnd {
   readonly exit: ProcessExit;
-  readonly exceeded: TaskLimitExceeded | undefined;
+  readonly violation: TaskLimitExceeded | TaskExitUnknown | undefined;
 }
 
 /** One launch as the native side tells of it. */
@@ -19,7 +19,7 @@ interface Pending {
 }
 
 /** As kernel::Exceeded counts them. */
-const boundedLimits = [undefined, 'memoryBytes', 'processes'] as const;
+const boundedLimits = [undefined, 'memoryBytes', 'processes', 'openFiles'] as const;
 
 const pending = new Map<number, Pending>();
 let nextId = 1;
@@ -41,7 +41,7 @@ function dispatch(id: number, event: 'started' | 'failed' | 'ended', first: numb
   const limit = boundedLimits[exceeded];
   task.ended({
     exit: signal === 0 ? { kind: 'exited', exitCode: first as number } : { kind: 'signaled', signal: signalNames.get(signal) ?? 'SIGKILL' },
-    exceeded: limit && new TaskLimitExceeded(limit),
+    violation: limit !== undefined ? new TaskLimitExceeded(limit) : first === -1 ? new TaskExitUnknown() : undefined,
   });
 }
 

@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 import { serve, type Audit, type MethodErrorListener, type MethodTable, type ServeOptions } from '../broker/index.js';
 import { checkOptions, invalidArgument, outOfRange, TaskStartFailed, TaskTimeout } from '../errors.js';
@@ -58,7 +58,7 @@ function prepare(policy: Policy): Prepared {
     native: native().prepare({
       confined: made.confined,
       handled: made.landlock.handled,
-      paths: made.landlock.rules.map(({ path, bits }) => [path, bits, isSystemPath(path)] as const),
+      paths: made.landlock.rules.map(({ path, bits }) => [resolved(path), bits, isSystemPath(path)] as const),
       ports: [],
       ownProcAccess: made.landlock.ownProc,
       programAccess: made.landlock.program,
@@ -66,6 +66,7 @@ function prepare(policy: Policy): Prepared {
       limits: made.limits.map(({ resource, value }) => [resource, value, value] as const),
       memoryBytes: made.memoryBytes ?? 0,
       processes: made.processes ?? 0,
+      openFiles: made.openFiles ?? 0,
       sweeper: made.confined ? nativeProgram('sweeper') : '',
       cwd: made.cwd,
       umask: made.umask ?? -1,
@@ -74,6 +75,15 @@ function prepare(policy: Policy): Prepared {
   };
   if (Object.isFrozen(policy)) preparedPolicies.set(policy, prepared);
   return prepared;
+}
+
+/** Without symbolic links, which the native side does not follow: one that turns up later was put there since. */
+function resolved(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path; // missing: the launch says so, by name
+  }
 }
 
 function executable(path: string): boolean {

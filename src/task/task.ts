@@ -37,10 +37,10 @@ export class Task implements AsyncDisposable {
     this.#id = launched.id;
     this.#stdio = stdio;
     this.#input = input;
-    this.exited = launched.ended.then(({ exit, exceeded }) => {
+    this.exited = launched.ended.then(({ exit, violation }) => {
       stdio.settle();
-      const violation = this.#violation ?? exceeded;
-      return violation === undefined ? exit : { kind: 'ended', violation };
+      const why = this.#violation ?? violation;
+      return why === undefined ? exit : { kind: 'ended', violation: why };
     });
   }
 
