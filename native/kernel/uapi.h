@@ -35,12 +35,6 @@
 #ifndef CLONE_PIDFD
 #define CLONE_PIDFD 0x00001000  // 5.2
 #endif
-#ifndef CLONE_CLEAR_SIGHAND
-#define CLONE_CLEAR_SIGHAND 0x100000000ULL  // 5.5
-#endif
 #ifndef P_PIDFD
 #define P_PIDFD 3  // 5.4
-#endif
-#ifndef MADV_WIPEONFORK
-#define MADV_WIPEONFORK 18  // 4.14
 #endif
