@@ -221,10 +221,7 @@ class Launcher {
     const std::string proc = "/proc/" + std::to_string(task->pid);
     task->proc.reset(open(proc.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
 
-    task->memory_bytes = plan.memory_bytes;
-    task->processes = plan.processes;
-    task->open_files = plan.open_files;
-    if (task->Bounded()) Bound(task);
+    if (task->tag != 0) Bound(*task, plan);
     request.descriptors.clear();  // the task has its own now: ours would hide its end of file
     request.started(task);
     Watch(std::move(task), std::move(request.ended));
@@ -291,10 +288,15 @@ class Launcher {
     return ruleset;
   }
 
-  void Bound(std::shared_ptr<RunningTask> task) {
+  void Bound(RunningTask& task, const PreparedPlan& plan) {
+    task.bounds = std::make_shared<Bounds>();
+    task.bounds->tag = task.tag;
+    task.bounds->memory_bytes = plan.memory_bytes;
+    task.bounds->processes = plan.processes;
+    task.bounds->open_files = plan.open_files;
     {
       std::lock_guard<std::mutex> lock(bounded_mutex_);
-      bounded_.push_back(std::move(task));
+      bounded_.push_back(task.bounds);
     }
     bounded_wake_.notify_one();
   }
@@ -303,11 +305,11 @@ class Launcher {
   // own thread: killing a thousand processes must not keep other tasks' ends waiting.
   [[noreturn]] void WatchLoop() {
     for (;;) {
-      std::vector<std::shared_ptr<RunningTask>> now;
+      std::vector<std::shared_ptr<Bounds>> now;
       {
         std::unique_lock<std::mutex> lock(bounded_mutex_);
         bounded_wake_.wait(lock, [this] { return !bounded_.empty(); });
-        bounded_.remove_if([](const auto& task) { return PidfdExited(task->pidfd.get(), 0); });
+        bounded_.remove_if([](const auto& bounds) { return bounds->ended.load(); });
         now.assign(bounded_.begin(), bounded_.end());
       }
       if (now.empty()) continue;
@@ -315,9 +317,9 @@ class Launcher {
       clock_gettime(CLOCK_MONOTONIC, &before);
       const auto usage = MeasureTagged(OwnTags());
       clock_gettime(CLOCK_MONOTONIC, &after);
-      for (const auto& task : now) {
-        auto found = usage.find(task->tag);
-        if (found != usage.end()) HoldToBounds(*task, found->second);
+      for (const auto& bounds : now) {
+        auto found = usage.find(bounds->tag);
+        if (found != usage.end()) HoldTo(*bounds, found->second);
       }
       // At most a twentieth of one core, however many processes the host has.
       const int64_t took = (after.tv_sec - before.tv_sec) * 1000000LL + (after.tv_nsec - before.tv_nsec) / 1000;
@@ -325,13 +327,13 @@ class Launcher {
     }
   }
 
-  static void HoldToBounds(RunningTask& task, const Usage& usage) {
-    const bool memory = task.memory_bytes != 0 && usage.memory_bytes > task.memory_bytes;
-    const bool processes = task.processes != 0 && usage.processes > task.processes;
-    const bool open_files = task.open_files != 0 && usage.open_files > task.open_files;
+  static void HoldTo(Bounds& bounds, const Usage& usage) {
+    const bool memory = bounds.memory_bytes != 0 && usage.memory_bytes > bounds.memory_bytes;
+    const bool processes = bounds.processes != 0 && usage.processes > bounds.processes;
+    const bool open_files = bounds.open_files != 0 && usage.open_files > bounds.open_files;
     if (!memory && !processes && !open_files) return;
-    task.exceeded = memory ? Exceeded::kMemoryBytes : processes ? Exceeded::kProcesses : Exceeded::kOpenFiles;
-    (void)EndTagged(OneTag(task.tag), kLeftoversTimeoutMs);
+    bounds.exceeded = memory ? Exceeded::kMemoryBytes : processes ? Exceeded::kProcesses : Exceeded::kOpenFiles;
+    (void)EndTagged(OneTag(bounds.tag), kLeftoversTimeoutMs);
   }
 
   void Watch(std::shared_ptr<RunningTask> task, std::function<void(TaskEnd)> ended) {
@@ -375,7 +377,10 @@ class Launcher {
 
   // Last of all, so that nothing of the task is open any more when it is told.
   static void Tell(Watched* watched) {
-    watched->end.exceeded = watched->task->exceeded;
+    if (const auto& bounds = watched->task->bounds) {
+      watched->end.exceeded = bounds->exceeded;
+      bounds->ended = true;
+    }
     const TaskEnd end = watched->end;
     const auto ended = std::move(watched->ended);
     delete watched;
@@ -392,7 +397,7 @@ class Launcher {
   std::deque<LaunchRequest> queue_;
   std::mutex bounded_mutex_;
   std::condition_variable bounded_wake_;
-  std::list<std::shared_ptr<RunningTask>> bounded_;
+  std::list<std::shared_ptr<Bounds>> bounded_;
 };
 
 }  // namespace

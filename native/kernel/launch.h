@@ -61,18 +61,23 @@ struct LaunchFailure {
 // A bound that no rlimit can hold for a task as a whole, and that it went past.
 enum class Exceeded : int { kNothing, kMemoryBytes, kProcesses, kOpenFiles };
 
+// What one task is held to. Without its descriptors, so that whoever measures keeps none open.
+struct Bounds {
+  uint64_t tag = 0;
+  uint64_t memory_bytes = 0;  // 0: no bound, each of them
+  int processes = 0;
+  int64_t open_files = 0;
+  std::atomic<Exceeded> exceeded{Exceeded::kNothing};
+  std::atomic<bool> ended{false};
+};
+
 // A running task as the native side holds it.
 struct RunningTask {
   pid_t pid = 0;
   UniqueFd pidfd;
   UniqueFd proc;     // /proc/<pid>, held so that its Landlock rule stays bound to it
   uint64_t tag = 0;  // 0: nothing to sweep
-  uint64_t memory_bytes = 0;
-  int processes = 0;
-  int64_t open_files = 0;
-  std::atomic<Exceeded> exceeded{Exceeded::kNothing};
-
-  bool Bounded() const noexcept { return tag != 0 && (memory_bytes != 0 || processes != 0 || open_files != 0); }
+  std::shared_ptr<Bounds> bounds;  // null: none
 
   Status Signal(int signal) const noexcept { return PidfdSendSignal(pidfd.get(), signal); }
 };
