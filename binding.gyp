@@ -73,18 +73,7 @@
       "conditions": [
         ["OS=='linux'", {
           "type": "executable",
-          "sources": [
-            "native/proof/attack.c",
-            "native/proof/hunt.c",
-            "native/proof/left_behind.c",
-            "native/proof/pidfd_getfd.c",
-            "native/proof/prlimit.c",
-            "native/proof/proc_environ.c",
-            "native/proof/proc_mem.c",
-            "native/proof/process_vm_readv.c",
-            "native/proof/ptrace.c",
-            "native/proof/regions.c"
-          ],
+          "sources": ["<!@(node -p \"require('fs').readdirSync('native/proof').filter(f => f.endsWith('.c')).sort().map(f => 'native/proof/' + f).join(' ')\")"],
           "cflags": ["-Wall", "-Wextra"],
           # Static where the C library can be, so that it runs whatever a task may open.
           "ldflags": ["<!@(echo 'int main(void) { return 0; }' | ${CC:-cc} -static -x c - -o /dev/null 2>/dev/null && echo -static || true)"]

@@ -14,13 +14,14 @@ static void Linger(pid_t target, int running) {
   close(running);
   const struct timespec until_the_task_is_gone = {0, 900 * 1000 * 1000};
   nanosleep(&until_the_task_is_gone, NULL);
-  AttackProcEnviron(target);
-  AttackProcMem(target);
+  HuntFile(target, "environ");
+  HuntMemory(target);
   fflush(stdout);
   _exit(0);
 }
 
-void AttackLeftBehind(pid_t target) {
+static void LeftBehind(pid_t target, char** arguments) {
+  (void)arguments;
   int running[2];
   if (pipe(running) != 0) {
     Refused("pipe");
@@ -42,3 +43,5 @@ void AttackLeftBehind(pid_t target) {
   if (read(running[0], &byte, 1) == 1) printf("left behind: a process in a session of its own\n");
   close(running[0]);
 }
+
+ATTACK("left-behind", LeftBehind)

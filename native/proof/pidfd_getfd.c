@@ -14,7 +14,8 @@
 #define SYS_pidfd_getfd 438  // Linux 5.6
 #endif
 
-void AttackPidfdGetfd(pid_t target) {
+static void PidfdGetfd(pid_t target, char** arguments) {
+  (void)arguments;
   const int pidfd = (int)syscall(SYS_pidfd_open, target, 0);
   if (pidfd < 0) {
     Refused("pidfd_open");
@@ -34,3 +35,5 @@ void AttackPidfdGetfd(pid_t target) {
   }
   close(pidfd);
 }
+
+ATTACK("pidfd-getfd", PidfdGetfd)

@@ -5,7 +5,10 @@
 
 #include <sys/resource.h>
 
-void AttackPrlimit(pid_t target) {
+static void Prlimit(pid_t target, char** arguments) {
+  (void)arguments;
   const struct rlimit none = {0, 0};
   if (prlimit(target, RLIMIT_NOFILE, &none, NULL) != 0) Refused("prlimit(RLIMIT_NOFILE)");
 }
+
+ATTACK("prlimit", Prlimit)

@@ -17,7 +17,7 @@ static void Read(const struct Region* region, void* context) {
   }
 }
 
-void AttackProcMem(pid_t target) {
+void HuntMemory(pid_t target) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/mem", (int)target);
   int memory = open(path, O_RDONLY | O_CLOEXEC);
@@ -28,3 +28,10 @@ void AttackProcMem(pid_t target) {
   ForEachRegion(target, Read, &memory);
   close(memory);
 }
+
+static void ProcMem(pid_t target, char** arguments) {
+  (void)arguments;
+  HuntMemory(target);
+}
+
+ATTACK("proc-mem", ProcMem)

@@ -23,8 +23,11 @@ static void Read(const struct Region* region, void* context) {
   }
 }
 
-void AttackProcessVmReadv(pid_t target) {
+static void ProcessVmReadv(pid_t target, char** arguments) {
+  (void)arguments;
   char byte;
   if (ForEachRegion(target, Read, &target)) return;
   if (Copy(target, 0x10000, &byte, 1) < 0) Refused("process_vm_readv");
 }
+
+ATTACK("process-vm-readv", ProcessVmReadv)

@@ -22,7 +22,8 @@ static void Peek(const struct Region* region, void* context) {
   Hunt(bytes, length);
 }
 
-void AttackPtrace(pid_t target) {
+static void Ptrace(pid_t target, char** arguments) {
+  (void)arguments;
   if (ptrace(PTRACE_ATTACH, target, NULL, NULL) != 0) {
     Refused("ptrace(PTRACE_ATTACH)");
     return;
@@ -31,3 +32,5 @@ void AttackPtrace(pid_t target) {
   if (waitpid(target, &status, __WALL) == target) ForEachRegion(target, Peek, &target);
   ptrace(PTRACE_DETACH, target, NULL, NULL);
 }
+
+ATTACK("ptrace", Ptrace)

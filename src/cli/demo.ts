@@ -3,8 +3,9 @@ import { parseArgs } from 'node:util';
 import { ApiProcess } from '../proof/api-process.js';
 import { catalogue } from '../proof/catalogue.js';
 import { runGreeting } from '../proof/greeting.js';
+import { whyNot } from '../proof/needs.js';
 import { exitCodeOf, held, reportRow } from '../proof/report.js';
-import { isRunnable, runAttack, type AttackResult, type Attempt, type Verdict } from '../proof/runner.js';
+import { runAttack, type AttackResult, type Attempt, type Verdict } from '../proof/runner.js';
 import { fit, paintFor, row, type Paint, type Style } from './table.js';
 
 const usage = `usage: sallyport demo [--json]
@@ -20,6 +21,9 @@ Exit code 0: every attack was blocked by the hardened supervisor. 1: something g
 
 const widths = [22, 9, 9];
 const styles: Record<Verdict, Style> = { leaked: 'red', disrupted: 'yellow', blocked: 'green', error: 'red' };
+
+/** A few of the catalogue; `sallyport verify` runs all of it. */
+const shown = catalogue.filter(({ demo }) => demo === true);
 
 export async function run(args: string[], signal: AbortSignal): Promise<number> {
   const { values } = parseArgs({ args, options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } });
@@ -44,7 +48,7 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
 
 /** @throws `signal.reason`, instead of a result that was cut short. */
 async function* results(api: ApiProcess, signal: AbortSignal): AsyncGenerator<AttackResult> {
-  for (const attack of catalogue.filter(isRunnable)) yield await runAttack(attack, api, signal);
+  for (const attack of shown.filter((attack) => whyNot(attack) === undefined)) yield await runAttack(attack, api, signal);
 }
 
 async function asJson(api: ApiProcess, signal: AbortSignal): Promise<number> {
@@ -73,8 +77,8 @@ async function asTable(api: ApiProcess, signal: AbortSignal, paint: Paint): Prom
     seen.push(result);
     printRow(result, paint);
   }
-  for (const attack of catalogue.filter((attack) => !isRunnable(attack))) {
-    console.log(row([attack.title, paint('dim', `${attack.needs} is not installed: not tried`)], widths));
+  for (const attack of shown.filter((attack) => whyNot(attack) !== undefined)) {
+    console.log(row([attack.title, paint('dim', `${whyNot(attack)}: not tried`)], widths));
   }
   console.log(`\n${summary(seen, paint)}\n\n${conclusion(seen, paint)}`);
   return !greeting.succeeded ? 1 : exitCodeOf(seen);

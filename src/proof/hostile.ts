@@ -3,7 +3,8 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { catalogue, type Attack } from './catalogue.js';
+import type { Attack } from './attack.js';
+import { catalogue } from './catalogue.js';
 import { nativeProgram } from '../native.js';
 import { marker, type Scene } from './scene.js';
 
@@ -18,8 +19,8 @@ async function carryOut(attack: Attack, scene: Scene): Promise<void> {
     const script = (await import(`./attacks/${name}.js`)) as Script;
     return script.run(scene);
   }
-  const target = attack.target === 'supervisor' ? scene.supervisorPid : scene.neighbourPid;
-  const child = spawn(nativeProgram('attack'), [name, String(target)], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const target = attack.target === 'neighbour' ? scene.neighbourPid : scene.supervisorPid;
+  const child = spawn(nativeProgram('attack'), [name, String(target), ...(attack.args?.(scene) ?? [])], { stdio: ['ignore', 'inherit', 'inherit'] });
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
   if (code !== 0) throw new Error(`the program "attack" did not run to its end: ${signal ?? `exit code ${code}`}`);
 }

@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { ProofApi } from './api.js';
-import type { Attack } from './catalogue.js';
+import type { Attack } from './attack.js';
 import { harm, healthOf } from './health.js';
-import { installed } from './locate.js';
 import { marker, names, type Job } from './scene.js';
 import { SupervisorProcess, type Side } from './supervisor-process.js';
 
@@ -29,11 +28,6 @@ export interface AttackResult {
 const startMs = 20_000;
 const attackMs = 20_000;
 const answerMs = 10_000;
-
-/** Whether what the attack needs is on this host. */
-export function isRunnable(attack: Attack): boolean {
-  return attack.needs === undefined || installed(attack.needs) !== undefined;
-}
 
 /**
  * Runs one attack against a fresh supervisor of each kind.

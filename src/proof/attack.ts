@@ -1,0 +1,35 @@
+import type { GuaranteeName } from '../guarantees.js';
+import type { Scene } from './scene.js';
+
+/** Undefined where this host has what an exploit needs; else what it lacks, in words. */
+export type Need = () => string | undefined;
+
+/** One exploit. What it does is in the file of the same name, in native/proof or src/proof/attacks. */
+export interface Attack {
+  readonly name: string;
+  /** As a table shows it. */
+  readonly title: string;
+  /** What it does, in one line. */
+  readonly how: string;
+  /** The guarantee it tries to break. */
+  readonly guarantee: GuaranteeName;
+  /** `native`: of the program `attack`; `script`: of src/proof/attacks. */
+  readonly kind: 'native' | 'script';
+  /** What it does to an ordinary supervisor. Anything else there and nothing was shown. */
+  readonly off: 'leaked' | 'disrupted';
+  /** Whose process it is pointed at. @default 'supervisor' */
+  readonly target?: 'supervisor' | 'neighbour';
+  /** The attack of `kind` that is run. @default `name` */
+  readonly runs?: string;
+  /** What the program `attack` is given after the target's pid; a script gets the whole scene. */
+  readonly args?: (scene: Scene) => readonly string[];
+  /** What it does after its task has ended, and how long that takes. */
+  readonly lingersMs?: number;
+  /** What must be so on this host for it to work against an ordinary supervisor. */
+  readonly needs?: readonly Need[];
+  /** Whether `sallyport demo` shows it: one or two for each guarantee. @default false */
+  readonly demo?: boolean;
+}
+
+/** An exploit in the file of its guarantee. */
+export type Row = Omit<Attack, 'guarantee'>;

@@ -1,0 +1,3 @@
+import type { Row } from '../attack.js';
+
+export const privileges: readonly Row[] = [];

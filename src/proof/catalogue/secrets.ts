@@ -1,0 +1,3 @@
+import type { Row } from '../attack.js';
+
+export const secrets: readonly Row[] = [];
