@@ -110,6 +110,8 @@ export interface NativePlan {
   readonly openFiles: number;
   /** The path of the program `sweeper`. */
   readonly sweeper: string;
+  /** undefined: the supervisor's. */
+  readonly identity: readonly [uid: number, gid: number] | undefined;
   readonly cwd: string;
   /** -1: the supervisor's. */
   readonly umask: number;

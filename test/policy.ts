@@ -8,7 +8,7 @@ import { taskGuarantees } from '../lib/policy/enforcement.js';
 import { plan } from '../lib/policy/plan.js';
 
 const policy = suite('policy');
-const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true, procWhole: true };
+const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true, procWhole: true, user: { uid: 0, gid: 0, lacks: [] } };
 
 function refusal(call: () => unknown): PolicyInvalid | EnforcementPartial {
   try {
@@ -95,7 +95,7 @@ policy('a host with less is refused by name, unless the caller can do without', 
 });
 
 policy('a host with none at all still makes a plan when all is waived', () => {
-  const bare: Probe = { arch: 'other', landlockAbi: 0, landlockErrata: 0, seccomp: false, procWhole: false };
+  const bare: Probe = { arch: 'other', landlockAbi: 0, landlockErrata: 0, seccomp: false, procWhole: false, user: { uid: 1000, gid: 1000, lacks: [] } };
   const made = plan({ without: guaranteeNames }, bare);
   assert.equal([made.landlock.handled, made.landlock.rules, made.seccomp.length], [[0, 0, 0], [], 0]);
 });

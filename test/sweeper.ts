@@ -28,7 +28,7 @@ async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await sleep(20);
 }
 
-async function supervisor(mark: string, how: 'confined' | 'unconfined'): Promise<ChildProcess> {
+async function supervisor(mark: string, how: 'confined' | 'identity' | 'unconfined'): Promise<ChildProcess> {
   const child = spawn(process.execPath, [fixture, mark, how], { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(child.stdout as NodeJS.ReadableStream, 'data');
   await until(() => sleeping(mark).length === 4);
@@ -49,12 +49,14 @@ sweeper('a supervisor that is killed takes along all that its tasks had started'
   for (const pid of left) process.kill(pid, 'SIGKILL');
   await until(() => sleeping(mark).length === 0);
 
-  const locked = await supervisor(mark, 'confined');
-  const [sweeping = 0] = sweepersOf(locked.pid);
-  assert.ok(sweeping > 0);
-  locked.kill('SIGKILL');
-  await until(() => sleeping(mark).length === 0);
-  await until(() => !processes().some(({ pid }) => pid === sweeping));
+  for (const how of process.getuid?.() === 0 ? (['confined', 'identity'] as const) : (['confined'] as const)) {
+    const locked = await supervisor(mark, how);
+    const [sweeping = 0] = sweepersOf(locked.pid);
+    assert.ok(sweeping > 0);
+    locked.kill('SIGKILL');
+    await until(() => sleeping(mark).length === 0);
+    await until(() => !processes().some(({ pid }) => pid === sweeping));
+  }
 });
 
 sweeper('it is one for all tasks, ends with a supervisor that exits, and one that is killed is replaced', async () => {

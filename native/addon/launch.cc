@@ -145,7 +145,7 @@ Napi::Value OnTaskEvent(const Napi::CallbackInfo& info) {
 uint64_t Bits(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
 
 // prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
-//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles, sweeper, cwd, umask, environment: [string] })
+//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles, sweeper, identity?: [uid, gid], cwd, umask, environment: [string] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Napi::Object from = info[0].As<Napi::Object>();
@@ -156,6 +156,10 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
   plan->processes = from.Get("processes").As<Napi::Number>().Int32Value();
   plan->sweeper = from.Get("sweeper").As<Napi::String>().Utf8Value();
   plan->umask = from.Get("umask").As<Napi::Number>().Int32Value();
+  if (Napi::Value identity = from.Get("identity"); identity.IsArray()) {
+    Napi::Array ids = identity.As<Napi::Array>();
+    plan->identity = {ids.Get(0u).As<Napi::Number>().Uint32Value(), ids.Get(1u).As<Napi::Number>().Uint32Value()};
+  }
   plan->cwd = from.Get("cwd").As<Napi::String>().Utf8Value();
   if (!StringsOf(env, from.Get("environment"), &plan->environment)) return env.Undefined();
 

@@ -1,6 +1,7 @@
 #include "launch.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -18,6 +19,7 @@
 #include <map>
 #include <mutex>
 
+#include "capabilities.h"
 #include "clone.h"
 #include "descriptors.h"
 #include "leftovers.h"
@@ -70,6 +72,12 @@ Status AddPathByName(int ruleset_fd, const std::string& path, uint64_t access, b
 }
 
 UniqueFd OpenNullDevice() noexcept { return UniqueFd(open("/dev/null", O_RDWR | O_CLOEXEC)); }
+
+// CAP_KILL. Asked for each launch: a supervisor can drop what it had.
+bool MaySignalAnyone() noexcept {
+  auto now = GetCapabilitiesOnCurrentThread();
+  return now.ok() && (now.value.effective & (uint64_t{1} << CAP_KILL)) != 0;
+}
 
 class Launcher {
  public:
@@ -161,6 +169,11 @@ class Launcher {
     restrictions.supervisor = getpid();
     if (!plan.cwd.empty()) restrictions.cwd = plan.cwd.c_str();
     restrictions.umask = plan.umask;
+    if (plan.identity) {
+      // A task that we could not signal must not be started.
+      if (!MaySignalAnyone()) return request.failed({{Step::kIdentity, Status::Error(EPERM, "capget")}, ""});
+      restrictions.identity = &*plan.identity;
+    }
 
     std::vector<Limit> limits = plan.limits;
     auto task = std::make_shared<RunningTask>();

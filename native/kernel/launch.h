@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +45,7 @@ struct PreparedPlan {
   int processes = 0;          // and threads, likewise
   int64_t open_files = 0;     // of all its processes together, likewise
   std::string sweeper;  // the program of that name; started once, for all tasks of this process
+  std::optional<Identity> identity;  // none: the supervisor's
   std::string cwd;      // empty: the supervisor's
   int umask = -1;       // -1: the supervisor's
   std::vector<std::string> environment;

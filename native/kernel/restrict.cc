@@ -41,6 +41,27 @@ Status UnblockSignals() noexcept {
   return Status::Ok();
 }
 
+bool IsWhollyNow(const Identity& wanted) noexcept {
+  uid_t ruid, euid, suid;
+  gid_t rgid, egid, sgid;
+  if (syscall(__NR_getresuid, &ruid, &euid, &suid) != 0 || syscall(__NR_getresgid, &rgid, &egid, &sgid) != 0) return false;
+  return ruid == wanted.uid && euid == wanted.uid && suid == wanted.uid && rgid == wanted.gid && egid == wanted.gid &&
+         sgid == wanted.gid && syscall(__NR_getgroups, 0, nullptr) == 0;
+}
+
+// The raw calls: libc's would change every thread of the supervisor. Permitted capabilities are
+// kept over the change, for CAP_SETPCAP is what empties the bounding set afterwards.
+// The memory that is still the supervisor's gets fs.suid_dumpable, which the policy's plan has seen to be safe.
+// credentials(7), setresuid(2).
+Status Become(const Identity& identity) noexcept {
+  if (syscall(__NR_setgroups, 0, nullptr) != 0) return Status::FromErrno("setgroups");
+  if (syscall(__NR_setresgid, identity.gid, identity.gid, identity.gid) != 0) return Status::FromErrno("setresgid");
+  if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return Status::FromErrno("prctl(PR_SET_KEEPCAPS)");
+  if (syscall(__NR_setresuid, identity.uid, identity.uid, identity.uid) != 0) return Status::FromErrno("setresuid");
+  if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) return Status::FromErrno("prctl(PR_SET_KEEPCAPS)");
+  return IsWhollyNow(identity) ? Status::Ok() : Status::Error(EPERM, "getresuid");
+}
+
 // Dies with the supervisor's launcher thread, which lives as long as the supervisor.
 // The signal is set too late when the supervisor died before: so look who the parent is.
 Status DieWithParent(pid_t supervisor) noexcept {
@@ -87,6 +108,7 @@ Status EnterLandlockDomain(int ruleset_fd, uint64_t own_proc_access) noexcept {
 // What was set is asked for again: a library or a kernel that answers 0 and does
 // nothing must not go unnoticed.
 Status Verify(const Restrictions& restrictions) noexcept {
+  if (restrictions.identity != nullptr && !IsWhollyNow(*restrictions.identity)) return Status::Error(EPERM, "getresuid");
   if (getsid(0) != getpid()) return Status::Error(EPERM, "getsid");
   if (restrictions.no_new_privs && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
     return Status::Error(EPERM, "prctl");
@@ -115,6 +137,7 @@ const char* StepName(Step step) noexcept {
     case Step::kClone: return "clone";
     case Step::kSignals: return "signals";
     case Step::kSession: return "session";
+    case Step::kIdentity: return "identity";
     case Step::kParentDeath: return "parent-death";
     case Step::kCwd: return "cwd";
     case Step::kLimits: return "limits";
@@ -134,6 +157,8 @@ Failure RestrictForExec(const Restrictions& r) noexcept {
   Status status;
   if (!(status = ResetSignals()).ok()) return {Step::kSignals, status};
   if (setsid() < 0) return {Step::kSession, Status::FromErrno("setsid")};
+  if (r.identity != nullptr && !(status = Become(*r.identity)).ok()) return {Step::kIdentity, status};
+  // Behind the change of identity, which takes a parent-death signal away.
   if (!r.outlives_supervisor && !(status = DieWithParent(r.supervisor)).ok()) return {Step::kParentDeath, status};
   if (r.new_keyring && !(status = NewKeyring()).ok()) return {Step::kKeyring, status};
   if (r.no_capabilities && !(status = DropCapabilitiesOnCurrentThread(0)).ok()) return {Step::kCapabilities, status};

@@ -17,6 +17,7 @@ enum class Step : int {
   kClone,
   kSignals,
   kSession,
+  kIdentity,
   kParentDeath,
   kKeyring,
   kCapabilities,
@@ -32,6 +33,12 @@ enum class Step : int {
 
 const char* StepName(Step step) noexcept;
 
+// Who the task runs as: these as real, effective and saved ids, and no other group.
+struct Identity {
+  uid_t uid;
+  gid_t gid;
+};
+
 struct Limit {
   int resource;
   uint64_t soft;
@@ -44,6 +51,7 @@ struct Limit {
 struct Restrictions {
   pid_t supervisor = 0;         // the parent it must still have, and ends with
   bool outlives_supervisor = false;
+  const Identity* identity = nullptr;  // null: the supervisor's
   const char* cwd = nullptr;    // null: stay
   int umask = -1;               // -1: keep
   const Limit* limits = nullptr;

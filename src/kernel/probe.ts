@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { native } from '../native.js';
+import { getCapabilities } from './capabilities.js';
 import { landlockAbi, landlockErrata } from './landlock.js';
 import { seccompAvailable } from './seccomp.js';
 import { architectures, type Architecture } from './syscalls.js';
@@ -11,6 +13,30 @@ export interface Probe {
   readonly seccomp: boolean;
   /** Whether /proc shows every process of our PID namespace: what it does not show cannot be found. */
   readonly procWhole: boolean;
+  /** Who the supervisor is, and what it lacks for tasks that run as someone else. */
+  readonly user: { readonly uid: number; readonly gid: number; readonly lacks: readonly string[] };
+}
+
+const SECBIT_NOROOT = 1;
+
+/** The sweeper too must be able to signal such a task: a program started by uid 0 has capabilities, another one only the ambient ones. */
+function lacksForIdentity(): string[] {
+  const { effective, ambient, securebits } = getCapabilities();
+  const lacks: string[] = (['CAP_SETUID', 'CAP_SETGID', 'CAP_KILL'] as const).filter((name) => !effective.includes(name));
+  const inherited = (process.geteuid?.() === 0 && (securebits & SECBIT_NOROOT) === 0) || ambient.includes('CAP_KILL');
+  if (lacks.length === 0 && !inherited) lacks.push('CAP_KILL in its ambient set');
+  // The kernel gives the memory of whoever changes identity this value, and until it has exec'ed a task shares the supervisor's.
+  if (suidDumpable() === 1) lacks.push('fs.suid_dumpable other than 1');
+  return lacks;
+}
+
+/** proc_sys_fs(5); where it cannot be read the dangerous value is assumed. */
+function suidDumpable(): number {
+  try {
+    return Number(readFileSync('/proc/sys/fs/suid_dumpable', 'latin1'));
+  } catch {
+    return 1;
+  }
 }
 
 let probed: Probe | undefined;
@@ -23,6 +49,7 @@ export function probe(): Probe {
     landlockErrata: landlockErrata(),
     seccomp: seccompAvailable(),
     procWhole: native().procIsWhole(),
+    user: Object.freeze({ uid: process.geteuid?.() ?? -1, gid: process.getegid?.() ?? -1, lacks: Object.freeze(lacksForIdentity()) }),
   });
   return probed;
 }

@@ -5,7 +5,7 @@ import type { Probe } from '../kernel/probe.js';
 import { compileSeccomp } from '../kernel/seccomp.js';
 import type { Architecture } from '../kernel/syscalls.js';
 import { taskGuarantees } from './enforcement.js';
-import { absolute, checkPolicy, type Policy } from './policy.js';
+import { absolute, checkPolicy, type Identity, type Policy } from './policy.js';
 import { seccompProfile } from './seccomp-profile.js';
 
 /** One file rule: everything beneath `path`, by the kernel's names and as its bits. */
@@ -47,6 +47,8 @@ export interface Plan {
   readonly openFiles: number | undefined;
   readonly environment: Readonly<Record<string, string>>;
   readonly cwd: string;
+  /** undefined: the supervisor's. */
+  readonly identity: Identity | undefined;
   /** undefined: the supervisor's. */
   readonly umask: number | undefined;
   readonly guarantees: readonly Guarantee[];
@@ -97,6 +99,16 @@ function limits(policy: Policy): readonly ResourceLimit[] {
   return wanted.flatMap(([name, resource, value]) => (value === undefined ? [] : [Object.freeze({ name, resource, value })]));
 }
 
+/** Refused rather than tried: a task that runs as someone else and cannot be signalled would outlive every limit. */
+function identity({ identity }: Policy, { user }: Probe): Identity | undefined {
+  if (identity === undefined) return undefined;
+  const { uid, gid } = identity;
+  if (user.lacks.length > 0) throw new PolicyInvalid('identity', `needs ${user.lacks.join(', ')}`);
+  if (uid === 0 && user.uid !== 0) throw new PolicyInvalid('identity.uid', 'must not be 0 where the supervisor is not uid 0');
+  if (gid === 0 && user.gid !== 0 && user.uid !== 0) throw new PolicyInvalid('identity.gid', 'must not be 0 where the supervisor is neither uid 0 nor gid 0');
+  return Object.freeze({ uid, gid });
+}
+
 const unconfined = Object.freeze({ abi: 0, handled: Object.freeze([0, 0, 0] as const), rules: Object.freeze([]), ownProc: 0, program: 0 });
 
 const compiled = new Map<string, Uint8Array>();
@@ -127,6 +139,7 @@ export function plan(policy: Policy, host: Probe): Plan {
     openFiles: openFiles(policy) * 8,
     environment: Object.freeze({ ...(policy.environment ?? defaultEnvironment) }),
     cwd: absolute(policy.cwd ?? '/'),
+    identity: identity(policy, host),
     umask: policy.ignoreFileModes === true ? 0o077 : undefined,
   };
   if (policy.dangerouslyUnconfined === true) {

@@ -12,6 +12,11 @@ export interface Policy {
   readonly write?: readonly string[];
   /** The whole environment of the task; nothing is inherited. @default `PATH`, `LANG` and `HOME` alone */
   readonly environment?: Readonly<Record<string, string>>;
+  /**
+   * Who the task runs as: these ids and no other group. The supervisor needs CAP_SETUID, CAP_SETGID and CAP_KILL, and is not dumpable
+   * from then on. The program, its interpreter and what it reads must be open to this user. @default who the supervisor runs as
+   */
+  readonly identity?: Identity;
   /** The folder the task starts in. @default '/' */
   readonly cwd?: string;
   readonly limits?: Limits;
@@ -30,6 +35,12 @@ export interface Policy {
    * the restrictions cost and for the controls of tests; never for code that is not trusted. @default false
    */
   readonly dangerouslyUnconfined?: boolean;
+}
+
+/** A user and a group by number. */
+export interface Identity {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 /** Bounds of one task. Each ends the task, or the call that passed it, and never the supervisor. */
@@ -59,6 +70,7 @@ const fields: Record<keyof Policy, (value: unknown, path: string) => void> = {
   execute: paths,
   write: paths,
   environment,
+  identity,
   cwd: path,
   limits,
   level: (value, path) => check(value === 'standard' || value === 'strict', path, "must be 'standard' or 'strict'"),
@@ -99,6 +111,17 @@ function environment(value: unknown, field: string): void {
   for (const [name, entry] of Object.entries(value)) {
     check(/^[^=\0]+$/.test(name), `${field}.${name.replace(/[^\w.-]/g, '?')}`, 'is not a variable name');
     check(typeof entry === 'string' && !entry.includes('\0'), `${field}.${name}`, 'must be a string without NUL');
+  }
+}
+
+/** 2^32 - 1 means "leave as it is" to setresuid(2). */
+function identity(value: unknown, field: string): void {
+  check(typeof value === 'object' && value !== null && !Array.isArray(value), field, 'must be an object { uid, gid }');
+  const unknown = Object.keys(value).find((name) => name !== 'uid' && name !== 'gid');
+  check(unknown === undefined, `${field}.${unknown}`, 'is not a field; there are uid and gid');
+  for (const name of ['uid', 'gid'] as const) {
+    const id: unknown = (value as Partial<Identity>)[name];
+    check(Number.isSafeInteger(id) && (id as number) >= 0 && (id as number) <= 2 ** 32 - 2, `${field}.${name}`, 'must be a whole number from 0 to 4294967294');
   }
 }
 

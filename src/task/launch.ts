@@ -68,6 +68,7 @@ function prepare(policy: Policy): Prepared {
       processes: made.processes ?? 0,
       openFiles: made.openFiles ?? 0,
       sweeper: made.confined ? nativeProgram('sweeper') : '',
+      identity: made.identity === undefined ? undefined : [made.identity.uid, made.identity.gid],
       cwd: made.cwd,
       umask: made.umask ?? -1,
       environment: Object.entries(made.environment).map(([name, value]) => `${name}=${value}`),
@@ -165,7 +166,8 @@ export async function launch(argv: readonly string[], options: LaunchOptions = {
   });
   let task: Task;
   try {
-    task = new Task(await startProcess(prepared, program, argv, stdio.theirs), made, stdio, methods !== undefined ? 'methods' : channel ? 'channel' : 'stdin');
+    const input = methods !== undefined ? 'methods' : channel ? 'channel' : 'stdin';
+    task = new Task(await startProcess(prepared, program, argv, stdio.theirs), { plan: made, program, argv, stdio, input });
   } catch (error) {
     stdio.close();
     throw explained(error, program, made);
@@ -177,10 +179,11 @@ export async function launch(argv: readonly string[], options: LaunchOptions = {
 }
 
 /** EACCES of a program that anyone may execute comes from the policy: say so. */
-function explained(error: unknown, program: string, { confined }: Plan): unknown {
+function explained(error: unknown, program: string, { confined, identity }: Plan): unknown {
   const refused = error instanceof TaskStartFailed && error.step === 'execve' && (error.cause as NodeJS.ErrnoException).code === 'EACCES';
   if (!refused || !confined || !executable(program)) return error;
-  const hint = `the policy does not grant what runs ${program}, its interpreter or loader; policies.command() grants the system's`;
+  const who = identity === undefined ? '' : `, or uid ${identity.uid} may not execute it`;
+  const hint = `the policy does not grant what runs ${program}, its interpreter or loader${who}; policies.command() grants the system's`;
   return new TaskStartFailed('execve', hint, { cause: error.cause });
 }
 
