@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { PassThrough, type Duplex, type Readable, type Writable } from 'node:stream';
+import { finished, PassThrough, type Duplex, type Readable, type Writable } from 'node:stream';
 import { native } from '../native.js';
 
 /** What a stream of the task is connected to: ours to use, nothing, or the supervisor's own. */
@@ -10,6 +10,7 @@ export type Stdio = 'pipe' | 'ignore' | 'inherit';
 class End {
   #fd: number | undefined;
   #stream: Duplex | undefined;
+  #asked = false;
   readonly #readable: boolean;
   readonly #writable: boolean;
 
@@ -20,6 +21,7 @@ class End {
   }
 
   get stream(): Duplex {
+    this.#asked = true;
     return (this.#stream ??= this.#open());
   }
 
@@ -39,6 +41,13 @@ class End {
     const kept = new PassThrough({ highWaterMark: 1 << 20 });
     this.#stream = kept;
     this.#open().pipe(kept);
+  }
+
+  /** When all that came from the task was read. One that nobody asked for keeps nobody waiting. */
+  ended(): Promise<void> {
+    const stream = this.#asked ? this.#stream : undefined;
+    if (stream === undefined || !this.#readable || this.#writable) return Promise.resolve();
+    return new Promise((resolve) => finished(stream, { writable: false }, () => resolve()));
   }
 
   close(): void {
@@ -93,6 +102,10 @@ export class TaskStdio {
   }
   output(index: 1 | 2 | 3): Readable | null {
     return this.#ends[index]?.stream ?? null;
+  }
+
+  async ended(): Promise<void> {
+    await Promise.all(this.#ends.map((end) => end?.ended()));
   }
 
   settle(): void {

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { constants } from 'node:os';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { outOfRange, TaskLimitExceeded } from '../errors.js';
@@ -12,16 +13,38 @@ export type TaskExit =
   /** The supervisor ended it: broken protocol, time limit, or an abort, whose reason `violation` is. */
   | { readonly kind: 'ended'; readonly violation: Error };
 
+/** @internal */
+export interface TaskParts {
+  readonly plan: Plan;
+  readonly program: string;
+  readonly argv: readonly string[];
+  readonly stdio: TaskStdio;
+  readonly input: 'stdin' | 'channel' | 'methods';
+}
+
+/** What a `ChildProcess` emits too; `exited` says more, and never `error`, which nobody must listen for. */
+export interface TaskEvents {
+  /** With `exited`: the exit code, or else the signal. A task that was ended for a violation has `null, 'SIGKILL'`, whatever it exited with. */
+  exit: [code: number | null, signal: NodeJS.Signals | null];
+  /** After `exit`, when the streams of descriptors 1 to 3 that somebody asked for have ended. */
+  close: [code: number | null, signal: NodeJS.Signals | null];
+}
+
 /**
- * A running program that was locked before its first instruction. Made by `launch()`.
+ * A running program that was locked before its first instruction. Made by `launch()`. It has the habits of a `ChildProcess`;
+ * but a launch that fails rejects instead of emitting `error`, and output that nobody reads is kept, not thrown away.
  * Dispose it (`await using`) to end it and give back what it holds; a task that ended by
  * itself needs no disposing unless output was left unread.
  */
-export class Task implements AsyncDisposable {
+export class Task extends EventEmitter<TaskEvents> implements AsyncDisposable {
   /** The main process, as this process's PID namespace numbers it. Signal it through `kill()`, which cannot hit another one. */
   readonly pid: number;
   /** What the task may do, and what each guarantee rests on. */
   readonly plan: Plan;
+  /** The program's file. */
+  readonly spawnfile: string;
+  /** The program as it was named, and its arguments. */
+  readonly spawnargs: readonly string[];
   /** Resolves when the main process has ended and no process that it or its children started is left. Never rejects. */
   readonly exited: Promise<TaskExit>;
 
@@ -29,19 +52,50 @@ export class Task implements AsyncDisposable {
   readonly #stdio: TaskStdio;
   readonly #input: 'stdin' | 'channel' | 'methods';
   #violation: Error | undefined;
+  #exitCode: number | null = null;
+  #signalCode: NodeJS.Signals | null = null;
+  #killed = false;
 
   /** @internal */
-  constructor(launched: Launched, plan: Plan, stdio: TaskStdio, input: 'stdin' | 'channel' | 'methods') {
+  constructor(launched: Launched, { plan, program, argv, stdio, input }: TaskParts) {
+    super();
     this.pid = launched.pid;
     this.plan = plan;
+    this.spawnfile = program;
+    this.spawnargs = Object.freeze([...argv]);
     this.#id = launched.id;
     this.#stdio = stdio;
     this.#input = input;
     this.exited = launched.ended.then(({ exit, violation }) => {
       stdio.settle();
       const why = this.#violation ?? violation;
+      if (why !== undefined) this.#signalCode = 'SIGKILL';
+      else if (exit.kind === 'exited') this.#exitCode = exit.exitCode;
+      else this.#signalCode = exit.signal;
+      // Later than what awaits the launch, so that no listener comes too late, and outside of any promise, so that what one throws is not lost.
+      setImmediate(() => this.#emitEnd());
       return why === undefined ? exit : { kind: 'ended', violation: why };
     });
+  }
+
+  /** What it exited with; null while it runs, and when a signal or a violation ended it. */
+  get exitCode(): number | null {
+    return this.#exitCode;
+  }
+
+  /** The signal that ended it; null while it runs, and when it exited. */
+  get signalCode(): NodeJS.Signals | null {
+    return this.#signalCode;
+  }
+
+  /** Whether `kill()` has sent it a signal. */
+  get killed(): boolean {
+    return this.#killed;
+  }
+
+  /** `stdin`, `stdout` and `stderr`. */
+  get stdio(): readonly [Writable | null, Readable | null, Readable | null] {
+    return [this.stdin, this.stdout, this.stderr];
   }
 
   /** Descriptor 0 as the task reads it; null unless launched with `stdin: 'pipe'`. */
@@ -100,7 +154,9 @@ export class Task implements AsyncDisposable {
   kill(signal: NodeJS.Signals | number = 'SIGTERM'): boolean {
     const number = typeof signal === 'number' ? signal : constants.signals[signal];
     if (!Number.isInteger(number) || number < 0 || number > 64) throw outOfRange('signal', 'a signal name or a number from 0 to 64');
-    return native().signalTask(this.#id, number);
+    const sent = native().signalTask(this.#id, number);
+    if (sent && number > 0) this.#killed = true;
+    return sent;
   }
 
   /** Kills the task for a reason; `exited` then says so. The first reason stands. */
@@ -108,6 +164,11 @@ export class Task implements AsyncDisposable {
     if (!this.kill(0)) return;
     this.#violation ??= violation;
     this.kill('SIGKILL');
+  }
+
+  #emitEnd(): void {
+    this.emit('exit', this.#exitCode, this.#signalCode);
+    void this.#stdio.ended().then(() => setImmediate(() => this.emit('close', this.#exitCode, this.#signalCode)));
   }
 
   /** Kills it if it still runs, waits until nothing of it is left and closes its streams. Never rejects; twice is fine. */
