@@ -48,7 +48,7 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
 
 /** @throws `signal.reason`, instead of a result that was cut short. */
 async function* results(api: ApiProcess, signal: AbortSignal): AsyncGenerator<AttackResult> {
-  for (const attack of shown.filter((attack) => whyNot(attack) === undefined)) yield await runAttack(attack, api, signal);
+  for (const attack of shown.filter((attack) => whyNot(attack) === undefined)) yield await runAttack(attack, api, { signal });
 }
 
 async function asJson(api: ApiProcess, signal: AbortSignal): Promise<number> {

@@ -10,6 +10,7 @@ interface Command {
 
 const commands: Readonly<Record<string, { readonly summary: string; readonly load: () => Promise<Command> }>> = {
   demo: { summary: 'run the same hostile task against an ordinary supervisor and a hardened one', load: () => import('./demo.js') },
+  verify: { summary: 'prove each guarantee on this host, by exploits with the protections off and on', load: () => import('./verify.js') },
 };
 
 const usage = `usage: sallyport <command> [options]

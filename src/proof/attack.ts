@@ -1,5 +1,5 @@
 import type { GuaranteeName } from '../guarantees.js';
-import type { Scene } from './scene.js';
+import type { LootName, Scene } from './scene.js';
 
 /** Undefined where this host has what an exploit needs; else what it lacks, in words. */
 export type Need = () => string | undefined;
@@ -23,10 +23,21 @@ export interface Attack {
   readonly runs?: string;
   /** What the program `attack` is given after the target's pid; a script gets the whole scene. */
   readonly args?: (scene: Scene) => readonly string[];
+  /**
+   * Where it runs. `outside`: not as a task but next to the supervisor, with all that whoever runs the proof may do, for
+   * what must hold even then. @default 'task'
+   */
+  readonly from?: 'task' | 'outside';
+  /** What of the loot counts. @default all of it */
+  readonly loot?: LootName;
+  /** Another supervisor starts while it runs, once the task has printed `marker.watching` or a while later. @default false */
+  readonly anotherStarts?: boolean;
   /** What it does after its task has ended, and how long that takes. */
   readonly lingersMs?: number;
   /** What must be so on this host for it to work against an ordinary supervisor. */
   readonly needs?: readonly Need[];
+  /** Nothing else runs beside it: it is measured, or takes what all processes share. @default false */
+  readonly alone?: boolean;
   /** Whether `sallyport demo` shows it: one or two for each guarantee. @default false */
   readonly demo?: boolean;
 }

@@ -10,11 +10,22 @@ export interface Health {
   readonly scheduling: string;
   readonly affinity: string;
   readonly oomScoreAdj: string;
+  readonly coredumpFilter: string;
+  /** Readable with CAP_SYS_NICE. */
+  readonly timerSlack: string;
+  readonly autogroup: string;
 }
 
 export function healthOf(pid: number): Health | undefined {
   try {
     const read = (name: string) => readFileSync(`/proc/${pid}/${name}`, 'latin1');
+    const readable = (name: string): string => {
+      try {
+        return read(name);
+      } catch {
+        return ''; // not on this kernel, or not for us
+      }
+    };
     // After the command's name in brackets: state is field 3, priority 18, nice 19, rt_priority 40, policy 41.
     const stat = read('stat');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
@@ -26,6 +37,9 @@ export function healthOf(pid: number): Health | undefined {
       scheduling: [15, 16, 37, 38].map((index) => fields[index]).join(' '),
       affinity: /^Cpus_allowed:\s*(\S+)/m.exec(read('status'))?.[1] ?? '',
       oomScoreAdj: read('oom_score_adj').trim(),
+      coredumpFilter: readable('coredump_filter'),
+      timerSlack: readable('timerslack_ns'),
+      autogroup: readable('autogroup'),
     };
   } catch {
     return undefined;
@@ -33,14 +47,12 @@ export function healthOf(pid: number): Health | undefined {
 }
 
 /** What changed for the worse between two looks, in words; undefined when nothing did. */
-export function harm(before: Health, after: Health | undefined): string | undefined {
-  if (after === undefined) return 'the supervisor is dead';
-  if (after.stopped) return 'the supervisor is stopped';
-  if (after.limits !== before.limits) return `the supervisor's limits changed: ${changedLine(before.limits, after.limits)}`;
-  if (after.scheduling !== before.scheduling) return "the supervisor's scheduling changed";
-  if (after.affinity !== before.affinity) return "the supervisor's CPUs changed";
-  if (after.oomScoreAdj !== before.oomScoreAdj) return "the supervisor's oom_score_adj changed";
-  return undefined;
+export function harm(whose: string, before: Health, after: Health | undefined): string | undefined {
+  if (after === undefined) return `${whose} is dead`;
+  if (after.stopped) return `${whose} is stopped`;
+  if (after.limits !== before.limits) return `the limits of ${whose} changed: ${changedLine(before.limits, after.limits)}`;
+  const field = (['scheduling', 'affinity', 'oomScoreAdj', 'coredumpFilter', 'timerSlack', 'autogroup'] as const).find((name) => after[name] !== before[name]);
+  return field === undefined ? undefined : `the ${field} of ${whose} changed from ${before[field].trim()} to ${after[field].trim()}`;
 }
 
 function changedLine(before: string, after: string): string {

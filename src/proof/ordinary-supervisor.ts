@@ -47,7 +47,7 @@ function start(file: string, args: string[], token: string | undefined): ChildPr
 }
 
 function attack(): void {
-  const args = [job.attack, JSON.stringify(sceneOf(job, neighbour.pid ?? 0))];
+  const args = [job.attack, JSON.stringify(sceneOf(job, process.pid, neighbour.pid ?? 0))];
   const hostile = start(fileURLToPath(new URL('hostile.js', import.meta.url)), args, process.env[names.token]);
   tell(runner, { type: 'started', hostilePid: hostile.pid ?? 0 });
   hostile.on('exit', (code, signal) => tell(runner, { type: 'ended', how: `${signal ?? `exit code ${code}`}`, violation: false }));

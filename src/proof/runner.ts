@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { ProofApi } from './api.js';
+import type { Level } from '../guarantees.js';
+import type { Admission, ProofApi } from './api.js';
 import type { Attack } from './attack.js';
 import { harm, healthOf } from './health.js';
-import { marker, names, type Job } from './scene.js';
-import { SupervisorProcess, type Side } from './supervisor-process.js';
+import { marker, names, type Job, type Side } from './scene.js';
+import { changed, setStage, treeOf } from './stage.js';
+import { SupervisorProcess } from './supervisor-process.js';
 
 /** `error`: the attack did not run to its end, so nothing was shown. */
 export type Verdict = 'leaked' | 'disrupted' | 'blocked' | 'error';
@@ -16,6 +18,12 @@ export interface Attempt {
   readonly verdict: Verdict;
   /** What the verdict rests on, in one line. Never holds what was stolen. */
   readonly evidence: string;
+}
+
+export interface AttemptOptions {
+  /** Of the hardened supervisor. @default 'standard' */
+  readonly level?: Level;
+  readonly signal?: AbortSignal;
 }
 
 export interface AttackResult {
@@ -34,30 +42,31 @@ const answerMs = 10_000;
  *
  * @throws `signal.reason`, when everything that was started is gone.
  */
-export async function runAttack(attack: Attack, api: ProofApi, signal?: AbortSignal): Promise<AttackResult> {
-  const [unprotected, guarded] = await Promise.all([attempt(attack, 'ordinary', api, signal), attempt(attack, 'sallyport', api, signal)]);
-  signal?.throwIfAborted(); // what was seen then may be the work of the signal
+export async function runAttack(attack: Attack, api: ProofApi, options: AttemptOptions = {}): Promise<AttackResult> {
+  const [unprotected, guarded] = await Promise.all([attempt(attack, 'ordinary', api, options), attempt(attack, 'sallyport', api, options)]);
+  options.signal?.throwIfAborted(); // what was seen then may be the work of the signal
   return { attack, unprotected, protected: guarded };
 }
 
 /** Runs one attack against one fresh supervisor; that, its tasks and its files are gone when this returns. Aborting cuts it short. */
-export async function attempt(attack: Attack, side: Side, api: ProofApi, signal?: AbortSignal): Promise<Attempt> {
+export async function attempt(attack: Attack, side: Side, api: ProofApi, options: AttemptOptions = {}): Promise<Attempt> {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-proof-'));
   try {
-    return await attemptIn(folder, attack, side, api, signal);
+    return await attemptIn(folder, attack, side, api, options);
   } catch (error) {
     return { verdict: 'error', evidence: oneLine(error instanceof Error ? error.message : String(error)) };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    remove(folder);
   }
 }
 
-async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofApi, signal: AbortSignal | undefined): Promise<Attempt> {
+async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofApi, { level = 'standard', signal }: AttemptOptions): Promise<Attempt> {
   signal?.throwIfAborted();
   const admission = await api.admit();
   const { hostile, neighbour, ownVariable, neighbourVariable } = admission;
   const job: Job = {
     baseUrl: api.baseUrl,
+    level,
     attack: attack.name,
     folder,
     hostile,
@@ -66,12 +75,13 @@ async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofA
     neighbourVariable: neighbourVariable.key,
     forgery: randomBytes(16).toString('hex'),
   };
+  setStage(folder, side);
   const supervisor = await SupervisorProcess.start(side, job, admission);
-  const code = codeIn(folder);
   let disruption: string | undefined;
   try {
-    disruption = await provoke(supervisor, attack, ownVariable.value, signal);
-    if (codeIn(folder) !== code) disruption ??= 'the file was rewritten';
+    const code = treeOf(folder);
+    disruption = await provoke(supervisor, attack, side, job, admission, signal);
+    disruption ??= changed(code, treeOf(folder));
     if ((await api.result(neighbour)) === job.forgery) disruption ??= "the server stored the forged result as the other task's";
   } finally {
     await supervisor.end(); // only then is its output complete
@@ -81,16 +91,23 @@ async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofA
 }
 
 /** Lets the attack loose, waits until it is done, and says what that did to the supervisor. */
-async function provoke(supervisor: SupervisorProcess, attack: Attack, held: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+async function provoke(supervisor: SupervisorProcess, attack: Attack, side: Side, job: Job, admission: Admission, signal: AbortSignal | undefined): Promise<string | undefined> {
   const until = (condition: () => boolean, boundMs: number): Promise<boolean> => supervisor.until(condition, boundMs, signal);
   const failed = () => supervisor.report('failed') !== undefined;
   await until(() => supervisor.report('ready') !== undefined || supervisor.exited || failed(), startMs);
   const before = healthOf(supervisor.pid);
-  if (supervisor.report('ready') === undefined || before === undefined) {
+  const neighbourPid = supervisor.report('ready')?.neighbourPid ?? 0;
+  const neighbourBefore = healthOf(neighbourPid);
+  if (supervisor.report('ready') === undefined || before === undefined || neighbourBefore === undefined) {
     throw new Error(`the supervisor did not start: ${supervisor.report('failed')?.message ?? supervisor.redact(supervisor.output)}`);
   }
 
-  supervisor.order('attack');
+  if (attack.from === 'outside') supervisor.attackFromOutside(job);
+  else supervisor.order('attack');
+  if (attack.anotherStarts === true) {
+    const failure = await startAnother(supervisor, side, job, admission, signal);
+    if (failure !== undefined) return failure;
+  }
   const over = () => supervisor.report('ended') !== undefined || supervisor.exited || failed();
   const finished = () => supervisor.output.includes(marker.finished(attack.name));
   await until(() => over() || finished(), attackMs);
@@ -100,7 +117,7 @@ async function provoke(supervisor: SupervisorProcess, attack: Attack, held: stri
   if (attack.lingersMs !== undefined && (await linger(supervisor, attack.lingersMs, signal))) return 'a process of the task outlived it';
 
   if (!supervisor.exited) {
-    const harmed = harm(before, healthOf(supervisor.pid));
+    const harmed = harm('the supervisor', before, healthOf(supervisor.pid)) ?? harm('another task', neighbourBefore, healthOf(neighbourPid));
     if (harmed !== undefined) return harmed;
     supervisor.order('check');
     await until(() => supervisor.report('checked') !== undefined || supervisor.exited || failed(), answerMs);
@@ -109,7 +126,23 @@ async function provoke(supervisor: SupervisorProcess, attack: Attack, held: stri
   const { message } = supervisor.report('failed') ?? {};
   if (message !== undefined) return `the supervisor fails: ${message}`;
   // It still opens files, and still holds the token: the server has just answered to it.
-  return supervisor.report('checked')?.answer === held ? undefined : 'the supervisor does not answer';
+  return supervisor.report('checked')?.answer === admission.ownVariable.value ? undefined : 'the supervisor does not answer';
+}
+
+/** Starts a second supervisor from the same folder and lets it live for a while: an attack that waited for it has it then. */
+async function startAnother(first: SupervisorProcess, side: Side, job: Job, admission: Admission, signal: AbortSignal | undefined): Promise<string | undefined> {
+  await first.until(() => first.output.includes(marker.watching) || first.report('ended') !== undefined || first.exited, startMs, signal);
+  const second = await SupervisorProcess.start(side, job, admission, side === 'ordinary' ? names.lateSupervisorCode : names.supervisorCode);
+  try {
+    const over = () => first.output.includes(marker.finished(job.attack)) || first.report('ended') !== undefined || first.exited || signal?.aborted === true;
+    await second.until(() => second.report('ready') !== undefined || second.exited || second.report('failed') !== undefined, startMs, signal);
+    const failure = second.report('ready') === undefined ? `the second supervisor did not start: ${second.redact(second.report('failed')?.message ?? second.output)}` : undefined;
+    await first.until(over, attackMs, signal);
+    return failure;
+  } finally {
+    await second.end();
+    first.include(second);
+  }
 }
 
 /** Whether anything more was printed when the task had been gone for a while. */
@@ -123,7 +156,7 @@ async function linger(supervisor: SupervisorProcess, lingersMs: number, signal: 
 /** The word for an attempt, by what is seen and never by what the attack claims. */
 function judge(supervisor: SupervisorProcess, attack: Attack, disruption: string | undefined): Attempt {
   const { output } = supervisor;
-  const stolen = supervisor.stolen();
+  const stolen = supervisor.stolen().filter((what) => attack.loot === undefined || attack.loot === what);
   if (stolen.length > 0) return { verdict: 'leaked', evidence: `it printed ${stolen.join(', ')}` };
   if (disruption !== undefined) return { verdict: 'disrupted', evidence: disruption };
   const ended = supervisor.report('ended');
@@ -134,8 +167,16 @@ function judge(supervisor: SupervisorProcess, attack: Attack, disruption: string
   return { verdict: 'blocked', evidence: refusals.size === 0 ? 'it found nothing' : [...refusals].join('; ') };
 }
 
-function codeIn(folder: string): string {
-  return [names.supervisorCode, names.neighbourCode].map((name) => readFileSync(join(folder, name), 'utf8')).join('\0');
+/** A folder that an attack may have moved or closed. */
+function remove(folder: string): void {
+  for (const path of [folder, `${folder}.moved`]) {
+    try {
+      chmodSync(path, 0o700);
+    } catch {
+      continue; // it is not there
+    }
+    rmSync(path, { recursive: true, force: true });
+  }
 }
 
 function oneLine(text: string): string {

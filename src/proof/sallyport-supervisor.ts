@@ -11,16 +11,18 @@ import { nativeProgram } from '../native.js';
 import { taskCode } from './locate.js';
 import { jobOf, names, sceneOf, type Identity } from './scene.js';
 
-harden();
 const job = jobOf(process.argv);
+harden({ level: job.level, wipeArguments: true });
 const api = new ExecutionApi({ baseUrl: job.baseUrl, token: Secret.fromEnv(names.token) });
 const neighbourApi = api.withToken(Secret.fromEnv(names.neighbourToken));
+/** Held, and never opened. */
+const unusedKey = Secret.fromEnv(names.unusedKey);
 const runner = runnerLine();
 /** The neighbour first. */
 const tasks: Task[] = [];
 
 // What a Node task needs, the code it is made of, and the program whose attacks are to be tried.
-const policy = policies.node({ read: [...taskCode(), job.folder], execute: [nativeProgram('attack')] });
+const policy = policies.node({ level: job.level, read: [...taskCode(), job.folder], execute: [nativeProgram('attack')] });
 
 /** One task: what it may ask for is a variable and its own results, and whose channel it is says whose those are. */
 async function start(args: string[], { dag_id, run_id, task_id, map_index }: Identity, tiApi: ExecutionApi, variable: string, audit: Audit = () => {}): Promise<Task> {
@@ -46,7 +48,7 @@ async function superviseNeighbour(): Promise<void> {
 }
 
 async function attack(): Promise<void> {
-  const args = [fileURLToPath(new URL('hostile.js', import.meta.url)), job.attack, JSON.stringify(sceneOf(job, tasks[0]?.pid ?? 0))];
+  const args = [fileURLToPath(new URL('hostile.js', import.meta.url)), job.attack, JSON.stringify(sceneOf(job, process.pid, tasks[0]?.pid ?? 0))];
   const hostile = await start(args, job.hostile, api, job.ownVariable);
   tell(runner, { type: 'started', hostilePid: hostile.pid });
   const exit = await hostile.exited;
@@ -60,6 +62,7 @@ async function check(): Promise<void> {
 }
 
 async function end(): Promise<void> {
+  unusedKey.destroy();
   await Promise.all(tasks.map((task) => task[Symbol.asyncDispose]()));
   process.exit();
 }

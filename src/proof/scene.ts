@@ -1,3 +1,5 @@
+import type { Level } from '../guarantees.js';
+
 /** One task instance, by Airflow's words. */
 export interface Identity {
   readonly id: string;
@@ -10,6 +12,8 @@ export interface Identity {
 /** What a supervisor under test is told to do, as JSON in its arguments. Its tokens are in its environment. */
 export interface Job {
   readonly baseUrl: string;
+  /** Of the hardened supervisor and its tasks. */
+  readonly level: Level;
   readonly attack: string;
   /** Holds the file the supervisor starts from, and its tasks' files. */
   readonly folder: string;
@@ -25,6 +29,8 @@ export interface Job {
 
 /** What the hostile task is told. An attacker finds pids and names by itself; here it need not. */
 export interface Scene {
+  /** Where the supervisor's code lies. */
+  readonly folder: string;
   readonly supervisorPid: number;
   readonly neighbourPid: number;
   readonly supervisorCode: string;
@@ -33,11 +39,28 @@ export interface Scene {
   readonly forgery: string;
 }
 
+/** The two supervisors: what people write today, and the same job done with this package. */
+export type Side = 'ordinary' | 'sallyport';
+
+/** What is worth stealing, by what it is called. */
+export const lootNames = [
+  "the supervisor's token",
+  "another task's token",
+  "another task's secret",
+  /** In its environment, and never used since: whoever finds it did not find a copy that its use had left. */
+  'a key the supervisor has not used yet',
+  'a password in its arguments',
+] as const;
+export type LootName = (typeof lootNames)[number];
+export type Loot = Readonly<Record<LootName, string>>;
+
 /** The names of a job's environment and files, shared by the runner and the supervisors. */
 export const names = {
   token: 'EXECUTION_API_TOKEN',
   neighbourToken: 'NEIGHBOUR_API_TOKEN',
+  unusedKey: 'SIGNING_KEY',
   supervisorCode: 'supervisor.mjs',
+  lateSupervisorCode: 'late.mjs',
   neighbourCode: 'neighbour.mjs',
 } as const;
 
@@ -59,6 +82,8 @@ export type Order = { readonly type: 'attack' } | { readonly type: 'check' };
 export const marker = {
   started: (name: string) => `attack ${name} started`,
   finished: (name: string) => `attack ${name} finished`,
+  /** Of an attack that waits for a supervisor to start. */
+  watching: 'watching',
 };
 
 /** The job of this process, for a supervisor or a task that was given it. */
@@ -67,10 +92,11 @@ export function jobOf(argv: readonly string[]): Job {
 }
 
 /** What the hostile task of this supervisor needs to know. */
-export function sceneOf(job: Job, neighbourPid: number): Scene {
+export function sceneOf(job: Job, supervisorPid: number, neighbourPid: number): Scene {
   const { neighbour, forgery, folder } = job;
   return {
-    supervisorPid: process.pid,
+    folder,
+    supervisorPid,
     neighbourPid,
     supervisorCode: `${folder}/${names.supervisorCode}`,
     neighbourCode: `${folder}/${names.neighbourCode}`,

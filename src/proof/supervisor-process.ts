@@ -1,15 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import type { Admission } from './api.js';
 import { listen, tell } from './control.js';
 import { healthOf } from './health.js';
-import { credentialsFd, names, type Job, type Order, type Report } from './scene.js';
-
-/** The two supervisors: what people write today, and the same job done with this package. */
-export type Side = 'ordinary' | 'sallyport';
+import { credentialsFd, lootNames, names, sceneOf, type Job, type Loot, type LootName, type Order, type Report, type Side } from './scene.js';
 
 /** A supervisor under test in a process of its own: what it reported, and what its tasks printed. */
 export class SupervisorProcess {
@@ -18,20 +18,15 @@ export class SupervisorProcess {
   /** Everything the supervisor and its tasks wrote; it goes on when the supervisor is dead. */
   output = '';
   exited = false;
-  /** What is worth stealing, by what it is called. */
-  readonly loot: Readonly<Record<string, string>>;
+  readonly #loots: Loot[];
   readonly #child: ChildProcess;
   readonly #line: Duplex;
   readonly #closed: Promise<true>;
   #wake: () => void = () => {};
 
-  private constructor(child: ChildProcess, pid: number, admission: Admission) {
+  private constructor(child: ChildProcess, pid: number, loot: Loot) {
     this.pid = pid;
-    this.loot = {
-      "the supervisor's token": admission.token,
-      "another task's token": admission.neighbourToken,
-      "another task's secret": admission.neighbourVariable.value,
-    };
+    this.#loots = [loot];
     this.#child = child;
     this.#line = child.stdio[3] as Duplex;
     // After its exit and the end of its output, which its tasks share: then all of them are gone.
@@ -44,19 +39,29 @@ export class SupervisorProcess {
       this.reports.push(report);
       this.#wake();
     }, () => this.#wake());
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.setEncoding('latin1').on('data', (chunk: string) => {
-        this.output += chunk;
-        this.#wake();
-      });
-    }
+    for (const stream of [child.stdout, child.stderr]) this.#hear(stream);
   }
 
-  /** Both kinds are started alike, mistakes of whoever starts them included: environment and an open credentials file. */
-  static async start(side: Side, job: Job, admission: Admission): Promise<SupervisorProcess> {
-    const entry = join(job.folder, names.supervisorCode);
-    writeFileSync(entry, `import '${new URL(`${side}-supervisor.js`, import.meta.url).href}';\n`);
-    writeFileSync(join(job.folder, names.neighbourCode), `import '${new URL('neighbour.js', import.meta.url).href}';\n`);
+  #hear(stream: Readable | null): void {
+    stream?.setEncoding('latin1').on('data', (chunk: string) => {
+      this.output += chunk;
+      this.#wake();
+    });
+  }
+
+  /**
+   * Both kinds are started alike, mistakes of whoever starts them included: what is in their environment and their arguments,
+   * and an open credentials file.
+   */
+  static async start(side: Side, job: Job, admission: Admission, main: string = names.supervisorCode): Promise<SupervisorProcess> {
+    const loot: Loot = {
+      "the supervisor's token": admission.token,
+      "another task's token": admission.neighbourToken,
+      "another task's secret": admission.neighbourVariable.value,
+      // In the form of a well-known kind of credential, as an attacker would look for it.
+      'a key the supervisor has not used yet': `ghp_${randomBytes(24).toString('hex')}`,
+      'a password in its arguments': `ghp_${randomBytes(24).toString('hex')}`,
+    };
     const credentials = join(job.folder, 'credentials');
     writeFileSync(credentials, `${admission.token}\n`, { mode: 0o600 });
     const fd = openSync(credentials, 'r');
@@ -64,14 +69,20 @@ export class SupervisorProcess {
     try {
       // A port of its own, should the inspector open: harden() would refuse even that.
       const flags = side === 'ordinary' ? ['--inspect-port=0'] : [];
-      const child = spawn(process.execPath, [...flags, entry, JSON.stringify(job)], {
+      const child = spawn(process.execPath, [...flags, join(job.folder, main), JSON.stringify(job), loot['a password in its arguments']], {
         cwd: job.folder,
-        env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', [names.token]: admission.token, [names.neighbourToken]: admission.neighbourToken },
+        detached: true, // what is done to its process group is done to nobody else
+        env: {
+          PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+          [names.token]: admission.token,
+          [names.neighbourToken]: admission.neighbourToken,
+          [names.unusedKey]: loot['a key the supervisor has not used yet'],
+        },
         stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...Array.from({ length: credentialsFd - 4 }, () => 'ignore' as const), fd],
       });
       return await new Promise((resolve, reject) => {
         child.once('error', reject);
-        child.once('spawn', () => resolve(new SupervisorProcess(child, child.pid ?? 0, admission)));
+        child.once('spawn', () => resolve(new SupervisorProcess(child, child.pid ?? 0, loot)));
       });
     } finally {
       closeSync(fd);
@@ -79,13 +90,32 @@ export class SupervisorProcess {
   }
 
   /** What of the loot was printed. */
-  stolen(): string[] {
-    return Object.entries(this.loot).filter(([, value]) => this.output.includes(value)).map(([what]) => what);
+  stolen(): LootName[] {
+    return lootNames.filter((what) => this.#loots.some((loot) => this.output.includes(loot[what])));
+  }
+
+  /** What another supervisor printed and held counts as this one's. */
+  include(other: SupervisorProcess): void {
+    this.output += other.output;
+    this.#loots.push(...other.#loots);
+  }
+
+  /** Lets an attack loose that is none of its tasks; it is reported as theirs are. */
+  attackFromOutside(job: Job): void {
+    const hostile = spawn(process.execPath, [fileURLToPath(new URL('hostile.js', import.meta.url)), job.attack, JSON.stringify(sceneOf(job, this.pid, this.report('ready')?.neighbourPid ?? 0))], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.reports.push({ type: 'started', hostilePid: hostile.pid ?? 0 });
+    for (const stream of [hostile.stdout, hostile.stderr]) this.#hear(stream);
+    void once(hostile, 'close').then(([code, signal]: (number | string | null)[]) => {
+      this.reports.push({ type: 'ended', how: `${signal ?? `exit code ${code}`}`, violation: false });
+      this.#wake();
+    });
   }
 
   /** A text as it may be shown. */
   redact(text: string): string {
-    return Object.entries(this.loot).reduce((rest, [what, value]) => rest.replaceAll(value, `<${what}>`), text);
+    return this.#loots.flatMap((loot) => Object.entries(loot)).reduce((rest, [what, value]) => rest.replaceAll(value, `<${what}>`), text);
   }
 
   order(type: Order['type']): void {
