@@ -27,6 +27,15 @@ limits('memory is bounded for all processes of a task together', async () => {
   assert.is(await bounded([process.execPath, '-e', hog(20e6)], { memoryBytes: 150e6 }), '{"kind":"exited","exitCode":0}');
 });
 
+limits('what the kernel counts per user stays out of its reach', async () => {
+  const { stdout } = await runTask(['cat', '/proc/self/limits'], { policy: policies.command() });
+  const rows = Object.fromEntries([...stdout.matchAll(/^Max (.*?) {2,}(\S+) +(\S+)/gm)].map(([, name = '', soft, hard]) => [name, [soft, hard]]));
+  assert.equal(rows['locked memory'], ['65536', '65536']);
+  assert.equal(rows['pending signals'], ['512', '512']);
+  for (const name of ['msgqueue size', 'nice priority', 'realtime priority']) assert.equal(rows[name], ['0', '0'], name);
+  assert.equal(rows['core file size'], ['1', '1']);
+});
+
 limits('shared memory counts', async () => {
   const shared = `const b = new SharedArrayBuffer(200e6); new Uint8Array(b).fill(1); setTimeout(() => process.exit(0), 400)`;
   assert.is(await bounded([process.execPath, '-e', shared], { memoryBytes: 150e6 }), 'memoryBytes');

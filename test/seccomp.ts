@@ -1,11 +1,12 @@
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { compileSeccomp, type SeccompAction, type SeccompFilter } from '../lib/kernel/seccomp.js';
+import { compileSeccomp, type SeccompFilter } from '../lib/kernel/seccomp.js';
 import { syscallNumbers, type Architecture, type SyscallName } from '../lib/kernel/syscalls.js';
 import { policies } from '../lib/index.js';
 import { seccompProfile } from '../lib/policy/seccomp-profile.js';
 import { compile } from './helpers/compile.js';
+import { decide } from './helpers/decide.js';
 import { runTask } from './helpers/run-task.js';
 
 const AUDIT_ARCH = { x64: 0xc000003e, arm64: 0xc00000b7 };
@@ -29,22 +30,6 @@ function interpret(program: Uint8Array, nr: number, arch: number, args: readonly
     else throw new Error(`unknown instruction ${op}`);
   }
   throw new Error('does not end');
-}
-
-const word = (action: SeccompAction): string => (typeof action === 'string' ? action : `errno ${action.errno}`);
-
-/** The rule as a person reads it. */
-function decide(filter: SeccompFilter, name: SyscallName, args: readonly bigint[]): string {
-  const rule = filter.rules.get(name);
-  if (rule === undefined) return word(filter.defaultAction);
-  const clause = rule.clauses?.find(({ tests }) =>
-    tests.every((test) => {
-      const value = BigInt.asUintN(64, args[test.argument] ?? 0n);
-      if (test.type === 'pointer') return value === BigInt(test.equals);
-      return (BigInt.asUintN(32, value) & BigInt((test.mask ?? 0xffffffff) >>> 0)) === BigInt(test.equals >>> 0);
-    }),
-  );
-  return word(clause?.action ?? rule.action);
 }
 
 const seccomp = suite('seccomp');
@@ -94,7 +79,7 @@ seccomp('a filter with one rule and one with long bodies compile', () => {
 
 // --- the running kernel: each row is allowed in a plain launch and refused in a locked one
 
-const [EPERM, EACCES, ENOSYS, EFAULT, EBADF, EINVAL, ESRCH] = [-1, -13, -38, -14, -9, -22, -3];
+const [EPERM, EACCES, ENOSYS, EFAULT, EBADF, EINVAL, ESRCH, ENOTDIR, ENOTTY] = [-1, -13, -38, -14, -9, -22, -3, -20, -25];
 const bad = -1; // an address that is never mapped
 const number = (name: SyscallName): number => syscallNumbers[name][process.arch === 'x64' ? 0 : 1];
 
@@ -146,6 +131,27 @@ const table: [SyscallName, (number | string)[], number[], number][] = [
   ['open_by_handle_at', [-1, bad, 0], [EFAULT, EPERM, EBADF], EPERM],
   ['prctl', [1, 0, 0, 0, 0], [0], EPERM],
   ['prctl', [1, 15, 0, 0, 0], [0], EPERM],
+  ['prctl', [22, 2, bad, 0, 0], [EFAULT], EINVAL],
+  ['prctl', ['0x100000016', 2, bad, 0, 0], [EFAULT], EINVAL],
+  ['seccomp', [1, 0, bad], [EFAULT], ENOSYS],
+  ['setsockopt', [-1, 1, 26, bad, 16], [EBADF], EPERM],
+  ['setsockopt', [-1, '0x100000001', '0x100000033', bad, 16], [EBADF], EPERM],
+  ['madvise', [0, 0, 12], [0], EINVAL],
+  ['fadvise64', [-1, 0, 0, 4], [EBADF], 0],
+  ['io_setup', [1, bad], [EFAULT], ENOSYS],
+  ['vmsplice', [-1, bad, 1, 0], [EBADF], EPERM],
+  ['syncfs', [-1], [EBADF], EPERM],
+  ['cachestat', [-1, bad, bad, 0], [EFAULT, EBADF, ENOSYS], ENOSYS],
+  ['modify_ldt', [0, bad, 0], [0, ENOSYS], EPERM],
+  ['remap_file_pages', [0, 0, 0, 0, 0], [EINVAL], EPERM],
+  ['get_robust_list', [0, bad, bad], [EFAULT], EPERM],
+  ['adjtimex', [bad], [EFAULT], EPERM],
+  ['inotify_rm_watch', [-1, 0], [EBADF], EPERM],
+  ['fcntl', [0, 1026, 4], [ENOTDIR], EPERM],
+  ['fcntl', [0, '0x10000040f', bad], [EFAULT, EBADF, EINVAL], EPERM],
+  ['fcntl', [0, 1036, bad], [], EPERM],
+  ['ioctl', [-1, 0x4008941a, bad], [EBADF], EPERM],
+  ['ioctl', [-1, 0x8907, bad], [EBADF], EPERM],
 ];
 
 seccomp('calls that the profile refuses are refused by this kernel, and would work without it', async () => {
@@ -165,10 +171,22 @@ seccomp('calls that the profile refuses are refused by this kernel, and would wo
 
 seccomp("a program's own limits, priority and affinity stay its own to change", async () => {
   const program = compile('try-syscall');
-  const own = [[number('socketpair'), 1, 1, 0, bad], [number('socketpair'), 1, '0x80801', 0, bad], [number('prlimit64'), 0, 7, 0, 0], [number('setpriority'), 0, 0, 1], [number('sched_setaffinity'), 0, 0, 0], [number('personality'), '0xffffffff'], [number('prctl'), 39, 0, 0, 0, 0]];
+  const own = [
+    [number('ioctl'), 0, 0x5401, bad], [number('ioctl'), -1, 0x541b, bad], [number('fcntl'), -1, 3, 0], [number('fcntl'), -1, 6, bad], [number('prctl'), 15, bad, 0, 0, 0],
+    [number('madvise'), 0, 0, 4], [number('fadvise64'), -1, 0, 0, 2], [number('timer_create'), 1, bad, bad], [number('setsockopt'), -1, 1, 2, bad, 4],
+    [number('socketpair'), 1, 1, 0, bad], [number('socketpair'), 1, '0x80801', 0, bad], [number('prlimit64'), 0, 7, 0, 0], [number('setpriority'), 0, 0, 1], [number('sched_setaffinity'), 0, 0, 0], [number('personality'), '0xffffffff'], [number('prctl'), 39, 0, 0, 0, 0],
+  ];
   const { stdout } = await runTask([program, ...own.map((call) => call.join(' '))], { policy: policies.command() });
   // sched_setaffinity with no room for a mask is EINVAL of the kernel's own, not the filter's EPERM.
-  assert.equal(stdout.trim().split('\n').map(Number), [EFAULT, EFAULT, 0, 0, EINVAL, 0, 1]);
+  assert.equal(stdout.trim().split('\n').map(Number), [ENOTTY, EBADF, EBADF, EBADF, EFAULT, 0, EBADF, EFAULT, EBADF, EFAULT, EFAULT, 0, 0, EINVAL, 0, 1]);
+});
+
+seccomp('a task cannot make children of its supervisor, which would never be waited for', async () => {
+  const program = compile('clone-parent');
+  const open = await runTask([program], { policy: { dangerouslyUnconfined: true } });
+  assert.is(open.stdout, `child of ${process.pid}\n`, 'control');
+  const locked = await runTask([program], { policy: policies.command() });
+  assert.is(locked.stdout, 'errno 1\n');
 });
 
 if (process.arch === 'x64') {

@@ -70,7 +70,7 @@ const writing: readonly AccessFs[] = [
 ];
 const device: readonly AccessFs[] = ['read_file', 'write_file'];
 
-const RLIMIT = { CPU: 0, FSIZE: 1, CORE: 4, NOFILE: 7, MSGQUEUE: 12, RTPRIO: 14 };
+const RLIMIT = { CPU: 0, FSIZE: 1, CORE: 4, NOFILE: 7, MEMLOCK: 8, SIGPENDING: 11, MSGQUEUE: 12, NICE: 13, RTPRIO: 14 };
 
 const defaultEnvironment = { PATH: '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8', HOME: '/' };
 
@@ -93,7 +93,12 @@ function limits(policy: Policy): readonly ResourceLimit[] {
     ['openFiles', RLIMIT.NOFILE, openFiles(policy)],
     ['cpuSeconds', RLIMIT.CPU, policy.limits?.cpuSeconds],
     ['fileBytes', RLIMIT.FSIZE, policy.limits?.fileBytes],
+    ['lockedBytes', RLIMIT.MEMLOCK, 65536], // gpg locks as much for its keys
+    // The kernel counts timers and queued signals per user, and holds each process to its own limit: with less than
+    // the supervisor's they cannot be used up for it.
+    ['pendingSignals', RLIMIT.SIGPENDING, 512],
     ['messageQueueBytes', RLIMIT.MSGQUEUE, 0],
+    ['nicePriority', RLIMIT.NICE, 0],
     ['realTimePriority', RLIMIT.RTPRIO, 0],
   ];
   return wanted.flatMap(([name, resource, value]) => (value === undefined ? [] : [Object.freeze({ name, resource, value })]));
