@@ -16,7 +16,7 @@ for (const folder of ['read', 'write', 'execute', 'none']) {
   writeFileSync(join(root, folder, 'program'), '#!/bin/sh\necho ran\n', { mode: 0o755 });
 }
 
-const granted = policies.command({ read: [join(root, 'read')], write: [join(root, 'write')], execute: [join(root, 'execute')] });
+const granted = policies.command({ ignoreFileModes: false, read: [join(root, 'read')], write: [join(root, 'write')], execute: [join(root, 'execute')] });
 const open: Policy = { dangerouslyUnconfined: true };
 
 async function sh(script: string, policy: Policy): Promise<string> {

@@ -103,7 +103,7 @@ policy('a host with none at all still makes a plan when all is waived', () => {
 policy('presets add to what a caller asks for and grant nothing to write', () => {
   const made = plan(policies.command({ read: ['data'], environment: { A: 'b' } }), host);
   assert.ok(made.landlock.rules.some(({ path }) => path === `${process.cwd()}/data`), 'relative paths start at the supervisor');
-  assert.equal(made.environment, { PATH: '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8', HOME: '/', A: 'b' });
+  assert.equal(made.environment, { PATH: '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8', HOME: '/', GIT_CONFIG_NOSYSTEM: '1', A: 'b' });
   const write = accessBits(['write_file'], 7);
   assert.equal(made.landlock.rules.filter(({ bits }) => (bits & write) !== 0).map(({ path }) => path), ['/dev/null']);
 });

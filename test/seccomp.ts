@@ -158,7 +158,7 @@ seccomp('calls that the profile refuses are refused by this kernel, and would wo
   const program = compile('try-syscall');
   const words = table.filter(([name]) => number(name) >= 0).map(([name, args]) => [number(name), ...args].join(' '));
   const open = await runTask([program, ...words], { policy: { dangerouslyUnconfined: true } });
-  const locked = await runTask([program, ...words], { policy: policies.command() });
+  const locked = await runTask([program, ...words], { policy: policies.command({ ignoreFileModes: false }) });
   const seen = (output: string): number[] => output.trim().split('\n').map(Number);
   const before = seen(open.stdout);
   const after = seen(locked.stdout);

@@ -1,8 +1,9 @@
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkPolicy, type Policy } from './policy.js';
+import { findPython } from './python.js';
 
 /**
  * What programs of any kind read and execute: binaries and libraries where distributions put them.
@@ -28,10 +29,13 @@ const systemExecute = [
 
 /** Without ld.so.cache, locale and the processor list every start of Node is about a millisecond slower. */
 const systemRead = [
+  '/usr/include',
   '/usr/share',
+  '/usr/local/include',
   '/usr/local/share',
   '/etc/ld.so.cache',
   '/etc/ld.so.conf',
+  '/etc/ld.so.conf.d',
   '/etc/localtime',
   '/etc/timezone',
   '/etc/locale.alias',
@@ -45,9 +49,20 @@ const systemRead = [
   '/etc/services',
   '/etc/protocols',
   '/etc/os-release',
+  '/etc/lsb-release',
+  '/etc/debian_version',
+  '/etc/networks',
+  '/etc/shells',
+  '/etc/magic',
+  '/etc/terminfo',
+  '/etc/fonts',
+  '/etc/perl',
   '/etc/mime.types',
   '/etc/ssl/certs',
   '/etc/ssl/openssl.cnf',
+  '/etc/pki/tls/openssl.cnf',
+  '/etc/crypto-policies',
+  '/etc/pki/ca-trust/extracted',
   '/etc/pki/tls/certs',
   '/etc/ca-certificates',
   '/dev/zero',
@@ -88,12 +103,27 @@ function taskSide(): readonly string[] {
   return (taskFiles ??= [...own, msgpack].map((path) => realpathSync(path)));
 }
 
+/** Libraries that a node of its own folder is linked to, and npm. A system's node has both in folders of the system. */
+function besideNode(node: string): { execute: readonly string[]; read: readonly string[] } {
+  const lib = join(dirname(dirname(node)), 'lib');
+  if (isSystemPath(lib) || !existsSync(lib)) return { execute: [], read: [] };
+  const libraries = readdirSync(lib).filter((name) => /\.so(\.|$)/.test(name));
+  return { execute: existing([join(lib, 'node_modules', 'npm')]), read: libraries.map((name) => join(lib, name)) };
+}
+
 const existing = (paths: readonly string[]): string[] => paths.filter((path) => existsSync(path));
 
-function preset(base: Policy, wishes: Policy): Policy {
-  checkPolicy(wishes);
-  const environment = Object.freeze({ ...base.environment, ...wishes.environment });
+/** What a caller left undefined is what the preset has. */
+const given = (wishes: Policy): Policy => Object.fromEntries(Object.entries(wishes).filter(([, value]) => value !== undefined));
+
+function preset(base: Policy, wished: Policy): Policy {
+  checkPolicy(wished);
+  const wishes = given(wished);
+  // git's system-wide configuration may hold credentials, and git gives up on one that it may not read.
+  const environment = Object.freeze({ LANG: 'C.UTF-8', HOME: '/', GIT_CONFIG_NOSYSTEM: '1', ...base.environment, ...wishes.environment });
   return Object.freeze({
+    // git, tar, npm, pip, `cp -p` and Python's shutil end with an error where chmod, chown or utime do.
+    ignoreFileModes: true,
     ...base,
     ...wishes,
     execute: Object.freeze([...(base.execute ?? []), ...(wishes.execute ?? [])]),
@@ -105,6 +135,11 @@ function preset(base: Policy, wishes: Policy): Policy {
   });
 }
 
+/** Which Python. */
+export interface PythonOptions {
+  readonly interpreter?: string;
+}
+
 const path = '/usr/local/bin:/usr/bin:/bin';
 
 /**
@@ -114,15 +149,29 @@ const path = '/usr/local/bin:/usr/bin:/bin';
 export const policies = Object.freeze({
   /** Any program of the system: its binaries, libraries, locale and certificates. No file of yours, no network. */
   command(wishes: Policy = {}): Policy {
-    const environment = { PATH: path, LANG: 'C.UTF-8', HOME: '/' };
-    return preset({ execute: existing(systemExecute), read: existing(systemRead), environment }, wishes);
+    return preset({ execute: existing(systemExecute), read: existing(systemRead), environment: { PATH: path } }, wishes);
   },
 
   /** The same, the `node` that runs the supervisor, wherever it is installed, and `sallyport/task`. */
   node(wishes: Policy = {}): Policy {
     const node = realpathSync(process.execPath);
     const folders = new Set([dirname(node), ...path.split(':')]);
-    const environment = { PATH: [...folders].join(':'), LANG: 'C.UTF-8', HOME: '/' };
-    return preset({ execute: [...existing(systemExecute), node], read: [...existing(systemRead), ...taskSide()], environment }, wishes);
+    const { execute, read } = besideNode(node);
+    const environment = { PATH: [...folders].join(':') };
+    return preset({ execute: [...existing(systemExecute), node, ...execute], read: [...existing(systemRead), ...taskSide(), ...read], environment }, wishes);
+  },
+
+  /**
+   * The same as `command`, and a Python: its standard library, site-packages and console scripts, those of a virtual environment
+   * and of pyenv included. It is found by looking, nothing is run. No bytecode is written.
+   *
+   * @param options.interpreter A path, or a name to look up in the supervisor's PATH, where an activated environment comes first. @default 'python3'
+   * @throws {PolicyInvalid} `ERR_POLICY_INVALID` with path `interpreter`: it is not there.
+   */
+  python(wishes: Policy = {}, { interpreter = 'python3' }: PythonOptions = {}): Policy {
+    const { executable, execute, read } = findPython(interpreter);
+    const folders = new Set([dirname(executable), ...path.split(':')]);
+    const environment = { PATH: [...folders].join(':'), PYTHONDONTWRITEBYTECODE: '1' };
+    return preset({ execute: [...existing(systemExecute), ...execute], read: [...existing(systemRead), ...read], environment }, wishes);
   },
 });
