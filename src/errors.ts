@@ -58,14 +58,19 @@ export class EnforcementPartial extends SallyportError {
   }
 }
 
-/** A policy field is wrong. `path` says which, as in `limits.openFiles`. */
+/** A policy field is wrong. `path` says which, as in `limits.openFiles`; it is empty where the whole is. */
 export class PolicyInvalid extends SallyportError {
   static { named(this.prototype, 'PolicyInvalid'); }
   readonly code = 'ERR_POLICY_INVALID';
   readonly path: string;
-  constructor(path: string, problem: string, options?: ErrorOptions) {
-    super(`policy.${path} ${problem}`, options);
+  readonly problem: string;
+  /** The file it was read from, if it was. */
+  readonly file: string | undefined;
+  constructor(path: string, problem: string, { file, ...options }: ErrorOptions & { readonly file?: string } = {}) {
+    super(`${file === undefined ? '' : `${file}: `}${path === '' ? 'the policy' : `policy.${path}`} ${problem}`, options);
     this.path = path;
+    this.problem = problem;
+    this.file = file;
   }
 }
 

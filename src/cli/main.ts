@@ -8,7 +8,16 @@ interface Command {
   run(args: string[], signal: AbortSignal): Promise<number>;
 }
 
-const commands: Readonly<Record<string, { readonly summary: string; readonly load: () => Promise<Command> }>> = {
+interface Entry {
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+  /** It deals with signals itself; what it is given never aborts. */
+  readonly ownSignals?: true;
+}
+
+const commands: Readonly<Record<string, Entry>> = {
+  run: { summary: 'run a program locked in by a policy', load: () => import('./run.js'), ownSignals: true },
+  explain: { summary: 'say what a policy grants on this host, and what each guarantee rests on', load: () => import('./explain.js') },
   demo: { summary: 'run the same hostile task against an ordinary supervisor and a hardened one', load: () => import('./demo.js') },
   verify: { summary: 'prove each guarantee on this host, by exploits with the protections off and on', load: () => import('./verify.js') },
 };
@@ -31,6 +40,13 @@ function isUsageError(error: unknown): error is Error {
   return error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
 }
 
+/** A file that is missing, a folder that may not be read: its message says which. */
+function isSystemError(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error && 'path' in error;
+}
+
+const named = (name: string | undefined): Entry | undefined => (name !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined);
+
 async function main([name, ...args]: string[], signal: AbortSignal): Promise<number> {
   if (name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(usage);
@@ -40,7 +56,7 @@ async function main([name, ...args]: string[], signal: AbortSignal): Promise<num
     console.log(version());
     return 0;
   }
-  const command = name !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined;
+  const command = named(name);
   if (command === undefined) {
     process.stderr.write(name === undefined ? usage : `sallyport: there is no command "${name}"\n\n${usage}`);
     return 2;
@@ -52,13 +68,13 @@ async function main([name, ...args]: string[], signal: AbortSignal): Promise<num
       process.stderr.write(`sallyport ${name}: ${error.message}\n`);
       return 2;
     }
-    if (!(error instanceof SallyportError)) throw error;
-    process.stderr.write(`sallyport ${name}: ${error.message} (${error.code})\n`);
+    if (!(error instanceof SallyportError) && !isSystemError(error)) throw error;
+    process.stderr.write(`sallyport ${name}: ${error.message}${error instanceof SallyportError ? ` (${error.code})` : ''}\n`);
     return 1;
   }
 }
 
-const signal = interruption();
+const signal = named(process.argv[2])?.ownSignals === true ? new AbortController().signal : interruption();
 void main(process.argv.slice(2), signal).then((code) => {
   process.exitCode = signal.reason instanceof Interrupted ? signal.reason.exitCode : code;
 });

@@ -28,3 +28,28 @@ export function fit(text: string, widths: readonly number[], columns = Infinity)
   if (room < leastRoom) return '';
   return text.length <= room ? text : `${text.slice(0, room - 1)}…`;
 }
+
+/** Breaks a text between words, so that no line is longer than `room`; a longer word stays whole. */
+export function wrap(text: string, room: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last === undefined || seen(last) + 1 + seen(word) > room) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines.length === 0 ? [''] : lines;
+}
+
+const seen = (text: string): number => stripVTControlCharacters(text).length;
+
+/** A row whose last cell goes on below itself. */
+export function wrappedRow(cells: readonly string[], widths: readonly number[], columns = 80): string {
+  const indent = 2 + widths.slice(0, cells.length - 1).reduce((sum, width) => sum + width + 2, 0);
+  const [first = '', ...rest] = wrap(cells.at(-1) ?? '', Math.max(leastRoom, columns - indent));
+  return [row([...cells.slice(0, -1), first], widths), ...rest.map((line) => `${' '.repeat(indent)}${line}`)].join('\n');
+}
+
+/** The width to write for: a terminal's own, within reason, and 80 in a file. */
+export function columnsOf(stream: { readonly columns?: number }): number {
+  return Math.min(Math.max(stream.columns ?? 80, 60), 120);
+}

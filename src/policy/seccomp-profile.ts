@@ -148,13 +148,13 @@ export const refused: readonly Refusal[] = [
  * EPERM: mounts and namespaces, kernel modules, bpf, perf events, keyrings, userfaultfd, quotas, swap, clocks, NUMA policy ...
  * These few are answered as by a kernel that lacks them, for libraries try them and know how to go on without.
  */
-const absent: readonly SyscallName[] = [
+export const absent: readonly SyscallName[] = [
   'io_uring_setup', 'io_uring_enter', 'io_uring_register', // a second way to make any call, which no filter sees
   'open_tree', 'open_tree_attr', 'mount_setattr', 'lsm_get_self_attr', 'lsm_set_self_attr', 'lsm_list_modules', 'file_getattr', 'file_setattr',
 ];
 
 /** What Landlock does not see either: modes, owners and times. Of any file of the user's that can be named, the supervisor's too. */
-const fileModes: readonly SyscallName[] = ['chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat'];
+export const fileModes: readonly SyscallName[] = ['chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat'];
 
 /**
  * The filter of a task: what stands above, and nothing else.

@@ -1,0 +1,168 @@
+// A plan in words and as data. Pure: another host's plan is described on this one.
+
+import type { Guarantee } from '../guarantees.js';
+import type { Probe } from '../kernel/probe.js';
+import type { SeccompAction, SyscallRule } from '../kernel/seccomp.js';
+import type { SyscallName } from '../kernel/syscalls.js';
+import type { PathRule, Plan } from '../policy/plan.js';
+import { absent, fileModes, refused, seccompProfile } from '../policy/seccomp-profile.js';
+
+export type Fact = readonly [name: string, text: string];
+
+export interface Section {
+  readonly title: string;
+  readonly rows: readonly Fact[];
+}
+
+/** What `sallyport explain` prints as text. */
+export interface DescriptionText {
+  readonly who: readonly Fact[];
+  readonly sections: readonly Section[];
+}
+
+/** And as data. */
+export interface Description {
+  readonly level: Plan['level'];
+  /** Where the policy names one. */
+  readonly identity: Plan['identity'];
+  readonly cwd: string;
+  /** `preset`: the preset's own, not this policy's. */
+  readonly files: readonly { readonly path: string; readonly rights: Rights; readonly preset: boolean }[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly limits: Readonly<Record<string, number>>;
+  readonly seccomp: SeccompSummary | undefined;
+  readonly guarantees: readonly Guarantee[];
+}
+
+type Rights = 'execute' | 'read' | 'write' | 'device';
+
+export interface SeccompSummary {
+  /** Of the compiled filter. */
+  readonly instructions: number;
+  readonly allowed: number;
+  /** Their arguments decide. */
+  readonly examined: readonly string[];
+  readonly refused: readonly { readonly why: string; readonly answer: string; readonly calls: readonly string[] }[];
+}
+
+/** @param presetPaths What the preset grants to everyone, which text sums up. */
+export function described(plan: Plan, presetPaths: ReadonlySet<string>): Description {
+  return {
+    level: plan.level,
+    identity: plan.identity,
+    cwd: plan.cwd,
+    files: plan.landlock.rules.map((rule) => ({ path: rule.path, rights: rightsOf(rule), preset: presetPaths.has(rule.path) })),
+    environment: Object.fromEntries(Object.entries(plan.environment).map(([name, value]) => [name, masked(name, value)])),
+    limits: limitsOf(plan),
+    seccomp: plan.seccomp.length === 0 ? undefined : seccompSummary(plan),
+    guarantees: plan.guarantees,
+  };
+}
+
+export function asSections(plan: Plan, { files, environment, limits, seccomp }: Description, host: Probe): DescriptionText {
+  return {
+    who: whoOf(plan, host),
+    sections: [
+      { title: 'Files', rows: host.landlockAbi === 0 ? [['all', 'without Landlock no path is refused']] : fileRows(files) },
+      { title: 'Network', rows: networkRows() },
+      { title: 'Environment', rows: Object.entries(environment) },
+      { title: 'Limits', rows: Object.entries(limits).map(([name, value]) => [name, withUnit(name, value)]) },
+      { title: 'System calls', rows: seccomp === undefined ? [['all', 'no filter']] : callRows(seccomp) },
+    ],
+  };
+}
+
+function whoOf({ level, cwd, umask, identity }: Plan, { user }: Probe): Fact[] {
+  const { uid, gid } = identity ?? user;
+  return [
+    ['level', level],
+    ['runs as', `uid ${uid}, gid ${gid}, without capabilities; a session, keyring and domain of its own`],
+    ['starts in', cwd],
+    ...(umask === undefined ? [] : [['umask', umask.toString(8).padStart(3, '0')] as const]),
+  ];
+}
+
+function rightsOf({ path, access }: PathRule): Rights {
+  if (path === '/dev/null') return 'device';
+  if (access.includes('write_file')) return 'write';
+  return access.includes('execute') ? 'execute' : 'read';
+}
+
+function fileRows(files: Description['files']): Fact[] {
+  const rows = (['execute', 'read', 'write'] as const).flatMap((rights): Fact[] => {
+    const those = files.filter((file) => file.rights === rights);
+    const preset = those.filter((file) => file.preset).map(({ path }) => path);
+    const texts = [...(preset.length === 0 ? [] : [`${preset.slice(0, 4).join(', ')}${preset.length > 4 ? ' ...' : ''} (the preset's, ${preset.length} in all)`]), ...those.filter((file) => !file.preset).map(({ path }) => path)];
+    return texts.map((text, index) => [index === 0 ? rights : '', text]);
+  });
+  return [...rows, ['besides', 'the program itself, its own /proc/<pid>, /dev/null']];
+}
+
+function networkRows(): Fact[] {
+  return [['none', 'no socket of any family, Unix sockets included; stream pairs of its own']];
+}
+
+const looksSecret = /TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|API_?KEY|_KEY$|^KEY$|AUTH|COOKIE|DSN/i;
+
+/** Policies should hold no secret, but one that does must not end in a log. Addresses with a password in them, likewise. */
+export function masked(name: string, value: string): string {
+  if (value !== '' && looksSecret.test(name)) return '***';
+  return value.replace(/(\w:\/\/[^/:@\s]*:)[^/@\s]+@/g, '$1***@');
+}
+
+function limitsOf(plan: Plan): Record<string, number> {
+  const whole = { wallTimeMs: plan.wallTimeMs, memoryBytes: plan.memoryBytes, processes: plan.processes, openFilesInAll: plan.openFiles };
+  const named = Object.entries(whole).filter((entry): entry is [string, number] => entry[1] !== undefined);
+  return Object.fromEntries([...named, ...plan.limits.map(({ name, value }): [string, number] => [name, value])]);
+}
+
+const scales = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+export function withUnit(name: string, value: number): string {
+  if (/bytes$/i.test(name)) {
+    const scale = value === 0 ? 0 : Math.min(Math.floor(Math.log2(value) / 10), scales.length - 1);
+    const scaled = value / 2 ** (10 * scale);
+    return `${Number.isInteger(scaled) ? scaled : scaled.toFixed(1)} ${scales[scale]}`;
+  }
+  if (name.endsWith('Ms')) return value % 1000 === 0 ? `${value / 1000} s` : `${value} ms`;
+  if (name.endsWith('Seconds')) return `${value} s of processor time in each process`;
+  if (name === 'core') return 'no core file, no program of core_pattern';
+  return String(value);
+}
+
+const errnoNames: Readonly<Record<number, string>> = { 0: 'done, without effect', 1: 'EPERM', 13: 'EACCES', 38: 'ENOSYS', 95: 'ENOTSUP' };
+
+function answerOf(action: SeccompAction): string {
+  if (typeof action === 'string') return action;
+  return errnoNames[action.errno] ?? `errno ${action.errno}`;
+}
+
+const dockers = "what Docker's default profile refuses as well: mounts, namespaces, kernel modules, bpf, perf events, keyrings ...";
+
+function seccompSummary(plan: Plan): SeccompSummary {
+  const { rules } = seccompProfile({ ignoreFileModes: plan.umask !== undefined });
+  const isExamined = ({ clauses = [] }: SyscallRule): boolean => clauses.length > 0;
+  const left = new Set([...rules].filter(([, rule]) => !isExamined(rule) && rule.action !== 'allow').map(([name]) => name));
+  const groups = [
+    ...refused.map(({ what, names }) => ({ why: what, names })),
+    { why: 'modes, owners and times of files, which Landlock does not see', names: fileModes },
+    { why: 'as by a kernel that lacks them: io_uring, a second way to make any call, and others that libraries try', names: absent },
+    { why: dockers, names: [...left] },
+  ].map(({ why, names }) => ({ why, calls: names.filter((name) => left.delete(name)) }));
+  const answer = (name: SyscallName): string => answerOf(rules.get(name)?.action ?? 'kill');
+  return {
+    instructions: plan.seccomp.length / 8,
+    allowed: [...rules.values()].filter((rule) => !isExamined(rule) && rule.action === 'allow').length,
+    examined: [...rules].filter(([, rule]) => isExamined(rule)).map(([name]) => name).sort(),
+    refused: groups.filter(({ calls }) => calls.length > 0).map(({ why, calls }) => ({ why, answer: answer(calls[0] as SyscallName), calls })),
+  };
+}
+
+function callRows({ instructions, allowed, examined, refused: groups }: SeccompSummary): Fact[] {
+  return [
+    ['allowed', `${allowed}`],
+    ['examined', `${examined.length}, by their arguments: ${examined.join(', ')}`],
+    ...groups.map(({ why, answer, calls }, index): Fact => [index === 0 ? 'refused' : '', `${calls.length}, ${answer}: ${why}`]),
+    ['otherwise', `a call that the profile has no name for answers ENOSYS; x32 and i386 calls end the task (${instructions} BPF instructions)`],
+  ];
+}

@@ -1,0 +1,199 @@
+// `sallyport run` as a shell uses it: pipes, signals, exit codes.
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { asEachUser, asWeAre, cli, type Done } from './helpers/cli.js';
+
+const running = suite('run');
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-run-')));
+chmodSync(folder, 0o755);
+running.after(() => rmSync(folder, { recursive: true, force: true }));
+
+const run = (args: readonly string[], options = {}): Promise<Done> => cli([...asWeAre, 'run'], args, { cwd: folder, ...options });
+const file = (name: string, text: string, mode = 0o644): string => {
+  writeFileSync(join(folder, name), text);
+  chmodSync(join(folder, name), mode);
+  return name;
+};
+
+running('output, input and exit code are the program\'s own, as each user', async () => {
+  await asEachUser(async (words, who) => {
+    const { code, signal, stdout, stderr } = await cli([...words, 'run'], ['sh', '-c', 'cat; echo done; echo error >&2; exit 7'], { cwd: folder, input: 'in\n' });
+    assert.equal({ code, signal, stdout, stderr }, { code: 7, signal: null, stdout: 'in\ndone\n', stderr: 'error\n' }, who);
+  });
+});
+
+running('it dies of the signal that the program died of', async () => {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGSEGV', 'SIGUSR1', 'SIGKILL', 'SIGPIPE'] as const) {
+    const done = await run(['sh', '-c', `kill -${signal.slice(3)} $$; sleep 5`]);
+    assert.equal([done.code, done.signal, done.stderr], [null, signal, ''], signal);
+  }
+});
+
+running('a signal goes on to the program, which decides what becomes of it', async () => {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) {
+    const trap = `trap 'echo got; exit 9' ${signal.slice(3)}; echo ready; while :; do sleep 0.05; done`;
+    const done = await run(['sh', '-c', trap], { during: whenReady((child) => child.kill(signal)) });
+    assert.equal([done.code, done.stdout], [9, 'ready\ngot\n'], signal);
+    const plain = await run(['sh', '-c', 'echo ready; exec sleep 30'], { during: whenReady((child) => child.kill(signal)) });
+    assert.equal([plain.code, plain.signal], [null, signal], `${signal} without a trap`);
+  }
+});
+
+/** Calls `then` when the program has written something. */
+function whenReady(then: (child: ChildProcess) => void): (child: ChildProcess) => void {
+  return (child) => child.stdout?.once('data', () => then(child));
+}
+
+running('much output arrives whole, at the reader\'s pace, and the reader may go', async () => {
+  const bytes = randomBytes(20e6);
+  const { stdout } = await run(['sha256sum'], { input: bytes });
+  assert.is(stdout, `${createHash('sha256').update(bytes).digest('hex')}  -\n`);
+
+  const back = spawn('sh', ['-c', '"$@" | { sleep 1; sha256sum; }', 'sh', ...asWeAre, 'run', 'head', '-c', '20000000', '/dev/zero'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let seen = '';
+  back.stdout.on('data', (chunk) => (seen += String(chunk)));
+  await once(back, 'close');
+  assert.is(seen, `${createHash('sha256').update(Buffer.alloc(20e6)).digest('hex')}  -\n`);
+
+  const head = spawn('bash', ['-c', '"$@" | head -n 1; echo ${PIPESTATUS[0]}', 'bash', ...asWeAre, 'run', 'yes'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let lines = '';
+  head.stdout.on('data', (chunk) => (lines += String(chunk)));
+  head.stderr.on('data', (chunk) => (lines += String(chunk)));
+  await once(head, 'close');
+  assert.is(lines, 'y\n141\n');
+});
+
+running('a pipe that others have open too does not become non-blocking', async () => {
+  const script = '"$@" run true; grep flags /proc/self/fdinfo/1';
+  for (const input of ['printf x |', '']) {
+    const child = spawn('sh', ['-c', `${input} { ${script}; } | cat`, 'sh', ...asWeAre], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let seen = '';
+    child.stdout.on('data', (chunk) => (seen += String(chunk)));
+    await once(child, 'close');
+    assert.match(seen, /^flags:\s*0\d+\n$/);
+    assert.is(Number.parseInt(seen.split(/\s+/)[1] ?? '', 8) & 0o4000, 0, seen); // O_NONBLOCK
+  }
+});
+
+running('the task has no descriptor, variable or session of the caller\'s', async () => {
+  const fds = (await run(['ls', '-l', '/proc/self/fd'])).stdout;
+  for (const fd of ['0', '1', '2']) assert.match(fds, new RegExp(` ${fd} -> pipe:`));
+  assert.is(fds.split('\n').filter((line) => line.includes('->')).length, 4, fds); // the fourth is the folder that is listed
+  const { stdout } = await run(['env'], { env: { SALLYPORT_TEST: 'canary' } });
+  assert.match(stdout, /^PATH=/m);
+  assert.not.match(stdout, /canary/);
+  assert.match((await run(['--env', 'SALLYPORT_TEST', '--env', 'B=c=d', 'env'], { env: { SALLYPORT_TEST: 'canary' } })).stdout, /^SALLYPORT_TEST=canary\nB=c=d$/m);
+});
+
+running('files: what is granted can be read and written, what is named but not granted is told', async () => {
+  file('input.txt', 'text\n');
+  mkdirSync(join(folder, 'out'), { recursive: true });
+  const refused = await run(['cat', 'input.txt']);
+  assert.is(refused.code, 1);
+  assert.match(refused.stderr, /Permission denied[^]*--read input\.txt/);
+  assert.is((await run(['--read', 'input.txt', 'cat', 'input.txt'])).stdout, 'text\n');
+  assert.is((await run(['sh', '-c', 'echo x > out/y'])).code, 2);
+  assert.is((await run(['--write', 'out', 'sh', '-c', 'echo x > out/y'])).code, 0);
+  assert.is(readFileSync(join(folder, 'out', 'y'), 'utf8'), 'x\n');
+});
+
+running('a script runs, whatever names it: an argument of its interpreter, or its own first line', async () => {
+  file('package.json', '{"type":"module"}');
+  file('job.js', `#!${process.execPath}\nimport { readFileSync } from 'node:fs'; console.log('job', process.argv.slice(2).join());\n`, 0o755);
+  assert.is((await run([process.execPath, 'job.js', 'a', 'b'])).stdout, 'job a,b\n');
+  assert.is((await run([process.execPath, '--no-warnings', './job.js'])).stdout, 'job \n');
+  assert.is((await run(['./job.js', 'c'])).stdout, 'job c\n');
+  file('job.py', '#!/usr/bin/env python3\nimport json, sys; print("py", *sys.argv[1:])\n', 0o755);
+  assert.is((await run(['python3', 'job.py', 'a'])).stdout, 'py a\n');
+  assert.is((await run(['./job.py', 'b'])).stdout, 'py b\n');
+  file('tool', '#!/bin/sh\necho tool "$@"\n', 0o755);
+  assert.is((await run(['./tool', 'd'])).stdout, 'tool d\n');
+  // Where the caller's PATH leads and the task's does not.
+  assert.is((await run(['tool', 'e'], { env: { PATH: `${folder}:${process.env['PATH']}` } })).stdout, 'tool e\n');
+});
+
+running('options are ours until the command begins, and the command\'s from there', async () => {
+  assert.is((await run(['echo', '--help', '--', '-x'])).stdout, '--help -- -x\n');
+  assert.is((await run(['--cwd', '/', '--', 'echo', '--read'])).stdout, '--read\n');
+  assert.is((await run(['--cwd=/', 'pwd'])).stdout, '/\n');
+  assert.is((await run(['pwd'])).stdout, `${folder}\n`);
+});
+
+running('exit codes say what went wrong, in one line that says what to do', async () => {
+  file('data', 'no program', 0o644);
+  file('odd', '#!/nowhere/interpreter\n', 0o755);
+  const rows: [number, readonly string[], RegExp][] = [
+    [124, ['--limit', 'wallTimeMs=200', 'sleep', '20'], /wallTimeMs.*--limit wallTimeMs=/],
+    [124, ['--limit', 'processes=3', 'sh', '-c', 'sleep 9 & sleep 9 & sleep 9 & sleep 9 & wait'], /processes/],
+    [125, [], /which command/],
+    [125, ['--bad', 'true'], /--bad/],
+    [125, ['--preset', 'nope', 'true'], /--preset is one of/],
+    [125, ['--limit', 'memoryBytes=lots', 'true'], /memoryBytes=512M/],
+    [125, ['--limit', 'beauty=3', 'true'], /policy\.limits\.beauty/],
+    [125, ['--env', 'SALLYPORT_NOT_SET', 'true'], /SALLYPORT_NOT_SET/],
+    [125, ['--read', 'missing', 'true'], /missing/],
+    [125, ['--cwd', 'missing', 'true'], /missing/],
+    [125, ['--policy', 'missing.json', 'true'], /ENOENT.*missing\.json/],
+    [125, ['--write', '/', 'true'], /policy\.write\[0\]/],
+    [126, ['/'], /EACCES/],
+    [126, ['./data'], /EACCES/],
+    [127, ['sallyport-no-such-program'], /no executable/],
+    [127, ['./sallyport-no-such-program'], /ENOENT/],
+    [127, ['./odd'], /ENOENT/],
+  ];
+  for (const [expected, args, message] of rows) {
+    const { code, stdout, stderr } = await run(args);
+    assert.equal([code, stdout], [expected, ''], args.join(' '));
+    assert.match(stderr, message);
+    assert.match(stderr, /^sallyport run: .*\n$/, args.join(' '));
+  }
+});
+
+running('a task that is ended does not wait for a reader that does not read', async () => {
+  const [program, ...rest] = [...asWeAre, 'run', '--limit', 'wallTimeMs=300', 'yes'];
+  const flood = spawn(program as string, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const [code] = (await once(flood, 'exit')) as [number];
+  assert.is(code, 124);
+  flood.stdout.destroy();
+});
+
+running('nothing of the task is left: neither after its end nor after ours', async () => {
+  const mark = `1${Date.now() % 1e6}.5`;
+  await run(['sh', '-c', `setsid sleep ${mark} & sleep 0.1`]);
+  assert.equal(sleeping(mark), []);
+  await run(['sh', '-c', `setsid sleep ${mark} & sleep 0.1; echo ready; sleep ${mark}`], { during: whenReady((child) => child.kill('SIGKILL')) });
+  for (let tries = 0; sleeping(mark).length > 0 && tries < 200; tries++) await new Promise((resolve) => setTimeout(resolve, 25));
+  assert.equal(sleeping(mark), []);
+});
+
+function sleeping(mark: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8') === `sleep\0${mark}\0`;
+    } catch {
+      return false;
+    }
+  });
+}
+
+running('a policy file is held to, and the flags add to it', async () => {
+  const rows = join(folder, 'project');
+  mkdirSync(rows, { recursive: true });
+  file('project/data.txt', 'data\n');
+  file('project/policy.json', JSON.stringify({ read: ['data.txt'], environment: { A: '1' }, limits: { wallTimeMs: 60000 } }));
+  const policy = ['--policy', 'project/policy.json'];
+  assert.is((await run([...policy, 'cat', 'project/data.txt'])).stdout, 'data\n');
+  assert.is((await run([...policy, '--env', 'B=2', 'sh', '-c', 'echo $A$B'])).stdout, '12\n');
+  const self = await run([...policy, '--write', 'project', 'true']);
+  assert.is(self.code, 125);
+  assert.match(self.stderr, /policy\.write\[0\].*its own policy/);
+});
+
+running.run();
