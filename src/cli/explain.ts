@@ -63,8 +63,8 @@ function probeIn(file: string): Probe {
   } catch (error) {
     throw usageError(`--host ${file}: ${(error as Error).message}`);
   }
-  const { host = found } = (found ?? {}) as { host?: Partial<Probe> };
-  const { arch, landlockAbi, seccomp } = (host ?? {}) as Partial<Probe>;
+  const { host = (found ?? {}) as Partial<Probe> } = (found ?? {}) as { host?: Partial<Probe> };
+  const { arch, landlockAbi, seccomp } = host;
   if (typeof arch !== 'string' || !Number.isInteger(landlockAbi) || typeof seccomp !== 'boolean') {
     throw usageError(`--host ${file}: no "host" with "arch", "landlockAbi" and "seccomp", as \`sallyport explain --json\` prints it`);
   }
