@@ -13,6 +13,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   addon::InitSeccomp(env, exports);
   addon::InitSecretMemory(env, exports);
   addon::InitSignals(env, exports);
+  addon::InitTrace(env, exports);
   return exports;
 }
 

@@ -144,6 +144,13 @@ Napi::Value OnTaskEvent(const Napi::CallbackInfo& info) {
 
 uint64_t Bits(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
 
+std::vector<sock_filter> FilterOf(const Napi::Value& value) {
+  auto bytes = value.As<Napi::Uint8Array>();
+  std::vector<sock_filter> filter(bytes.ByteLength() / sizeof(sock_filter));
+  if (!filter.empty()) memcpy(filter.data(), bytes.Data(), filter.size() * sizeof(sock_filter));
+  return filter;
+}
+
 // prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
 //           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles, sweeper, identity?: [uid, gid], cwd, umask, environment: [string] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
@@ -189,15 +196,36 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
     Napi::Array limit = limits.Get(i).As<Napi::Array>();
     plan->limits.push_back({limit.Get(0u).As<Napi::Number>().Int32Value(), Bits(limit.Get(1u)), Bits(limit.Get(2u))});
   }
-  auto filter = from.Get("filter").As<Napi::Uint8Array>();
-  plan->filter.resize(filter.ByteLength() / sizeof(sock_filter));
-  if (!plan->filter.empty()) memcpy(plan->filter.data(), filter.Data(), plan->filter.size() * sizeof(sock_filter));
+  plan->filter = FilterOf(from.Get("filter"));
 
   using Shared = std::shared_ptr<const kernel::PreparedPlan>;
   return Napi::External<Shared>::New(env, new Shared(std::move(plan)), [](Napi::Env, Shared* shared) { delete shared; });
 }
 
-// launch(prepared, id, path, argv, descriptors): takes the descriptors over, -1 for /dev/null.
+bool EndpointsOf(Napi::Env env, const Napi::Value& value, std::vector<kernel::Endpoint>* out) {
+  Napi::Array rows = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < rows.Length(); i++) {
+    Napi::Array row = rows.Get(i).As<Napi::Array>();
+    const std::string address = row.Get(0u).As<Napi::String>().Utf8Value();
+    auto endpoint = kernel::EndpointOf(address.c_str(), static_cast<uint16_t>(Bits(row.Get(1u))));
+    if (!endpoint.ok()) return ReturnOrThrow(env, endpoint.status, address), false;
+    out->push_back(endpoint.value);
+  }
+  return true;
+}
+
+// { connect: [[address, port]], listen: likewise, hosts: string, trace?: External, tracedFilter?: Uint8Array }
+std::shared_ptr<const kernel::CallPlan> CallsOf(Napi::Env env, const Napi::Object& from) {
+  auto calls = std::make_shared<kernel::CallPlan>();
+  if (!EndpointsOf(env, from.Get("connect"), &calls->network.connect) || !EndpointsOf(env, from.Get("listen"), &calls->network.listen)) return nullptr;
+  calls->hosts = from.Get("hosts").As<Napi::String>().Utf8Value();
+  if (from.Get("trace").IsUndefined()) return calls;
+  calls->trace = *from.Get("trace").As<Napi::External<std::shared_ptr<kernel::Trace>>>().Data();
+  calls->traced_filter = FilterOf(from.Get("tracedFilter"));
+  return calls;
+}
+
+// launch(prepared, id, path, argv, descriptors, calls?): takes the descriptors over, -1 for /dev/null.
 Napi::Value Launch(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   SharedTasks tasks = TasksOf(info);
@@ -210,6 +238,11 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   request.plan = *info[0].As<Napi::External<std::shared_ptr<const kernel::PreparedPlan>>>().Data();
   const uint32_t id = info[1].As<Napi::Number>().Uint32Value();
   if (!StringArgument(info, 2, &request.path) || !StringsOf(env, info[3], &request.argv)) return env.Undefined();
+
+  if (info.Length() > 5 && info[5].IsObject()) {
+    request.calls = CallsOf(env, info[5].As<Napi::Object>());
+    if (request.calls == nullptr) return env.Undefined();
+  }
 
   request.started = [tasks, id](std::shared_ptr<kernel::RunningTask> task) { tasks->Started(id, std::move(task)); };
   request.failed = [tasks, id](kernel::LaunchFailure failure) { tasks->Failed(id, std::move(failure)); };

@@ -193,9 +193,11 @@ class Launcher {
         restrictions.ruleset_fd = ruleset.get();
         restrictions.own_proc_access = plan.own_proc_access;
       }
-      if (!plan.filter.empty()) {
-        filter.len = static_cast<unsigned short>(plan.filter.size());
-        filter.filter = const_cast<sock_filter*>(plan.filter.data());
+      const bool traced = request.calls != nullptr && request.calls->trace != nullptr;
+      const std::vector<sock_filter>& installed = traced ? request.calls->traced_filter : plan.filter;
+      if (!installed.empty()) {
+        filter.len = static_cast<unsigned short>(installed.size());
+        filter.filter = const_cast<sock_filter*>(installed.data());
         restrictions.filter = &filter;
       }
     }
@@ -208,6 +210,14 @@ class Launcher {
       if (!fd) fd = OpenNullDevice();
       if (!fd) return request.failed({{Step::kDescriptors, Status::FromErrno("open")}, "/dev/null"});
       descriptors.push_back(fd.get());
+    }
+    UniqueFd listener_socket;  // closed when this returns: the thread at its other end learns of a child that failed
+    if (restrictions.filter != nullptr && request.calls != nullptr) {
+      auto socket = AnswerFrom(request);
+      if (!socket.ok()) return request.failed({{Step::kSeccomp, socket.status}, ""});
+      listener_socket = std::move(socket.value);
+      descriptors.push_back(listener_socket.get());
+      restrictions.sends_listener = true;
     }
     restrictions.descriptors = descriptors.data();
     restrictions.descriptor_count = descriptors.size();
@@ -238,6 +248,29 @@ class Launcher {
     request.descriptors.clear();  // the task has its own now: ours would hide its end of file
     request.started(task);
     Watch(std::move(task), std::move(request.ended));
+  }
+
+  // Starts the thread that answers the task's calls, and returns the socket by which the
+  // child sends it their descriptor: this thread stands still then, the other one does not.
+  Result<UniqueFd> AnswerFrom(const LaunchRequest& request) {
+    struct Work {
+      UniqueFd socket;
+      std::shared_ptr<const CallPlan> calls;
+      std::shared_ptr<const PreparedPlan> plan;
+    };
+    auto pair = ListenerSocketPair();
+    if (!pair.ok()) return Result<UniqueFd>::Error(pair.status);
+    auto* work = new Work{std::move(pair.value.ours), request.calls, request.plan};
+    Status started = StartThread("sallyport-calls", [](void* argument) -> void* {
+      std::unique_ptr<Work> work(static_cast<Work*>(argument));
+      auto listener = ReceiveListener(work->socket.get());
+      work->socket.reset();
+      if (listener.ok()) AnswerCalls(std::move(listener.value), *work->calls, work->plan->filter);
+      return nullptr;
+    }, work);
+    if (started.ok()) return {Status::Ok(), std::move(pair.value.theirs)};
+    delete work;
+    return Result<UniqueFd>::Error(started);
   }
 
   // Before a task is started there must be someone who ends what it starts, should we be

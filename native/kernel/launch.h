@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "calls.h"
 #include "landlock.h"
 #include "pidfd.h"
 #include "restrict.h"
@@ -96,6 +97,7 @@ struct LaunchRequest {
   std::string path;
   std::vector<std::string> argv;
   std::vector<UniqueFd> descriptors;  // index: number in the task; empty: /dev/null
+  std::shared_ptr<const CallPlan> calls;  // null: the plan's filter leaves none to us
 
   // Both are called on a native thread; `ended` only after `started`, once no process
   // of the task is left.

@@ -121,9 +121,17 @@ Status Verify(const Restrictions& restrictions) noexcept {
   return Status::Ok();
 }
 
-Status LockIn(const sock_fprog* filter) noexcept {
+// Both descriptors are close-on-exec. The filter must let sendmsg through, as all of ours do:
+// the call is under it already.
+Status LockInAndSendListener(const sock_fprog& filter, int socket) noexcept {
+  auto listener = InstallFilterWithListenerOnCurrentThread(filter);
+  if (!listener.ok()) return listener.status;
+  return SendDescriptor(socket, listener.value, "", 1).status;
+}
+
+Status LockIn(const sock_fprog* filter, int listener_socket) noexcept {
   if (filter == nullptr) return Status::Ok();
-  Status installed = InstallFilterOnCurrentThread(*filter);
+  Status installed = listener_socket < 0 ? InstallFilterOnCurrentThread(*filter) : LockInAndSendListener(*filter, listener_socket);
   if (!installed.ok()) return installed;
   if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 2) return Status::Error(EPERM, "prctl");
   return Status::Ok();
@@ -171,12 +179,16 @@ Failure RestrictForExec(const Restrictions& r) noexcept {
     return {Step::kLandlock, status};
   if (!(status = ArrangeDescriptors(r.descriptors, r.descriptor_count)).ok())
     return {Step::kDescriptors, status};
+  // The last one then, and not the program's.
+  const int listener_socket = r.sends_listener ? static_cast<int>(r.descriptor_count) - 1 : -1;
+  if (listener_socket >= 0 && fcntl(listener_socket, F_SETFD, FD_CLOEXEC) != 0)
+    return {Step::kDescriptors, Status::FromErrno("fcntl")};
   // Behind the descriptors: until they were closed there may be more than the task is allowed.
   if (!(status = SetLimits(r.limits, r.limit_count)).ok()) return {Step::kLimits, status};
   if (!(status = Verify(r)).ok()) return {Step::kVerify, status};
   if (!(status = UnblockSignals()).ok()) return {Step::kSignals, status};
   // Last, so that the filter need not allow what the steps above call.
-  if (!(status = LockIn(r.filter)).ok()) return {Step::kSeccomp, status};
+  if (!(status = LockIn(r.filter, listener_socket)).ok()) return {Step::kSeccomp, status};
   return {};
 }
 

@@ -64,6 +64,7 @@ struct Restrictions {
   const sock_fprog* filter = nullptr;  // null: no seccomp filter
   int* descriptors = nullptr;
   size_t descriptor_count = 0;
+  bool sends_listener = false;  // through the last descriptor, which the program does not get
 };
 
 struct Failure {

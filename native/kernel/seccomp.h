@@ -11,6 +11,12 @@ namespace kernel {
 // seccomp(2), SECCOMP_SET_MODE_FILTER; prctl(2) where that call is missing.
 Status InstallFilterOnCurrentThread(const sock_fprog& filter) noexcept;
 
+// The same, and returns the descriptor by which the calls are answered that the filter
+// leaves to a supervisor. EBUSY: this thread is under another such filter already, as a
+// container runtime's may be; there is one at most, for a task no less than for us.
+// seccomp_unotify(2).
+Result<int> InstallFilterWithListenerOnCurrentThread(const sock_fprog& filter) noexcept;
+
 // Whether the kernel takes filters at all; asks without installing one.
 bool SeccompAvailable() noexcept;
 

@@ -4,6 +4,8 @@
 // lack. Each names the kernel that added it. Whether the running kernel knows
 // one is found out by calling it, never by comparing versions.
 
+#include <linux/ioctl.h>
+#include <linux/seccomp.h>
 #include <linux/types.h>
 #include <sys/syscall.h>
 
@@ -37,4 +39,18 @@
 #endif
 #ifndef P_PIDFD
 #define P_PIDFD 3  // 5.4
+#endif
+
+#ifndef SECCOMP_ADDFD_FLAG_SEND
+#define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)  // 5.14
+#endif
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)  // 5.19
+#endif
+#ifndef SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)  // 6.6
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS _IOW('!', 4, __u64)
+#endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U  // 6.3
 #endif

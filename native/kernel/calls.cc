@@ -1,0 +1,127 @@
+#include "calls.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "uapi.h"
+
+namespace kernel {
+namespace {
+
+constexpr char kHostsPath[] = "/etc/hosts";
+
+// A file of its own for each open: two readers of one would share its offset. Sealed, since
+// it cannot be opened for reading alone.
+UniqueFd HostsFile(const std::string& text) noexcept {
+  UniqueFd file(static_cast<int>(syscall(__NR_memfd_create, "hosts", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL)));
+  if (!file && errno == EINVAL) file.reset(static_cast<int>(syscall(__NR_memfd_create, "hosts", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
+  if (!file) return file;
+  const bool made = write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) && lseek(file.get(), 0, SEEK_SET) == 0 &&
+                    fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0;
+  if (!made) file.reset();
+  return file;
+}
+
+class Calls {
+ public:
+  Calls(const Listener& listener, const CallPlan& plan, const std::vector<sock_filter>& filter)
+      : listener_(listener), plan_(plan), filter_(filter), network_(plan.network, listener) {}
+
+  void Run() {
+    std::vector<pollfd> polled;
+    for (;;) {
+      polled.assign(1, {listener_.fd(), POLLIN, 0});
+      network_.AddPolled(&polled);
+      if (poll(polled.data(), polled.size(), -1) < 0) continue;
+      const short news = polled[0].revents;
+      if ((news & POLLIN) == 0 && news != 0) return;  // POLLHUP: nobody is left
+      if (news != 0) One();
+      for (size_t i = 1; i < polled.size(); i++) {
+        if (polled[i].revents != 0) network_.Polled(polled[i].fd);
+      }
+    }
+  }
+
+ private:
+  void One() {
+    Notification call;
+    if (!listener_.Receive(&call).ok()) return;
+    // Without a trace whatever comes here is the network's: nothing else is sent to us.
+    const uint32_t verdict = plan_.trace == nullptr ? SECCOMP_RET_USER_NOTIF : RunFilter(filter_, call.data);
+    switch (verdict & SECCOMP_RET_ACTION_FULL) {
+      case SECCOMP_RET_USER_NOTIF: return ByPlan(call);
+      case SECCOMP_RET_ALLOW:
+        // Landlock decides about the path, whatever has become of it since it was read here.
+        Record(call, 0, "");
+        return listener_.Continue(call.id);
+      case SECCOMP_RET_ERRNO: {
+        const int err = static_cast<int>(verdict & SECCOMP_RET_DATA);
+        Record(call, err, "");
+        return listener_.Answer(call.id, -err);
+      }
+      default: return listener_.Answer(call.id, -EPERM);
+    }
+  }
+
+  void ByPlan(const Notification& call) {
+    std::string target;
+    int refused = 0;
+    switch (call.data.nr) {
+#ifdef __NR_open
+      case __NR_open: return Open(call, 0);
+#endif
+      case __NR_openat: return Open(call, 1);
+      case __NR_socket: refused = network_.Socket(call); break;
+      case __NR_connect: refused = network_.Connect(call, &target); break;
+      case __NR_bind: refused = network_.Bind(call, &target); break;
+      case __NR_listen: refused = network_.Listen(call); break;
+      default: refused = EPERM; listener_.Answer(call.id, -EPERM);
+    }
+    if (refused != 0) Record(call, refused, std::move(target));
+  }
+
+  // Opening the hosts file gets ours; any other open is the kernel's to make. Its path may
+  // have changed since it was read here, and then Landlock decides about what it has become,
+  // as it does about every path: nothing is granted by letting it go on.
+  void Open(const Notification& call, int path) {
+    char read[sizeof(kHostsPath)];
+    const int flags = static_cast<int>(call.data.args[path + 1]);
+    const bool reads = (flags & (O_ACCMODE | O_CREAT | O_DIRECTORY | O_PATH)) == O_RDONLY;
+    if (reads && !plan_.hosts.empty()) {
+      auto got = ReadMemory(static_cast<pid_t>(call.pid), call.data.args[path], read, sizeof(read));
+      if (got.ok() && got.value == sizeof(read) && memcmp(read, kHostsPath, sizeof(read)) == 0) {
+        const UniqueFd file = HostsFile(plan_.hosts);
+        if (!file) return listener_.Answer(call.id, -errno);
+        Status added = listener_.AnswerWithDescriptor(call.id, file.get(), (flags & O_CLOEXEC) != 0);
+        if (!added.ok()) listener_.Answer(call.id, -added.err);
+        return;
+      }
+    }
+    Record(call, 0, "");
+    listener_.Continue(call.id);
+  }
+
+  void Record(const Notification& call, int err, std::string text) {
+    if (plan_.trace != nullptr) plan_.trace->Record(call, err, std::move(text));
+  }
+
+  const Listener& listener_;
+  const CallPlan& plan_;
+  const std::vector<sock_filter>& filter_;
+  Network network_;
+};
+
+}  // namespace
+
+void AnswerCalls(UniqueFd fd, const CallPlan& plan, const std::vector<sock_filter>& filter) {
+  const Listener listener(std::move(fd));
+  Calls(listener, plan, filter).Run();
+}
+
+}  // namespace kernel
