@@ -21,6 +21,7 @@ export * from './guarantees.js';
 export { harden, type HardenOptions } from './harden/harden.js';
 export type { HardenReport } from './harden/report.js';
 export { dropCapabilities, getCapabilities, type CapabilityName, type CapabilityReport, type CapabilitySets, type DropCapabilitiesOptions } from './kernel/capabilities.js';
+export type { Endpoint, NetworkPlan, NetworkPolicy } from './policy/network.js';
 export type { Plan } from './policy/plan.js';
 export type { Identity, Limits, Policy } from './policy/policy.js';
 export { loadPolicy, type PresetName } from './policy/policy-file.js';

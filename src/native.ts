@@ -37,7 +37,7 @@ export interface Native {
   // launch
   prepare(plan: NativePlan): PreparedPlan;
   /** Takes the descriptors over, -1 for /dev/null; what becomes of the task comes through `onTaskEvent`. */
-  launch(prepared: PreparedPlan, id: number, path: string, argv: readonly string[], descriptors: readonly number[]): void;
+  launch(prepared: PreparedPlan, id: number, path: string, argv: readonly string[], descriptors: readonly number[], calls?: NativeCalls): void;
   onTaskEvent(dispatch: TaskEventListener): void;
   signalTask(id: number, signal: number): boolean;
   endTasks(): void;
@@ -67,7 +67,35 @@ export interface Native {
   // signals
   ignoreSignal(signal: number): void;
   signalDisposition(signal: number): 'default' | 'ignore' | 'handler';
+
+  // trace
+  newTrace(calls: readonly NativeTracedCall[]): TraceHandle;
+  /** What came since the last time; `dropped` found no room. */
+  takeTrace(trace: TraceHandle): { readonly entries: readonly NativeTraceEntry[]; readonly dropped: number };
+  notificationsAvailable(): boolean;
 }
+
+/** What a task's filter leaves to the supervisor, at one launch. Addresses as inet_pton(3) takes them. */
+export interface NativeCalls {
+  readonly connect: readonly (readonly [address: string, port: number])[];
+  readonly listen: readonly (readonly [address: string, port: number])[];
+  /** What the task finds in /etc/hosts; empty: the file itself. */
+  readonly hosts: string;
+  readonly trace?: TraceHandle;
+  /** Installed instead of the plan's filter, where there is a trace. */
+  readonly tracedFilter?: Uint8Array;
+}
+
+declare const traceHandle: unique symbol;
+/** An external that only the addon can open. */
+export interface TraceHandle {
+  readonly [traceHandle]: never;
+}
+
+/** A call's number, which of its arguments are kept (a bit each), and which are a folder's descriptor and a path, or -1. */
+export type NativeTracedCall = readonly [nr: number, numbers: number, folder: number, path: number];
+/** `errno` 0: the call was let through, and its path is to be judged. */
+export type NativeTraceEntry = readonly [nr: number, errno: number, numbers: readonly number[], text: string, count: number];
 
 export interface NativeCapabilities {
   readonly effective: bigint;

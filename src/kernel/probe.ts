@@ -13,6 +13,8 @@ export interface Probe {
   readonly seccomp: boolean;
   /** Whether /proc shows every process of our PID namespace: what it does not show cannot be found. */
   readonly procWhole: boolean;
+  /** What the supervisor lacks to answer calls of its tasks itself, as `network` needs; and whether it may look into tasks of other users. */
+  readonly notify: { readonly lacks: readonly string[]; readonly anyUser: boolean };
   /** Who the supervisor is, and what it lacks for tasks that run as someone else. */
   readonly user: { readonly uid: number; readonly gid: number; readonly lacks: readonly string[] };
 }
@@ -39,16 +41,34 @@ function suidDumpable(): number {
   }
 }
 
+/** The address that a task connects to lies in its memory: what ptrace(2) needs is needed to read it. Yama: Documentation/admin-guide/LSM/Yama.rst. */
+function lacksForNotify(anyUser: boolean): string[] {
+  const lacks = native().notificationsAvailable() ? [] : ['seccomp user notification (Linux 5.14)'];
+  if (!anyUser && yamaScope() >= 2) lacks.push('kernel.yama.ptrace_scope below 2, or CAP_SYS_PTRACE');
+  return lacks;
+}
+
+function yamaScope(): number {
+  try {
+    return Number(readFileSync('/proc/sys/kernel/yama/ptrace_scope', 'latin1'));
+  } catch {
+    return 0; // a kernel without Yama
+  }
+}
+
 let probed: Probe | undefined;
 
 /** Asks the kernel, once per process: nothing here changes while it runs. */
 export function probe(): Probe {
-  probed ??= Object.freeze({
+  if (probed !== undefined) return probed;
+  const anyUser = getCapabilities().effective.includes('CAP_SYS_PTRACE');
+  probed = Object.freeze({
     arch: architectures.find((known) => known === process.arch) ?? 'other',
     landlockAbi: landlockAbi(),
     landlockErrata: landlockErrata(),
     seccomp: seccompAvailable(),
     procWhole: native().procIsWhole(),
+    notify: Object.freeze({ lacks: Object.freeze(lacksForNotify(anyUser)), anyUser }),
     user: Object.freeze({ uid: process.geteuid?.() ?? -1, gid: process.getegid?.() ?? -1, lacks: Object.freeze(lacksForIdentity()) }),
   });
   return probed;

@@ -1,8 +1,8 @@
 import { native } from '../native.js';
 import { architectures, syscallNumbers, type Architecture, type SyscallName } from './syscalls.js';
 
-/** What the kernel does with a call. `kill` ends the whole process with SIGSYS. */
-export type SeccompAction = 'allow' | 'kill' | { readonly errno: number };
+/** What the kernel does with a call. `kill` ends the whole process with SIGSYS; `notify` leaves the answer to the supervisor. */
+export type SeccompAction = 'allow' | 'kill' | 'notify' | { readonly errno: number };
 
 /**
  * A test of one argument. `int` looks at the low 32 bits alone, as the kernel does where the
@@ -63,6 +63,7 @@ const jump = (code: number, k: number, jt: number, jf: number): Instruction => (
 function ret(action: SeccompAction): Instruction {
   if (action === 'allow') return statement(RET_K, 0x7fff0000);
   if (action === 'kill') return statement(RET_K, 0x80000000);
+  if (action === 'notify') return statement(RET_K, 0x7fc00000);
   return statement(RET_K, 0x00050000 | action.errno);
 }
 

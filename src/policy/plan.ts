@@ -5,6 +5,7 @@ import type { Probe } from '../kernel/probe.js';
 import { compileSeccomp } from '../kernel/seccomp.js';
 import type { Architecture } from '../kernel/syscalls.js';
 import { taskGuarantees } from './enforcement.js';
+import { namesOf, networkPlan, type NetworkPlan } from './network.js';
 import { absolute, checkPolicy, type Identity, type Policy } from './policy.js';
 import { seccompProfile } from './seccomp-profile.js';
 
@@ -38,6 +39,8 @@ export interface Plan {
   };
   /** The compiled filter, `struct sock_filter[]`; empty: none. */
   readonly seccomp: Uint8Array;
+  /** Hosts and ports; a launch has the addresses. undefined: none. */
+  readonly network: NetworkPlan | undefined;
   readonly limits: readonly ResourceLimit[];
   readonly wallTimeMs: number | undefined;
   /** Of all the task's processes together. */
@@ -114,14 +117,25 @@ function identity({ identity }: Policy, { user }: Probe): Identity | undefined {
   return Object.freeze({ uid, gid });
 }
 
+/** The calls that make a connection are the supervisor's: without that there is nothing to grant by, whatever the caller can do without. */
+function network(policy: Policy, host: Probe): NetworkPlan | undefined {
+  const wanted = networkPlan(policy.network);
+  if (wanted === undefined || policy.dangerouslyUnconfined === true) return wanted;
+  const lacks = host.seccomp && host.arch !== 'other' ? host.notify.lacks : ['seccomp filters'];
+  if (lacks.length > 0) throw new EnforcementPartial('network', `policy.network needs ${lacks.join(', ')}`);
+  if (policy.identity !== undefined && policy.identity.uid !== host.user.uid && !host.notify.anyUser) throw new PolicyInvalid('network', 'for a task of another user needs CAP_SYS_PTRACE');
+  return wanted;
+}
+
 const unconfined = Object.freeze({ abi: 0, handled: Object.freeze([0, 0, 0] as const), rules: Object.freeze([]), ownProc: 0, program: 0 });
 
 const compiled = new Map<string, Uint8Array>();
 
-function filter(arch: Architecture, ignoreFileModes: boolean): Uint8Array {
-  const key = `${arch} ${ignoreFileModes}`;
+function filter(arch: Architecture, ignoreFileModes: boolean, network: NetworkPlan | undefined): Uint8Array {
+  // Hosts and ports are no part of it: there are a few filters, however many policies.
+  const key = `${arch} ${ignoreFileModes} ${network === undefined ? 'none' : [network.connect.length > 0, network.listen.length > 0, namesOf(network).length > 0].join()}`;
   let bytes = compiled.get(key);
-  if (bytes === undefined) compiled.set(key, (bytes = compileSeccomp(seccompProfile({ ignoreFileModes }), arch)));
+  if (bytes === undefined) compiled.set(key, (bytes = compileSeccomp(seccompProfile({ ignoreFileModes, network }), arch)));
   return bytes;
 }
 
@@ -145,6 +159,7 @@ export function plan(policy: Policy, host: Probe): Plan {
     environment: Object.freeze({ ...(policy.environment ?? defaultEnvironment) }),
     cwd: absolute(policy.cwd ?? '/'),
     identity: identity(policy, host),
+    network: network(policy, host),
     umask: policy.ignoreFileModes === true ? 0o077 : undefined,
   };
   if (policy.dangerouslyUnconfined === true) {
@@ -167,7 +182,7 @@ export function plan(policy: Policy, host: Probe): Plan {
       ownProc: accessBits(reading, host.landlockAbi),
       program: accessBits(['read_file', 'execute'], host.landlockAbi),
     }),
-    seccomp: host.seccomp && host.arch !== 'other' ? filter(host.arch, policy.ignoreFileModes ?? false) : new Uint8Array(0),
+    seccomp: host.seccomp && host.arch !== 'other' ? filter(host.arch, policy.ignoreFileModes ?? false, common.network) : new Uint8Array(0),
     limits: Object.freeze(limits(policy)),
     guarantees: Object.freeze(guarantees),
   });

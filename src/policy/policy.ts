@@ -1,6 +1,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import { PolicyInvalid } from '../errors.js';
 import { guaranteeNames, type GuaranteeName, type Level } from '../guarantees.js';
+import { checkNetwork, type NetworkPolicy } from './network.js';
 
 /** What an author wants a task to have. Everything that is not named here is refused to it. */
 export interface Policy {
@@ -10,6 +11,11 @@ export interface Policy {
   readonly execute?: readonly string[];
   /** The same, to read, create, change and remove. Never executed. @default [] */
   readonly write?: readonly string[];
+  /**
+   * TCP connections that the task may make, and ports that it may listen on. The supervisor makes them for it, by addresses that it
+   * resolved at the launch. Nothing else of the network is open to any task. @default 'none'
+   */
+  readonly network?: 'none' | NetworkPolicy;
   /** The whole environment of the task; nothing is inherited. @default `PATH`, `LANG` and `HOME` alone */
   readonly environment?: Readonly<Record<string, string>>;
   /**
@@ -69,6 +75,7 @@ const fields: Record<keyof Policy, (value: unknown, path: string) => void> = {
   read: paths,
   execute: paths,
   write: paths,
+  network: checkNetwork,
   environment,
   identity,
   cwd: path,

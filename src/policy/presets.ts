@@ -2,6 +2,7 @@ import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { networkPlan } from './network.js';
 import { checkPolicy, type Policy } from './policy.js';
 import { findPython } from './python.js';
 
@@ -129,6 +130,7 @@ function preset(base: Policy, wished: Policy): Policy {
     execute: Object.freeze([...(base.execute ?? []), ...(wishes.execute ?? [])]),
     read: Object.freeze([...(base.read ?? []), ...(wishes.read ?? [])]),
     write: Object.freeze([...(wishes.write ?? [])]),
+    network: networkPlan(wishes.network) ?? 'none',
     limits: Object.freeze({ ...wishes.limits }),
     without: Object.freeze([...(wishes.without ?? [])]),
     environment,

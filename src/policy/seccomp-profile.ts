@@ -1,6 +1,8 @@
 import type { SeccompAction, SeccompFilter, SyscallRule } from '../kernel/seccomp.js';
 import { syscallNumbers, type SyscallName } from '../kernel/syscalls.js';
+import type { NetworkPlan } from './network.js';
 import { EACCES, ENOSYS, ENOTSUP, EPERM, examined, isNull, succeedsAndDoesNothing } from './seccomp-arguments.js';
+import { networkRules } from './seccomp-network.js';
 
 interface Group {
   readonly what: string;
@@ -160,7 +162,7 @@ export const fileModes: readonly SyscallName[] = ['chmod', 'fchmod', 'fchmodat',
  * The filter of a task: what stands above, and nothing else.
  * A call without a name in the table, from a newer kernel, answers ENOSYS as on an older one.
  */
-export function seccompProfile({ ignoreFileModes }: { readonly ignoreFileModes: boolean }): SeccompFilter {
+export function seccompProfile({ ignoreFileModes, network }: { readonly ignoreFileModes: boolean; readonly network?: NetworkPlan | undefined }): SeccompFilter {
   const rules = new Map<SyscallName, SyscallRule>();
   const set = (names: readonly SyscallName[], action: SeccompAction): void => {
     const rule: SyscallRule = { action };
@@ -171,6 +173,7 @@ export function seccompProfile({ ignoreFileModes }: { readonly ignoreFileModes: 
   for (const { names, action } of refused) set(names, action);
   for (const { names } of allowed) set(names, 'allow');
   for (const [name, rule] of Object.entries(examined)) rules.set(name as SyscallName, rule);
+  for (const [name, rule] of Object.entries(network === undefined ? {} : networkRules(network))) rules.set(name as SyscallName, rule);
   const modes = ignoreFileModes ? succeedsAndDoesNothing : EPERM;
   set(fileModes, modes);
   // Without a path it is a file that the task has open, which is how touch and futimens(3) work.

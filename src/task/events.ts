@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { TaskExitUnknown, TaskLimitExceeded, TaskStartFailed } from '../errors.js';
-import { native, type PreparedPlan } from '../native.js';
+import { native, type NativeCalls, type PreparedPlan } from '../native.js';
 
 /** How the kernel says a task's main process ended. */
 export type ProcessExit = { readonly kind: 'exited'; readonly exitCode: number } | { readonly kind: 'signaled'; readonly signal: NodeJS.Signals };
@@ -54,7 +54,7 @@ export interface Launched {
 }
 
 /** Hands a launch to the native side. Takes the descriptors over, also when it throws. */
-export function startProcess(prepared: PreparedPlan, path: string, argv: readonly string[], descriptors: readonly number[]): Promise<Launched> {
+export function startProcess(prepared: PreparedPlan, path: string, argv: readonly string[], descriptors: readonly number[], calls?: NativeCalls): Promise<Launched> {
   if (!listening) {
     listening = true;
     native().onTaskEvent(dispatch);
@@ -71,7 +71,7 @@ export function startProcess(prepared: PreparedPlan, path: string, argv: readonl
       ended: (how) => end(how),
     });
     try {
-      native().launch(prepared, id, path, argv, descriptors);
+      native().launch(prepared, id, path, argv, descriptors, calls);
     } catch (error) {
       pending.delete(id);
       reject(error);

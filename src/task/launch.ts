@@ -9,6 +9,7 @@ import { plan, type Plan } from '../policy/plan.js';
 import type { Policy } from '../policy/policy.js';
 import { isSystemPath } from '../policy/presets.js';
 import { startProcess } from './events.js';
+import { pin } from './resolve.js';
 import { TaskStdio, type Stdio } from './stdio.js';
 import { Task } from './task.js';
 
@@ -145,6 +146,7 @@ function checkedTable(methods: unknown): MethodTable {
  * @throws {TaskStartFailed} `ERR_TASK_START` naming the step: the program did not run, nothing is left behind.
  * @throws {PolicyInvalid} `ERR_POLICY_INVALID`, {@link EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL`: nothing was started.
  *   Step `landlock` with a `cause` of `ENOENT` and its `path`: a file or folder of the policy is missing.
+ *   Step `network`: a host of the policy cannot be resolved, or to an address that a name may not stand for.
  * @throws `signal.reason` when aborted before it runs.
  * @see clone(2), execve(2), landlock(7), seccomp(2), prctl(2), capabilities(7). Linux 6.12 for `standard`.
  */
@@ -156,6 +158,7 @@ export async function launch(argv: readonly string[], options: LaunchOptions = {
   const { plan: made, native: prepared } = prepare(options.policy ?? {});
   const program = findProgram(argv[0], made.environment['PATH']);
 
+  const calls = made.confined && made.network !== undefined ? await pin(made.network, signal) : undefined;
   const { methods } = options;
   const channel = options.channel ?? false;
   const stdio = new TaskStdio({
@@ -167,7 +170,7 @@ export async function launch(argv: readonly string[], options: LaunchOptions = {
   let task: Task;
   try {
     const input = methods !== undefined ? 'methods' : channel ? 'channel' : 'stdin';
-    task = new Task(await startProcess(prepared, program, argv, stdio.theirs), { plan: made, program, argv, stdio, input });
+    task = new Task(await startProcess(prepared, program, argv, stdio.theirs, calls), { plan: made, program, argv, stdio, input });
   } catch (error) {
     stdio.close();
     throw explained(error, program, made);
