@@ -8,7 +8,7 @@ import { taskGuarantees } from '../lib/policy/enforcement.js';
 import { plan } from '../lib/policy/plan.js';
 
 const policy = suite('policy');
-const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true, procWhole: true, user: { uid: 0, gid: 0, lacks: [] } };
+const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true, procWhole: true, notify: { lacks: [], anyUser: true }, user: { uid: 0, gid: 0, lacks: [] } };
 
 function refusal(call: () => unknown): PolicyInvalid | EnforcementPartial {
   try {
@@ -33,6 +33,17 @@ policy('a wrong field is refused with its path', () => {
     [{ environment: { 'A=B': 'c' } }, 'environment.A?B'],
     [{ environment: { A: 1 } }, 'environment.A'],
     [{ environment: { A: 'x\0y' } }, 'environment.A'],
+    [{ network: 'all' }, 'network'],
+    [{ network: { udp: [] } }, 'network.udp'],
+    [{ network: { connect: 'a:1' } }, 'network.connect'],
+    [{ network: { connect: [{ host: 'a', port: 1 }, { host: 'a' }] } }, 'network.connect[1].port'],
+    [{ network: { connect: [{ port: 1 }] } }, 'network.connect[0].host'],
+    [{ network: { connect: [{ host: 'a', port: 0 }] } }, 'network.connect[0].port'],
+    [{ network: { connect: [{ host: 'a', port: 65536 }] } }, 'network.connect[0].port'],
+    [{ network: { connect: [{ host: 'a', port: '80' }] } }, 'network.connect[0].port'],
+    ...['', 'a b', 'a\nb', '127.1', '0x7f.1', '2130706433', 'fe80::1%eth0', '[::1]', '*', 'a.', '.a', `${'a'.repeat(64)}.b`].map((host): [unknown, string] => [{ network: { connect: [{ host, port: 1 }] } }, 'network.connect[0].host']),
+    [{ network: { listen: [{ port: -1 }] } }, 'network.listen[0].port'],
+    [{ network: { listen: [{ port: 1, address: 'a' }] } }, 'network.listen[0].address'],
     [{ limits: 5 }, 'limits'],
     [{ limits: { openFiles: 0 } }, 'limits.openFiles'],
     [{ limits: { openFiles: 1e9 } }, 'limits.openFiles'],
@@ -95,9 +106,25 @@ policy('a host with less is refused by name, unless the caller can do without', 
 });
 
 policy('a host with none at all still makes a plan when all is waived', () => {
-  const bare: Probe = { arch: 'other', landlockAbi: 0, landlockErrata: 0, seccomp: false, procWhole: false, user: { uid: 1000, gid: 1000, lacks: [] } };
+  const bare: Probe = { arch: 'other', landlockAbi: 0, landlockErrata: 0, seccomp: false, procWhole: false, notify: { lacks: [], anyUser: false }, user: { uid: 1000, gid: 1000, lacks: [] } };
   const made = plan({ without: guaranteeNames }, bare);
   assert.equal([made.landlock.handled, made.landlock.rules, made.seccomp.length], [[0, 0, 0], [], 0]);
+});
+
+policy('a network is resolved to hosts and ports, and refused where the supervisor cannot make the connections', () => {
+  const network = { connect: [{ host: 'Example.COM', port: 443 }], listen: [{ port: 0 }] };
+  const made = plan({ network }, host);
+  assert.equal(made.network, { connect: [{ host: 'example.com', port: 443 }], listen: [{ host: '127.0.0.1', port: 0 }] });
+  assert.ok(Object.isFrozen(made.network) && Object.isFrozen(made.network?.connect) && Object.isFrozen(made.network?.connect[0]));
+  for (const none of ['none', {}, { connect: [] }] as const) assert.is(plan({ network: none }, host).network, undefined);
+  assert.is(made.landlock.handled[1], 3, 'the domain itself lets no TCP through');
+  const lesser = { ...host, notify: { lacks: ['seccomp user notification'], anyUser: false } };
+  assert.is((refusal(() => plan({ network, without: ['network'] }, lesser)) as EnforcementPartial).guarantee, 'network');
+  assert.ok(plan({ network: 'none' }, lesser));
+  assert.is((refusal(() => plan({ network, without: guaranteeNames }, { ...host, seccomp: false })) as EnforcementPartial).guarantee, 'network');
+  const other = { network, identity: { uid: 1, gid: 1 } };
+  assert.is((refusal(() => plan(other, { ...host, notify: { lacks: [], anyUser: false } })) as PolicyInvalid).path, 'network');
+  assert.ok(plan(other, host));
 });
 
 policy('presets add to what a caller asks for and grant nothing to write', () => {

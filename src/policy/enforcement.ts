@@ -25,7 +25,7 @@ const rows: readonly Row[] = [
   { name: 'siblings', mechanisms: [domain, `${filter}: ptrace, process_vm_*, pidfd_getfd`], landlockAbi: 1, seccomp: true },
   { name: 'privileges', mechanisms: [noCapabilities, 'securebits where the supervisor may set them', `${filter}: clone flags, unshare, setns, mount`], landlockAbi: 0, seccomp: true },
   { name: 'files', mechanisms: ['Landlock: nothing but the policy', `${filter}: chmod, chown, xattr, memfd_create, execveat`], landlockAbi: 3, seccomp: true },
-  { name: 'network', mechanisms: [`${filter}: socket`, 'Landlock: TCP', 'Landlock: SCOPE_ABSTRACT_UNIX_SOCKET'], landlockAbi: 6, seccomp: true },
+  { name: 'network', mechanisms: [`${filter}: socket`, 'what the policy grants is connected and bound by the supervisor, by pinned address', 'Landlock: TCP', 'Landlock: SCOPE_ABSTRACT_UNIX_SOCKET'], landlockAbi: 6, seccomp: true },
   { name: 'inheritance', mechanisms: ['environment from scratch', 'close_range', 'setsid', 'new session keyring', `${filter}: System V IPC`], landlockAbi: 3, seccomp: true },
   { name: 'kernel', mechanisms: [`${filter}: calls without a name in the profile`, 'architecture check'], landlockAbi: 0, seccomp: true },
   {
