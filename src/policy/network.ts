@@ -32,7 +32,7 @@ function check(holds: boolean, path: string, problem: string): asserts holds {
 }
 
 /** RFC 1123, and underscores, which names have in practice. A dot at the end would be another name in /etc/hosts. */
-const hostName = /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?)*$/;
+const hostName = /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$/;
 
 /** What inet_aton(3) takes for an address: `127.1`, `0x7f000001`, `2130706433`. As a name it could not be told from one. */
 const looksNumeric = /^(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*$/i;
