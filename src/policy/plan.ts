@@ -6,7 +6,7 @@ import { compileSeccomp } from '../kernel/seccomp.js';
 import type { Architecture } from '../kernel/syscalls.js';
 import { taskGuarantees } from './enforcement.js';
 import { namesOf, networkPlan, type NetworkPlan } from './network.js';
-import { absolute, checkPolicy, type Identity, type Policy } from './policy.js';
+import { absolute, copyPolicy, type Identity, type Policy } from './policy.js';
 import { seccompProfile } from './seccomp-profile.js';
 
 /** One file rule: everything beneath `path`, by the kernel's names and as its bits. */
@@ -55,6 +55,8 @@ export interface Plan {
   /** undefined: the supervisor's. */
   readonly umask: number | undefined;
   readonly guarantees: readonly Guarantee[];
+  /** What is allowed and worth knowing. */
+  readonly notes: readonly string[];
 }
 
 const reading: readonly AccessFs[] = ['read_file', 'read_dir'];
@@ -127,6 +129,16 @@ function network(policy: Policy, host: Probe): NetworkPlan | undefined {
   return wanted;
 }
 
+const overlap = (a: string, b: string): boolean => a === b || a.startsWith(b === '/' ? b : `${b}/`) || b.startsWith(a === '/' ? a : `${a}/`);
+
+function notes({ write = [], execute = [] }: Policy): string[] {
+  return write.flatMap((written, index) =>
+    execute.flatMap((executed, other) =>
+      overlap(absolute(written), absolute(executed)) ? [`write[${index}] and execute[${other}] overlap (${written}, ${executed}): the task may execute what it wrote`] : [],
+    ),
+  );
+}
+
 const unconfined = Object.freeze({ abi: 0, handled: Object.freeze([0, 0, 0] as const), rules: Object.freeze([]), ownProc: 0, program: 0 });
 
 const compiled = new Map<string, Uint8Array>();
@@ -147,8 +159,8 @@ function filter(arch: Architecture, ignoreFileModes: boolean, network: NetworkPl
  * @throws {EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL`: the host lacks what a guarantee rests on and
  *   `policy.without` does not name it.
  */
-export function plan(policy: Policy, host: Probe): Plan {
-  checkPolicy(policy);
+export function plan(wanted: Policy, host: Probe): Plan {
+  const policy = copyPolicy(wanted);
   const level = policy.level ?? 'standard';
   const common = {
     level,
@@ -160,6 +172,7 @@ export function plan(policy: Policy, host: Probe): Plan {
     cwd: absolute(policy.cwd ?? '/'),
     identity: identity(policy, host),
     network: network(policy, host),
+    notes: Object.freeze(notes(policy)),
     umask: policy.ignoreFileModes === true ? 0o077 : undefined,
   };
   if (policy.dangerouslyUnconfined === true) {

@@ -83,7 +83,7 @@ const fields: Record<keyof Policy, (value: unknown, path: string) => void> = {
   level: (value, path) => check(value === 'standard' || value === 'strict', path, "must be 'standard' or 'strict'"),
   without: (value, path) => {
     check(Array.isArray(value), path, 'must be an array of guarantee names');
-    (value as unknown[]).forEach((name, index) =>
+    Array.from(value as unknown[], (name, index) =>
       check((guaranteeNames as readonly unknown[]).includes(name), `${path}[${index}]`, `must be one of ${guaranteeNames.join(', ')}`),
     );
   },
@@ -104,20 +104,23 @@ function check(holds: boolean, path: string, problem: string): asserts holds {
   if (!holds) throw new PolicyInvalid(path, problem);
 }
 
+/** Half of a surrogate pair would reach the kernel as another character, and so be another path. */
+const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0') && !/\p{Surrogate}/u.test(value);
+
 function path(value: unknown, path: string): void {
-  check(typeof value === 'string' && value !== '' && !value.includes('\0'), path, 'must be a path');
+  check(isText(value) && value !== '', path, 'must be a path: a string, not empty, without NUL');
 }
 
 function paths(value: unknown, field: string): void {
   check(Array.isArray(value), field, 'must be an array of paths');
-  (value as unknown[]).forEach((entry, index) => path(entry, `${field}[${index}]`));
+  Array.from(value as unknown[], (entry, index) => path(entry, `${field}[${index}]`)); // holes too, which forEach passes over
 }
 
 function environment(value: unknown, field: string): void {
   check(typeof value === 'object' && value !== null && !Array.isArray(value), field, 'must be an object of strings');
   for (const [name, entry] of Object.entries(value)) {
-    check(/^[^=\0]+$/.test(name), `${field}.${name.replace(/[^\w.-]/g, '?')}`, 'is not a variable name');
-    check(typeof entry === 'string' && !entry.includes('\0'), `${field}.${name}`, 'must be a string without NUL');
+    check(/^[^=\0]+$/.test(name) && isText(name), `${field}.${name.replace(/[^\w.-]/g, '?')}`, 'is not a variable name');
+    check(isText(entry), `${field}.${name}`, 'must be a string without NUL');
   }
 }
 
@@ -135,6 +138,7 @@ function identity(value: unknown, field: string): void {
 function limits(value: unknown, field: string): void {
   check(typeof value === 'object' && value !== null && !Array.isArray(value), field, 'must be an object');
   for (const [name, entry] of Object.entries(value)) {
+    if (entry === undefined) continue;
     const bounds = Object.hasOwn(limitFields, name) ? limitFields[name as keyof Limits] : undefined;
     check(bounds !== undefined, `${field}.${name}`, `is not a limit; there are ${Object.keys(limitFields).join(', ')}`);
     check(
@@ -157,6 +161,45 @@ export function checkPolicy(value: unknown): asserts value is Policy {
     check(field !== undefined, name, `is not a field; there are ${Object.keys(fields).join(', ')}`);
     if (entry !== undefined) field(entry, name);
   }
+}
+
+/** Deeper than any field of a policy is. */
+const deepest = 8;
+
+function plain(value: unknown, path: string, depth: number): unknown {
+  if (typeof value !== 'object' || value === null) return Object.is(value, -0) ? 0 : value;
+  check(depth < deepest, path, 'is nested too deeply');
+  const below = (name: string): string => (Array.isArray(value) ? `${path}[${name}]` : path === '' ? name : `${path}.${name}`);
+  if (Array.isArray(value)) return Object.freeze(Array.from(value as unknown[], (entry, index) => plain(entry, below(String(index)), depth + 1)));
+  // What a prototype holds would count in one place and not in another.
+  const prototype: unknown = Object.getPrototypeOf(value);
+  check(prototype === null || Object.getPrototypeOf(prototype) === null, path, 'must be a plain object');
+  return Object.freeze(Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, plain(entry, below(name), depth + 1)])));
+}
+
+/**
+ * Reads a policy once, getters and proxies included, and checks what was read: what is checked is what counts.
+ *
+ * @returns A frozen copy of plain objects and arrays.
+ * @throws {PolicyInvalid} `ERR_POLICY_INVALID` with the path of the first wrong field.
+ */
+export function copyPolicy(value: unknown): Policy {
+  let copy: unknown;
+  try {
+    copy = plain(value, '', 0);
+  } catch (cause) {
+    if (cause instanceof PolicyInvalid) throw cause;
+    throw new PolicyInvalid('', 'cannot be read', { cause });
+  }
+  checkPolicy(copy);
+  return copy;
+}
+
+/** Whether it will read the same the next time: frozen down to its last field, which is no getter. */
+export function isUnchanging(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  if (!Object.isFrozen(value)) return false;
+  return Object.values(Object.getOwnPropertyDescriptors(value)).every((property) => 'value' in property && isUnchanging(property.value));
 }
 
 /** Paths as the kernel will get them. */

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { networkPlan } from './network.js';
-import { checkPolicy, type Policy } from './policy.js';
+import { copyPolicy, type Policy } from './policy.js';
 import { findPython } from './python.js';
 
 /**
@@ -118,8 +118,7 @@ const existing = (paths: readonly string[]): string[] => paths.filter((path) => 
 const given = (wishes: Policy): Policy => Object.fromEntries(Object.entries(wishes).filter(([, value]) => value !== undefined));
 
 function preset(base: Policy, wished: Policy): Policy {
-  checkPolicy(wished);
-  const wishes = given(wished);
+  const wishes = given(copyPolicy(wished));
   // git's system-wide configuration may hold credentials, and git gives up on one that it may not read.
   const environment = Object.freeze({ LANG: 'C.UTF-8', HOME: '/', GIT_CONFIG_NOSYSTEM: '1', ...base.environment, ...wishes.environment });
   return Object.freeze({

@@ -1,7 +1,10 @@
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { SecretRefused } from '../errors.js';
 import { changeableByOthers, walk } from './safe-path.js';
+
+/** Every file that a secret of this process was read from. A policy that grants one is refused. */
+export const secretFiles: ReadonlySet<string> = new Set();
 
 /**
  * Opens a file that holds a secret, calls `read` with its descriptor, and closes it. The rules are ssh's for private
@@ -36,6 +39,7 @@ export function withSecretFile<T>(path: string, mostBytes: number, read: (fd: nu
     if (stats.uid !== 0 && stats.uid !== process.geteuid?.()) refuse(`it is owned by uid ${stats.uid}`);
     if ((stats.mode & 0o077) !== 0) refuse(`its mode ${(stats.mode & 0o7777).toString(8)} gives access to its group or to everyone; chmod 600 it`);
     if (stats.size > mostBytes + 1) refuse(`it is larger than ${mostBytes} bytes`);
+    (secretFiles as Set<string>).add(realpathSync(`/proc/self/fd/${fd}`));
     return read(fd, stats.size);
   } finally {
     closeSync(fd);

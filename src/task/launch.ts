@@ -1,4 +1,4 @@
-import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 import { serve, type Audit, type MethodErrorListener, type MethodTable, type ServeOptions } from '../broker/index.js';
 import { checkOptions, invalidArgument, outOfRange, TaskStartFailed, TaskTimeout } from '../errors.js';
@@ -6,10 +6,12 @@ import { probe } from '../kernel/probe.js';
 import { native, nativeProgram, type PreparedPlan } from '../native.js';
 import { refuseVoidingGrants } from '../policy/grants.js';
 import { plan, type Plan } from '../policy/plan.js';
-import type { Policy } from '../policy/policy.js';
+import { copyPolicy, isUnchanging, type Policy } from '../policy/policy.js';
 import { isSystemPath } from '../policy/presets.js';
+import { secretFiles } from '../secrets/secret-file.js';
 import { startProcess } from './events.js';
 import { pin } from './resolve.js';
+import { executable, explained } from './start-failure.js';
 import { TaskStdio, type Stdio } from './stdio.js';
 import { Task } from './task.js';
 
@@ -43,19 +45,23 @@ export interface LaunchOptions {
 
 interface Prepared {
   readonly plan: Plan;
+  /** How many files secrets had been read from: with another one the grants are looked at again. */
+  readonly secretFiles: number;
   readonly native: PreparedPlan;
 }
 
 /** A frozen policy, as the presets return it, is prepared once however many tasks it launches. */
 const preparedPolicies = new WeakMap<Policy, Prepared>();
 
-function prepare(policy: Policy): Prepared {
-  const known = preparedPolicies.get(policy);
-  if (known !== undefined) return known;
+function prepare(wanted: Policy): Prepared {
+  const known = preparedPolicies.get(wanted);
+  if (known !== undefined && known.secretFiles === secretFiles.size) return known;
+  const policy = copyPolicy(wanted);
   const made = plan(policy, probe());
   if (made.confined) refuseVoidingGrants(policy);
   const prepared = {
     plan: made,
+    secretFiles: secretFiles.size,
     native: native().prepare({
       confined: made.confined,
       handled: made.landlock.handled,
@@ -75,7 +81,7 @@ function prepare(policy: Policy): Prepared {
       environment: Object.entries(made.environment).map(([name, value]) => `${name}=${value}`),
     }),
   };
-  if (Object.isFrozen(policy)) preparedPolicies.set(policy, prepared);
+  if (isUnchanging(wanted)) preparedPolicies.set(wanted, prepared);
   return prepared;
 }
 
@@ -85,15 +91,6 @@ function resolved(path: string): string {
     return realpathSync(path);
   } catch {
     return path; // missing: the launch says so, by name
-  }
-}
-
-function executable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
   }
 }
 
@@ -107,11 +104,13 @@ function findProgram(command: string, path: string | undefined): string {
   throw new TaskStartFailed('execve', `no executable "${command}" in the task's PATH`);
 }
 
-function checkArguments(argv: unknown): asserts argv is readonly [string, ...string[]] {
-  const words: unknown[] = Array.isArray(argv) ? argv : [];
+/** A copy: what was checked is what is run. */
+function checkedArguments(argv: unknown): readonly [string, ...string[]] {
+  const words: unknown[] = Array.isArray(argv) ? Array.from(argv as unknown[]) : [];
   if (words.length === 0 || !words.every((word) => typeof word === 'string' && !word.includes('\0')) || words[0] === '') {
     throw invalidArgument('argv', 'an array of strings without NUL, the program first', argv);
   }
+  return words as [string, ...string[]];
 }
 
 const optionNames = ['policy', 'signal', 'stdin', 'stdout', 'stderr', 'methods', 'audit', 'onMethodError', 'name', 'channel', 'logs'] as const satisfies readonly (keyof LaunchOptions)[];
@@ -141,7 +140,7 @@ function checkedTable(methods: unknown): MethodTable {
  * closed but 0 to 2 (3). The event loop is held for the time it takes to queue the launch; a native thread
  * clones and waits for the execve.
  *
- * @param argv The program and its arguments. A program without a slash is looked up in the task's own PATH.
+ * @param words The program and its arguments. A program without a slash is looked up in the task's own PATH.
  *   The program file itself may be executed and read, whatever the policy says.
  * @throws {TaskStartFailed} `ERR_TASK_START` naming the step: the program did not run, nothing is left behind.
  * @throws {PolicyInvalid} `ERR_POLICY_INVALID`, {@link EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL`: nothing was started.
@@ -150,11 +149,11 @@ function checkedTable(methods: unknown): MethodTable {
  * @throws `signal.reason` when aborted before it runs.
  * @see clone(2), execve(2), landlock(7), seccomp(2), prctl(2), capabilities(7). Linux 6.12 for `standard`.
  */
-export async function launch(argv: readonly string[], options: LaunchOptions = {}): Promise<Task> {
+export async function launch(words: readonly string[], options: LaunchOptions = {}): Promise<Task> {
   checkLaunchOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
-  checkArguments(argv);
+  const argv = checkedArguments(words);
   const { plan: made, native: prepared } = prepare(options.policy ?? {});
   const program = findProgram(argv[0], made.environment['PATH']);
 
@@ -179,15 +178,6 @@ export async function launch(argv: readonly string[], options: LaunchOptions = {
   limitTime(task, made.wallTimeMs);
   if (signal !== undefined) endOnAbort(task, signal);
   return task;
-}
-
-/** EACCES of a program that anyone may execute comes from the policy: say so. */
-function explained(error: unknown, program: string, { confined, identity }: Plan): unknown {
-  const refused = error instanceof TaskStartFailed && error.step === 'execve' && (error.cause as NodeJS.ErrnoException).code === 'EACCES';
-  if (!refused || !confined || !executable(program)) return error;
-  const who = identity === undefined ? '' : `, or uid ${identity.uid} may not execute it`;
-  const hint = `the policy does not grant what runs ${program}, its interpreter or loader${who}; policies.command() grants the system's`;
-  return new TaskStartFailed('execve', hint, { cause: error.cause });
 }
 
 function answerRequests(task: Task, stdio: TaskStdio, options: Omit<ServeOptions, 'onViolation'>): void {
