@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 // Tries to get at `target`, prints its loot, says what refused it. `arguments` ends with NULL.
@@ -27,14 +28,23 @@ void Register(struct Attack* attack);
 // Says which call was refused and with what errno.
 void Refused(const char* call);
 
+// How long the credential is that starts at `bytes`: a JWT or a GitHub token. 0: none does.
+size_t CredentialLength(const char* bytes, size_t length);
+
 // Prints everything in `bytes` that looks like a credential: a JWT or a GitHub token.
 void Hunt(const char* bytes, size_t length);
 
-// Whether /proc/<target>/<name> opened; what it holds is hunted through.
-int HuntFile(pid_t target, const char* name);
+// Whether the file opened; what its first 256 KiB hold is hunted through.
+int HuntPath(const char* path);
+int HuntFile(pid_t target, const char* name);  // /proc/<target>/<name>
 
-// Hunts through all of a process's writable memory, by /proc/<target>/mem.
-void HuntMemory(pid_t target);
+void ReadAllMemory(pid_t target);  // by /proc/<target>/mem
+
+// Hunts through all writable memory that `maps` lists, by a descriptor of /proc/<pid>/mem.
+void HuntMemory(FILE* maps, int memory);
+
+// Calls `visit` with the number of each thread; with `target` alone where they cannot be listed.
+void ForEachThread(pid_t target, void (*visit)(pid_t target, pid_t thread));
 
 // A writable mapping of another process, and where the next one is asked for.
 struct Region {
@@ -43,6 +53,7 @@ struct Region {
   int is_stack;
 };
 typedef void (*RegionVisitor)(const struct Region* region, void* context);
+void ForEachRegionOf(FILE* maps, RegionVisitor visit, void* context);
 
 // Calls `visit` for every readable and writable mapping. 0 when maps was refused.
 int ForEachRegion(pid_t target, RegionVisitor visit, void* context);

@@ -23,7 +23,8 @@ static int IsNew(const char* bytes, size_t length) {
   return 1;
 }
 
-static size_t CredentialLength(const char* bytes, size_t length) {
+size_t CredentialLength(const char* bytes, size_t length) {
+  if (length < 36 || (bytes[0] != 'e' && bytes[0] != 'g')) return 0;
   size_t run = 0;
   int dots = 0;
   while (run < length && run < 4096 && IsTokenByte(bytes[run])) dots += bytes[run++] == '.';
@@ -33,7 +34,6 @@ static size_t CredentialLength(const char* bytes, size_t length) {
 
 void Hunt(const char* bytes, size_t length) {
   for (size_t i = 0; i + 36 <= length; i++) {
-    if (bytes[i] != 'e' && bytes[i] != 'g') continue;
     const size_t found = CredentialLength(bytes + i, length - i);
     if (found == 0) continue;
     if (IsNew(bytes + i, found)) printf("found: %.*s\n", (int)found, bytes + i);
@@ -42,8 +42,12 @@ void Hunt(const char* bytes, size_t length) {
 }
 
 int HuntFile(pid_t target, const char* name) {
-  char path[64];
+  char path[96];
   snprintf(path, sizeof path, "/proc/%d/%s", (int)target, name);
+  return HuntPath(path);
+}
+
+int HuntPath(const char* path) {
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
     Refused(path);

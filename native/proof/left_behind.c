@@ -15,7 +15,7 @@ static void Linger(pid_t target, int running) {
   const struct timespec until_the_task_is_gone = {0, 900 * 1000 * 1000};
   nanosleep(&until_the_task_is_gone, NULL);
   HuntFile(target, "environ");
-  HuntMemory(target);
+  ReadAllMemory(target);
   fflush(stdout);
   _exit(0);
 }

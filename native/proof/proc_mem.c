@@ -1,8 +1,8 @@
-// Opens /proc/<pid>/mem and reads every writable page of it. proc_pid_mem(5)
+// Opens /proc/<pid>/mem and reads every writable page of it; by the number of another
+// thread too, which is the same memory at another place. proc_pid_mem(5)
 #include "attack.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
 static void Read(const struct Region* region, void* context) {
@@ -17,7 +17,23 @@ static void Read(const struct Region* region, void* context) {
   }
 }
 
-void HuntMemory(pid_t target) {
+void HuntMemory(FILE* maps, int memory) {
+  ForEachRegionOf(maps, Read, &memory);
+}
+
+static void ReadThread(pid_t target, pid_t thread) {
+  char path[96];
+  snprintf(path, sizeof path, "/proc/%d/task/%d/mem", (int)target, (int)thread);
+  const int memory = open(path, O_RDONLY | O_CLOEXEC);
+  snprintf(path, sizeof path, "/proc/%d/task/%d/maps", (int)target, (int)thread);
+  FILE* maps = fopen(path, "re");
+  if (memory < 0 || maps == NULL) Refused(path);
+  else HuntMemory(maps, memory);
+  if (memory >= 0) close(memory);
+  if (maps != NULL) fclose(maps);
+}
+
+void ReadAllMemory(pid_t target) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/mem", (int)target);
   int memory = open(path, O_RDONLY | O_CLOEXEC);
@@ -31,7 +47,22 @@ void HuntMemory(pid_t target) {
 
 static void ProcMem(pid_t target, char** arguments) {
   (void)arguments;
-  HuntMemory(target);
+  ReadAllMemory(target);
+}
+
+static void ReadOtherThread(pid_t target, pid_t thread) {
+  static int done;
+  if (thread == target || done++) return;
+  ReadThread(target, thread);
+}
+
+// One thread that is not the first: all of them have the same memory. It numbers its
+// threads next to its own number where they cannot be listed.
+static void ThreadMem(pid_t target, char** arguments) {
+  (void)arguments;
+  ForEachThread(target, ReadOtherThread);
+  ReadOtherThread(target, target + 1);
 }
 
 ATTACK("proc-mem", ProcMem)
+ATTACK("thread-mem", ThreadMem)

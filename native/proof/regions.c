@@ -12,6 +12,12 @@ int ForEachRegion(pid_t target, RegionVisitor visit, void* context) {
     Refused(path);
     return 0;
   }
+  ForEachRegionOf(maps, visit, context);
+  fclose(maps);
+  return 1;
+}
+
+void ForEachRegionOf(FILE* maps, RegionVisitor visit, void* context) {
   char line[4352];
   while (fgets(line, sizeof line, maps) != NULL) {
     struct Region region;
@@ -21,6 +27,4 @@ int ForEachRegion(pid_t target, RegionVisitor visit, void* context) {
     region.is_stack = strstr(line, "[stack]") != NULL;
     visit(&region, context);
   }
-  fclose(maps);
-  return 1;
 }

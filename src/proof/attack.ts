@@ -21,7 +21,7 @@ export interface Attack {
   readonly target?: 'supervisor' | 'neighbour';
   /** The attack of `kind` that is run. @default `name` */
   readonly runs?: string;
-  /** What the program `attack` is given after the target's pid; a script gets the whole scene. */
+  /** What the program `attack` is given after the target's pid, and a script after the scene. */
   readonly args?: (scene: Scene) => readonly string[];
   /**
    * Where it runs. `outside`: not as a task but next to the supervisor, with all that whoever runs the proof may do, for
@@ -30,8 +30,8 @@ export interface Attack {
   readonly from?: 'task' | 'outside';
   /** What of the loot counts. @default all of it */
   readonly loot?: LootName;
-  /** Another supervisor starts while it runs, once the task has printed `marker.watching` or a while later. @default false */
-  readonly anotherStarts?: boolean;
+  /** What else starts while it runs, once the task has printed `marker.watching` or has ended. @default nothing */
+  readonly starts?: 'another supervisor' | 'another task';
   /** What it does after its task has ended, and how long that takes. */
   readonly lingersMs?: number;
   /** What must be so on this host for it to work against an ordinary supervisor. */

@@ -10,17 +10,18 @@ import { marker, type Scene } from './scene.js';
 
 /** What a file of src/proof/attacks exports. */
 interface Script {
-  run(scene: Scene): void | Promise<void>;
+  run(scene: Scene, args: readonly string[]): void | Promise<void>;
 }
 
 async function carryOut(attack: Attack, scene: Scene): Promise<void> {
   const name = attack.runs ?? attack.name;
+  const args = attack.args?.(scene) ?? [];
   if (attack.kind === 'script') {
     const script = (await import(`./attacks/${name}.js`)) as Script;
-    return script.run(scene);
+    return script.run(scene, args);
   }
   const target = attack.target === 'neighbour' ? scene.neighbourPid : scene.supervisorPid;
-  const child = spawn(nativeProgram('attack'), [name, String(target), ...(attack.args?.(scene) ?? [])], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const child = spawn(nativeProgram('attack'), [name, String(target), ...args], { stdio: ['ignore', 'inherit', 'inherit'] });
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
   if (code !== 0) throw new Error(`the program "attack" did not run to its end: ${signal ?? `exit code ${code}`}`);
 }

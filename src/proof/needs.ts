@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import type { Attack, Need } from './attack.js';
 import { installed } from './locate.js';
 
@@ -23,3 +24,10 @@ function setting(name: string): string {
 export function whyNot({ needs = [] }: Pick<Attack, 'needs'>): string | undefined {
   return needs.map((need) => need()).find((lack) => lack !== undefined);
 }
+
+/** A core is a file in the folder where its process ran, and no program's to take. core(5) */
+export const coreIsFile: Need = () => (/^[^|/]+$/.test(setting('core_pattern')) ? undefined : 'cores go elsewhere on this host: core_pattern');
+
+export const severalCpus: Need = () => (availableParallelism() > 1 ? undefined : 'there is one processor');
+
+export const autogroups: Need = () => (setting('sched_autogroup_enabled') === '1' ? undefined : 'the kernel has no autogroups, or has them switched off');

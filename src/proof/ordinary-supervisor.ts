@@ -59,6 +59,7 @@ async function check(): Promise<void> {
   tell(runner, { type: 'checked', answer: ((await response.json()) as { value: string }).value });
 }
 
-const neighbour = start(join(job.folder, names.neighbourCode), [JSON.stringify(job)], process.env[names.neighbourToken]);
+const startNeighbour = (): ChildProcess => start(join(job.folder, names.neighbourCode), [JSON.stringify(job)], process.env[names.neighbourToken]);
+const neighbour = startNeighbour();
 neighbour.on('exit', () => fail(runner, new Error('the neighbour ended')));
-obey(runner, { attack, check }, () => process.exit());
+obey(runner, { attack, another: () => void startNeighbour(), check }, () => process.exit());

@@ -7,7 +7,7 @@ import type { Level } from '../guarantees.js';
 import type { Admission, ProofApi } from './api.js';
 import type { Attack } from './attack.js';
 import { harm, healthOf } from './health.js';
-import { marker, names, type Job, type Side } from './scene.js';
+import { asideOf, marker, names, type Job, type Side } from './scene.js';
 import { changed, setStage, treeOf } from './stage.js';
 import { SupervisorProcess } from './supervisor-process.js';
 
@@ -102,18 +102,22 @@ async function provoke(supervisor: SupervisorProcess, attack: Attack, side: Side
     throw new Error(`the supervisor did not start: ${supervisor.report('failed')?.message ?? supervisor.redact(supervisor.output)}`);
   }
 
-  if (attack.from === 'outside') supervisor.attackFromOutside(job);
+  const outside = attack.from === 'outside';
+  // Who attacks from outside goes on when the supervisor is dead.
+  const over = () => supervisor.report('ended') !== undefined || (!outside && (supervisor.exited || failed()));
+  if (outside) supervisor.attackFromOutside(job);
   else supervisor.order('attack');
-  if (attack.anotherStarts === true) {
-    const failure = await startAnother(supervisor, side, job, admission, signal);
+  if (attack.starts !== undefined) {
+    await until(() => supervisor.output.includes(marker.watching) || supervisor.report('ended') !== undefined || supervisor.exited, startMs);
+    const failure = await startAnother(supervisor, attack, side, job, admission, signal);
     if (failure !== undefined) return failure;
   }
-  const over = () => supervisor.report('ended') !== undefined || supervisor.exited || failed();
   const finished = () => supervisor.output.includes(marker.finished(attack.name));
   await until(() => over() || finished(), attackMs);
   // A stopped supervisor does not say that its task has ended; another one may take a while.
   if (!(await until(over, 500)) && healthOf(supervisor.pid)?.stopped !== true) await until(over, answerMs);
   if (supervisor.report('started') === undefined && failed()) throw new Error(`the task did not start: ${supervisor.report('failed')?.message ?? ''}`);
+  if (outside) return undefined; // with those rights it may well do harm: what it got is what counts
   if (attack.lingersMs !== undefined && (await linger(supervisor, attack.lingersMs, signal))) return 'a process of the task outlived it';
 
   if (!supervisor.exited) {
@@ -129,15 +133,19 @@ async function provoke(supervisor: SupervisorProcess, attack: Attack, side: Side
   return supervisor.report('checked')?.answer === admission.ownVariable.value ? undefined : 'the supervisor does not answer';
 }
 
-/** Starts a second supervisor from the same folder and lets it live for a while: an attack that waited for it has it then. */
-async function startAnother(first: SupervisorProcess, side: Side, job: Job, admission: Admission, signal: AbortSignal | undefined): Promise<string | undefined> {
-  await first.until(() => first.output.includes(marker.watching) || first.report('ended') !== undefined || first.exited, startMs, signal);
+/** Starts a task, or a second supervisor from the same folder, that lives for a while: an attack that waited for it has it then. */
+async function startAnother(first: SupervisorProcess, attack: Attack, side: Side, job: Job, admission: Admission, signal: AbortSignal | undefined): Promise<string | undefined> {
+  if (attack.starts === 'another task') {
+    first.order('another');
+    return undefined;
+  }
   const second = await SupervisorProcess.start(side, job, admission, side === 'ordinary' ? names.lateSupervisorCode : names.supervisorCode);
   try {
     const over = () => first.output.includes(marker.finished(job.attack)) || first.report('ended') !== undefined || first.exited || signal?.aborted === true;
     await second.until(() => second.report('ready') !== undefined || second.exited || second.report('failed') !== undefined, startMs, signal);
     const failure = second.report('ready') === undefined ? `the second supervisor did not start: ${second.redact(second.report('failed')?.message ?? second.output)}` : undefined;
     await first.until(over, attackMs, signal);
+    if (attack.lingersMs !== undefined) await wait(attack.lingersMs, undefined, signal && { signal });
     return failure;
   } finally {
     await second.end();
@@ -164,12 +172,13 @@ function judge(supervisor: SupervisorProcess, attack: Attack, disruption: string
   if (!ran) return { verdict: 'error', evidence: `the attack did not run to its end (${ended?.how ?? 'no exit was seen'}): ${output}` };
   if (ended?.violation === true) return { verdict: 'blocked', evidence: `the task was ended: ${ended.how}` };
   const refusals = new Set([...output.matchAll(/^refused: (.*)$/gm)].map((match) => match[1]));
-  return { verdict: 'blocked', evidence: refusals.size === 0 ? 'it found nothing' : [...refusals].join('; ') };
+  const nothing = attack.loot === undefined ? 'it found nothing' : `it did not find ${attack.loot}`;
+  return { verdict: 'blocked', evidence: refusals.size === 0 ? nothing : [...refusals].join('; ') };
 }
 
 /** A folder that an attack may have moved or closed. */
 function remove(folder: string): void {
-  for (const path of [folder, `${folder}.moved`]) {
+  for (const path of [folder, asideOf(folder)]) {
     try {
       chmodSync(path, 0o700);
     } catch {

@@ -37,12 +37,14 @@ async function start(args: string[], { dag_id, run_id, task_id, map_index }: Ide
   return task;
 }
 
+const startNeighbour = (audit?: Audit): Promise<Task> => start([join(job.folder, names.neighbourCode), JSON.stringify(job)], job.neighbour, neighbourApi, job.neighbourVariable, audit);
+
 /** Holds its secret until the end; that it ends before is somebody's doing. */
 async function superviseNeighbour(): Promise<void> {
   const audit: Audit = ({ method, outcome }) => {
     if (method === 'SetXCom' && outcome === 'allowed') tell(runner, { type: 'ready', neighbourPid: tasks[0]?.pid ?? 0 });
   };
-  const task = await start([join(job.folder, names.neighbourCode), JSON.stringify(job)], job.neighbour, neighbourApi, job.neighbourVariable, audit);
+  const task = await startNeighbour(audit);
   await task.exited;
   throw new Error('the neighbour ended');
 }
@@ -67,5 +69,5 @@ async function end(): Promise<void> {
   process.exit();
 }
 
-obey(runner, { attack, check }, () => void end());
+obey(runner, { attack, another: async () => void (await startNeighbour()), check }, () => void end());
 superviseNeighbour().catch((error: unknown) => fail(runner, error));

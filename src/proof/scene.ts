@@ -33,6 +33,8 @@ export interface Scene {
   readonly folder: string;
   readonly supervisorPid: number;
   readonly neighbourPid: number;
+  /** A path beside `folder` where there is nothing; what an attack puts there is removed. */
+  readonly aside: string;
   readonly supervisorCode: string;
   readonly neighbourCode: string;
   readonly neighbour: Identity;
@@ -76,7 +78,7 @@ export type Report =
   | { readonly type: 'failed'; readonly message: string };
 
 /** Runner to supervisor, on the same descriptor, whose end asks the supervisor to end. */
-export type Order = { readonly type: 'attack' } | { readonly type: 'check' };
+export type Order = { readonly type: 'attack' } | { readonly type: 'another' } | { readonly type: 'check' };
 
 /** The lines every attack's task prints around its attempt: without both, `blocked` would mean nothing. */
 export const marker = {
@@ -91,11 +93,14 @@ export function jobOf(argv: readonly string[]): Job {
   return JSON.parse(argv[2] ?? '{}') as Job;
 }
 
+export const asideOf = (folder: string): string => `${folder}.aside`;
+
 /** What the hostile task of this supervisor needs to know. */
 export function sceneOf(job: Job, supervisorPid: number, neighbourPid: number): Scene {
   const { neighbour, forgery, folder } = job;
   return {
     folder,
+    aside: asideOf(folder),
     supervisorPid,
     neighbourPid,
     supervisorCode: `${folder}/${names.supervisorCode}`,

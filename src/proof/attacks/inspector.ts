@@ -1,16 +1,28 @@
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { get } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { constants } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
+import { nativeProgram } from '../../native.js';
 import type { Scene } from '../scene.js';
 import { attempt, refused } from './refused.js';
 
 const attempts = 12;
 
+/** How the signal is sent. */
+const ways: Readonly<Record<string, (pid: number) => unknown>> = {
+  kill: (pid) => process.kill(pid, 'SIGUSR1'),
+  // Node's own debugger does it by this.
+  debugProcess: (pid) => (process as unknown as { _debugProcess(pid: number): void })._debugProcess(pid),
+  // To each of its threads: one that blocks it leaves it to another.
+  threads: (pid) => console.log(execFileSync(nativeProgram('attack'), ['tgkill', String(pid), String(constants.signals.SIGUSR1)], { encoding: 'latin1' })),
+};
+
 /** SIGUSR1 opens Node's inspector in any Node process that did not see to it; its clients run what they like there. */
-export async function run(scene: Scene): Promise<void> {
-  await attempt(() => process.kill(scene.supervisorPid, 'SIGUSR1'));
+export async function run(scene: Scene, [way = 'kill']: readonly string[]): Promise<void> {
+  await attempt(() => ways[way]?.(scene.supervisorPid));
   for (let tries = 0; tries < attempts; tries++) {
     await wait(50);
     for (const port of listeningPorts(scene.supervisorPid)) {

@@ -1,0 +1,3 @@
+import { proveGuarantees } from './helpers/proof.js';
+
+proveGuarantees('proof-launch', 'privileges', 'files', 'network', 'inheritance', 'kernel');

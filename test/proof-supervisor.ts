@@ -1,0 +1,3 @@
+import { proveGuarantees } from './helpers/proof.js';
+
+proveGuarantees('proof-supervisor', 'memory', 'environ', 'debugger', 'start', 'secrets');
