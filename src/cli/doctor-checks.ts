@@ -1,0 +1,116 @@
+// What the facts of a host mean. Pure: the same for the same facts, so that hosts which are not at hand can be tried.
+
+import type { GuaranteeName } from '../guarantees.js';
+import { namespaceNames } from '../kernel/host.js';
+import { standardLandlockAbi } from '../policy/enforcement.js';
+import { knownHoles } from './doctor-holes.js';
+import { check, kernelVersion, type Check, type Examined } from './doctor-row.js';
+import { supervisorChecks } from './doctor-supervisor.js';
+
+/** Every row, from what all rests on to what is only known to have been broken. */
+export function checks(facts: Examined): Check[] {
+  if (facts.platform !== 'linux') {
+    return [check('system', 'missing', facts.platform, [], 'Sallyport protects processes on Linux alone', 'run it there, or in a container or virtual machine that is Linux')];
+  }
+  return [...kernelChecks(facts), ...supervisorChecks(facts), ...trialChecks(facts), ...strictChecks(facts), ...knownHoles(facts)];
+}
+
+const LANDLOCK_SINCE = 5013;
+
+function kernelChecks(facts: Examined): Check[] {
+  const { release, arch, addonProblem, probe, texts } = facts;
+  const rows: Check[] = [check('kernel', 'ok', `Linux ${release}, ${arch}`, [], 'what it has is asked for below; its number decides nothing')];
+  if (addonProblem !== undefined || probe === undefined) {
+    rows.push(check('addon', 'missing', 'not loaded', [], addonProblem ?? 'the kernel could not be asked', 'npm rebuild sallyport, with g++, make and python3'));
+    return rows;
+  }
+  rows.push(check('addon', 'ok', 'loaded', [], 'what is compiled fits this system'));
+  if (probe.arch === 'other') rows.push(check('architecture', 'missing', arch, ['kernel', 'files', 'network'], 'the system call filter knows x86_64 and aarch64', 'use one of these'));
+  rows.push(landlock(facts), ...errata(facts));
+
+  const actions = texts['/proc/sys/kernel/seccomp/actions_avail']?.split(/\s+/);
+  rows.push(
+    probe.seccomp
+      ? check('seccomp filters', 'ok', 'yes', ['kernel', 'files', 'network', 'interference'], 'a task makes no call that the profile leaves out')
+      : check('seccomp filters', 'missing', 'no', ['kernel', 'files', 'network', 'interference'], 'no call can be refused', 'a kernel with CONFIG_SECCOMP_FILTER'),
+  );
+  if (actions !== undefined) {
+    rows.push(
+      actions.includes('user_notif')
+        ? check('seccomp notify', 'ok', 'yes', ['network'], 'connections that a policy grants can be made and checked by the supervisor')
+        : check('seccomp notify', 'warn', 'no', ['network'], 'a task can have no network, and no trace of refused calls', 'Linux 5.0 or newer'),
+    );
+  }
+  rows.push(
+    probe.procWhole
+      ? check('/proc', 'ok', 'shows every process', ['leftovers'], 'what a task leaves behind is found')
+      : check('/proc', 'missing', 'hides processes', ['leftovers'], 'what a task leaves behind could not be found', 'mount it for this PID namespace, without hidepid=2: mount -o remount,hidepid=0 /proc'),
+  );
+  return rows;
+}
+
+function landlock({ probe, release, texts }: Examined): Check {
+  const abi = probe?.landlockAbi ?? 0;
+  const all: GuaranteeName[] = ['files', 'siblings', 'signals', 'network', 'leftovers'];
+  if (abi >= standardLandlockAbi) return check('Landlock', 'ok', `ABI ${abi}`, all, 'files, TCP, signals and abstract sockets end at the border of each task\'s own domain');
+  if (abi > 0) return check('Landlock', 'missing', `ABI ${abi}`, all, `signals and abstract sockets are not scoped before ABI ${standardLandlockAbi}`, 'Linux 6.12 or newer; or name the guarantees that can be done without in `policy.without`');
+  // securityfs is not mounted everywhere (WSL, containers): its absence says nothing.
+  const lsm = texts['/sys/kernel/security/lsm'];
+  const old = kernelVersion(release) < LANDLOCK_SINCE;
+  const why = old ? 'this kernel is older than it' : lsm !== undefined && !lsm.split(',').includes('landlock') ? `not among the security modules that were switched on (${lsm})` : 'built without it, switched off at boot, or refused by the filter of a container';
+  return check('Landlock', 'missing', 'none', all, why, old ? 'Linux 6.12 or newer' : `boot with lsm=landlock,${lsm ?? '...'}; a kernel with CONFIG_SECURITY_LANDLOCK; or a container runtime that lets landlock_* through`);
+}
+
+/** Documentation/userspace-api/landlock.rst, "Errata". The kernel tells which of them it has fixed since 6.15. */
+const landlockErrata = [
+  { bit: 1, what: 'sockets that are not TCP held to TCP rules', abi: 4 },
+  { bit: 2, what: 'signals between threads of one process refused', abi: 6 },
+  { bit: 4, what: 'directories that were moved out of a bind mount escape their rules', abi: 1 },
+] as const;
+
+function errata({ probe }: Examined): Check[] {
+  const { landlockAbi = 0, landlockErrata: fixed = 0 } = probe ?? {};
+  if (landlockAbi === 0) return [];
+  const open = landlockErrata.filter(({ bit, abi }) => landlockAbi >= abi && (fixed & bit) === 0);
+  if (open.length === 0) return [check('Landlock errata', 'ok', `0x${fixed.toString(16)}: those known are fixed`, ['files'], 'rules mean what they say')];
+  if (fixed === 0) return [check('Landlock errata', 'warn', 'cannot be asked', ['files'], 'kernels before 6.15 do not say which of their bugs are fixed', 'grant no folder that whoever can mount moves about')];
+  const list = open.map(({ what }) => what).join('; ');
+  return [check('Landlock errata', open.some(({ bit }) => bit === 4) ? 'warn' : 'ok', `0x${fixed.toString(16)}`, ['files'], `not fixed: ${list}`, 'a newer kernel of the same series')];
+}
+
+/** What `harden()` found that no row above says. */
+function trialChecks({ guarantees = [] }: Examined): Check[] {
+  return guarantees
+    .filter(({ name, enforcement }) => enforcement === 'unavailable' || (name === 'code' && enforcement === 'partial'))
+    .map(({ name, enforcement, missing }) => check(`guarantee ${name}`, enforcement === 'unavailable' ? 'missing' : 'warn', missing[0] ?? enforcement, [name], enforcement === 'unavailable' ? 'harden() or launch() throws' : 'holds against tasks', enforcement === 'unavailable' ? 'as the rows above say, or name it in `without`' : 'install this package and its folders as root, readable to all'));
+}
+
+/** What `strict` adds, and `standard` does without. */
+function strictChecks(facts: Examined): Check[] {
+  const { namespaces, texts, cgroup, uid } = facts;
+  const lacking = namespaceNames.filter((name) => namespaces[name] !== true);
+  const most = texts['/proc/sys/user/max_user_namespaces'];
+  const reasons = [
+    ...(most === '0' ? ['user.max_user_namespaces is 0: sysctl -w user.max_user_namespaces=15000'] : []),
+    ...(texts['/proc/sys/kernel/unprivileged_userns_clone'] === '0' ? ['kernel.unprivileged_userns_clone is 0: set it to 1'] : []),
+    ...(texts['/proc/sys/kernel/apparmor_restrict_unprivileged_userns'] === '1' ? ['AppArmor restricts them (kernel.apparmor_restrict_unprivileged_userns): a profile for this program, or 0'] : []),
+    ...(facts.markers.some((path) => path !== '/run/systemd/system') ? ["a container's filter forbids them: --security-opt seccomp=unconfined, or do without"] : []),
+  ];
+  const first = namespaces[lacking[0] ?? 'user'];
+  const rows = [
+    lacking.length === 0
+      ? check('namespaces', 'ok', `${namespaceNames.join(', ')} can be made`, ['leftovers', 'siblings', 'network'], 'level strict can put each task into its own')
+      : check('namespaces', 'warn', `not ${lacking.join(', ')}: ${String(first)}`, ['leftovers', 'siblings', 'network'], 'level strict is refused; standard does without them', reasons.join('; ') || 'allow user namespaces for this user, or stay with standard'),
+  ];
+  const controllers = texts['cgroup.controllers']?.split(/\s+/).filter((name) => name !== '') ?? [];
+  if (cgroup === undefined) {
+    rows.push(check('cgroup', 'warn', texts['/proc/self/cgroup'] === undefined ? 'none' : 'version 1, or not mounted', ['resources', 'leftovers'], 'memory and processes are measured every 50 ms instead of bounded by the kernel', 'boot with systemd.unified_cgroup_hierarchy=1, or mount version 2'));
+  } else if (!cgroup.writable) {
+    rows.push(check('cgroup', 'warn', `version 2 at ${cgroup.folder}, not ours to divide`, ['resources', 'leftovers'], 'memory and processes are measured every 50 ms instead of bounded by the kernel', uid === 0 ? 'mount it writable in this container' : 'start the supervisor as a service with Delegate=yes, or by systemd-run --user --scope -p Delegate=yes'));
+  } else if (!['memory', 'pids'].every((name) => controllers.includes(name))) {
+    rows.push(check('cgroup', 'warn', `version 2 at ${cgroup.folder}, controllers: ${controllers.join(' ') || 'none'}`, ['resources'], 'a task can be ended as one; memory and processes are measured, not bounded by the kernel', 'Delegate=memory pids cpu, where no version 1 hierarchy has them'));
+  } else {
+    rows.push(check('cgroup', 'ok', `version 2, delegated, controllers: ${controllers.join(' ')}`, ['resources', 'leftovers'], 'the kernel bounds each task as a whole, and ends it at once'));
+  }
+  return rows;
+}
