@@ -4,6 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -182,6 +183,30 @@ function sleeping(mark: string): string[] {
     }
   });
 }
+
+running('network: what is granted can be reached and listened on, and nothing else', async () => {
+  const server = createServer((socket) => socket.end('hello\n'));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const reach = `require('net').connect(${port}, '127.0.0.1').on('data', (d) => process.stdout.write(d)).on('error', (e) => { console.log(e.code); process.exit(3) })`;
+  assert.is((await run(['--connect', `127.0.0.1:${port}`, process.execPath, '-e', reach])).stdout, 'hello\n');
+  assert.equal((({ code, stdout }) => [code, stdout])(await run([process.execPath, '-e', reach])), [3, 'EACCES\n']);
+  server.close();
+  const serve = `require('net').createServer((s) => s.end('served\\n')).listen(0, '127.0.0.1', function () { console.log(this.address().port) })`;
+  let served = '';
+  await run(['--listen', '0', '--limit', 'wallTimeMs=60s', process.execPath, '-e', serve], {
+    during: (child: ChildProcess) => child.stdout?.once('data', (line: string) => {
+      connect(Number(line), '127.0.0.1').on('data', (chunk) => (served += String(chunk))).on('close', () => child.kill()).on('error', () => child.kill());
+    }),
+  });
+  assert.is(served, 'served\n');
+  for (const args of [['--connect', 'x'], ['--connect', '80'], ['--listen', 'x:y'], ['--connect', 'a:b:1']]) {
+    const { code, stderr } = await run([...args, 'true']);
+    assert.is(code, 125);
+    assert.match(stderr, /HOST:PORT|HOST:\]PORT/);
+  }
+});
 
 running('a policy file is held to, and the flags add to it', async () => {
   const rows = join(folder, 'project');

@@ -92,9 +92,10 @@ const styles: Record<Guarantee['enforcement'], Style> = { enforced: 'green', par
 function asText({ preset, argv }: Request, host: Probe, made: Plan, description: Description, refusal?: EnforcementPartial): string {
   const paint = paintFor(process.stdout);
   const columns = columnsOf(process.stdout);
-  const facts = (rows: readonly Fact[]): string => rows.map(([name, text]) => wrappedRow([paint('dim', name), text], [17], columns)).join('\n');
   const kernel = `Linux ${release()}, ${host.arch}, ${host.landlockAbi === 0 ? 'no Landlock' : `Landlock ABI ${host.landlockAbi}`}, ${host.seccomp ? 'seccomp' : 'no seccomp'}`;
   const { who, sections } = asSections(made, description, host);
+  const width = Math.max(...sections.flatMap(({ rows }) => rows.map(([name]) => name.length)).filter((length) => length <= 20));
+  const facts = (rows: readonly Fact[]): string => rows.map(([name, text]) => wrappedRow([paint('dim', name), text], [width], columns)).join('\n');
   const head: Fact[] = [
     ...(argv.length > 0 ? [['command', argv.join(' ')] as const] : []),
     ['preset', preset],

@@ -28,6 +28,7 @@ export interface Description {
   readonly cwd: string;
   /** `preset`: the preset's own, not this policy's. */
   readonly files: readonly { readonly path: string; readonly rights: Rights; readonly preset: boolean }[];
+  readonly network: NonNullable<Plan['network']> | 'none';
   readonly environment: Readonly<Record<string, string>>;
   readonly limits: Readonly<Record<string, number>>;
   readonly seccomp: SeccompSummary | undefined;
@@ -40,6 +41,8 @@ export interface SeccompSummary {
   /** Of the compiled filter. */
   readonly instructions: number;
   readonly allowed: number;
+  /** The supervisor makes them, for the task. */
+  readonly asked: readonly string[];
   /** Their arguments decide. */
   readonly examined: readonly string[];
   readonly refused: readonly { readonly why: string; readonly answer: string; readonly calls: readonly string[] }[];
@@ -52,6 +55,7 @@ export function described(plan: Plan, presetPaths: ReadonlySet<string>): Descrip
     identity: plan.identity,
     cwd: plan.cwd,
     files: plan.landlock.rules.map((rule) => ({ path: rule.path, rights: rightsOf(rule), preset: presetPaths.has(rule.path) })),
+    network: plan.network ?? 'none',
     environment: Object.fromEntries(Object.entries(plan.environment).map(([name, value]) => [name, masked(name, value)])),
     limits: limitsOf(plan),
     seccomp: plan.seccomp.length === 0 ? undefined : seccompSummary(plan),
@@ -59,12 +63,12 @@ export function described(plan: Plan, presetPaths: ReadonlySet<string>): Descrip
   };
 }
 
-export function asSections(plan: Plan, { files, environment, limits, seccomp }: Description, host: Probe): DescriptionText {
+export function asSections(plan: Plan, { files, network, environment, limits, seccomp }: Description, host: Probe): DescriptionText {
   return {
     who: whoOf(plan, host),
     sections: [
       { title: 'Files', rows: host.landlockAbi === 0 ? [['all', 'without Landlock no path is refused']] : fileRows(files) },
-      { title: 'Network', rows: networkRows() },
+      { title: 'Network', rows: networkRows(network) },
       { title: 'Environment', rows: Object.entries(environment) },
       { title: 'Limits', rows: Object.entries(limits).map(([name, value]) => [name, withUnit(name, value)]) },
       { title: 'System calls', rows: seccomp === undefined ? [['all', 'no filter']] : callRows(seccomp) },
@@ -98,8 +102,10 @@ function fileRows(files: Description['files']): Fact[] {
   return [...rows, ['besides', 'the program itself, its own /proc/<pid>, /dev/null']];
 }
 
-function networkRows(): Fact[] {
-  return [['none', 'no socket of any family, Unix sockets included; stream pairs of its own']];
+function networkRows(network: Description['network']): Fact[] {
+  if (network === 'none') return [['none', 'no socket of any family, Unix sockets included; stream pairs of its own']];
+  const rows = (name: 'connect' | 'listen'): Fact[] => network[name].map(({ host, port }, index) => [index === 0 ? name : '', `${host.includes(':') ? `[${host}]` : host}:${port}`]);
+  return [...rows('connect'), ...rows('listen'), ['nothing else', 'no UDP, no Unix socket, no other protocol; names are resolved once, by the supervisor']];
 }
 
 const looksSecret = /TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|API_?KEY|_KEY$|^KEY$|AUTH|COOKIE|DSN/i;
@@ -140,9 +146,11 @@ function answerOf(action: SeccompAction): string {
 const dockers = "what Docker's default profile refuses as well: mounts, namespaces, kernel modules, bpf, perf events, keyrings ...";
 
 function seccompSummary(plan: Plan): SeccompSummary {
-  const { rules } = seccompProfile({ ignoreFileModes: plan.umask !== undefined });
-  const isExamined = ({ clauses = [] }: SyscallRule): boolean => clauses.length > 0;
-  const left = new Set([...rules].filter(([, rule]) => !isExamined(rule) && rule.action !== 'allow').map(([name]) => name));
+  const { rules } = seccompProfile({ ignoreFileModes: plan.umask !== undefined, network: plan.network });
+  const isAsked = ({ clauses = [], action }: SyscallRule): boolean => [action, ...clauses.map((clause) => clause.action)].includes('notify');
+  const isExamined = (rule: SyscallRule): boolean => (rule.clauses ?? []).length > 0 && !isAsked(rule);
+  const those = (has: (rule: SyscallRule) => boolean): SyscallName[] => [...rules].filter(([, rule]) => has(rule)).map(([name]) => name).sort();
+  const left = new Set(those((rule) => !isExamined(rule) && !isAsked(rule) && rule.action !== 'allow'));
   const groups = [
     ...refused.map(({ what, names }) => ({ why: what, names })),
     { why: 'modes, owners and times of files, which Landlock does not see', names: fileModes },
@@ -152,16 +160,18 @@ function seccompSummary(plan: Plan): SeccompSummary {
   const answer = (name: SyscallName): string => answerOf(rules.get(name)?.action ?? 'kill');
   return {
     instructions: plan.seccomp.length / 8,
-    allowed: [...rules.values()].filter((rule) => !isExamined(rule) && rule.action === 'allow').length,
-    examined: [...rules].filter(([, rule]) => isExamined(rule)).map(([name]) => name).sort(),
+    allowed: those((rule) => !isExamined(rule) && rule.action === 'allow').length,
+    asked: those(isAsked),
+    examined: those(isExamined),
     refused: groups.filter(({ calls }) => calls.length > 0).map(({ why, calls }) => ({ why, answer: answer(calls[0] as SyscallName), calls })),
   };
 }
 
-function callRows({ instructions, allowed, examined, refused: groups }: SeccompSummary): Fact[] {
+function callRows({ instructions, allowed, asked, examined, refused: groups }: SeccompSummary): Fact[] {
   return [
     ['allowed', `${allowed}`],
     ['examined', `${examined.length}, by their arguments: ${examined.join(', ')}`],
+    ...(asked.length === 0 ? [] : [['asked', `${asked.length}, which the supervisor answers: ${asked.join(', ')}`] as const]),
     ...groups.map(({ why, answer, calls }, index): Fact => [index === 0 ? 'refused' : '', `${calls.length}, ${answer}: ${why}`]),
     ['otherwise', `a call that the profile has no name for answers ENOSYS; x32 and i386 calls end the task (${instructions} BPF instructions)`],
   ];

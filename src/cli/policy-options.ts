@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, openSync, closeSync, readSync, realp
 import { basename, delimiter, dirname, join, resolve } from 'node:path';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import type { GuaranteeName, Level } from '../guarantees.js';
+import type { Endpoint } from '../policy/network.js';
 import type { Limits, Policy } from '../policy/policy.js';
 import { findPython } from '../policy/python.js';
 import { fromPreset, presetNames, readPolicyFile, refuseOwnFile, type PresetName } from '../policy/policy-file.js';
@@ -14,6 +15,8 @@ export const policyOptions = {
   read: { type: 'string', multiple: true },
   write: { type: 'string', multiple: true },
   execute: { type: 'string', multiple: true },
+  connect: { type: 'string', multiple: true },
+  listen: { type: 'string', multiple: true },
   env: { type: 'string', multiple: true },
   limit: { type: 'string', multiple: true },
   cwd: { type: 'string' },
@@ -28,6 +31,8 @@ export const policyHelp = `  --policy FILE          a policy as JSON: {"preset":
   --read PATH            a file, or a folder with all beneath it, to read
   --execute PATH         likewise, to read and execute
   --write PATH           likewise, to read, create, change and remove
+  --connect HOST:PORT    a TCP address to connect to; a name is resolved once, before the start
+  --listen [HOST:]PORT   a port to listen on, of 127.0.0.1 where there is no HOST
   --env NAME[=VALUE]     a variable, yours where there is no VALUE; no other reaches the task
   --limit NAME=VALUE     wallTimeMs, memoryBytes, processes, cpuSeconds, openFiles, fileBytes;
                          512M and 2G for bytes, 30s and 5m for times
@@ -42,6 +47,8 @@ interface PolicyValues {
   readonly read?: string[] | undefined;
   readonly write?: string[] | undefined;
   readonly execute?: string[] | undefined;
+  readonly connect?: string[] | undefined;
+  readonly listen?: string[] | undefined;
   readonly env?: string[] | undefined;
   readonly limit?: string[] | undefined;
   readonly cwd?: string | undefined;
@@ -93,6 +100,7 @@ export function request(values: PolicyValues, command: readonly string[]): Reque
     read: [...(wishes.read ?? []), ...(values.read ?? []), ...script(argv, interpreter)],
     write: [...(wishes.write ?? []), ...(values.write ?? [])],
     execute: [...(wishes.execute ?? []), ...(values.execute ?? [])],
+    network: network(wishes.network, values.connect ?? [], values.listen ?? []),
     environment: { ...wishes.environment, ...environment(values.env ?? []) },
     limits: { ...wishes.limits, ...limits(values.limit ?? []) },
     // Arguments that are paths mean what they mean to the caller.
@@ -107,6 +115,20 @@ export function request(values: PolicyValues, command: readonly string[]): Reque
 function presetOf(name: string | undefined): PresetName | 'none' | undefined {
   if (name === undefined || presetNames.includes(name as PresetName)) return name as PresetName | undefined;
   throw usageError(`--preset is one of ${presetNames.join(', ')}, not "${name}"`);
+}
+
+function network(wished: Policy['network'], connect: readonly string[], listen: readonly string[]): NonNullable<Policy['network']> {
+  const wishes = wished === undefined || wished === 'none' ? {} : wished;
+  const known = connect.map((entry) => endpoint('connect', entry)) as Endpoint[];
+  return { connect: [...(wishes.connect ?? []), ...known], listen: [...(wishes.listen ?? []), ...listen.map((entry) => endpoint('listen', entry))] };
+}
+
+/** `example.org:443`, `127.0.0.1:80`, `[::1]:80`; `8080` for a port to listen on. */
+function endpoint(option: 'connect' | 'listen', entry: string): { host?: string; port: number } {
+  const [, bracketed, plain, port = ''] = /^(?:(?:\[([^\]]+)\]|([^:]+)):)?(\d{1,5})$/.exec(entry) ?? [];
+  const host = bracketed ?? plain;
+  if (port === '' || (option === 'connect' && host === undefined)) throw usageError(`--${option} ${entry}: ${option === 'connect' ? 'HOST:PORT' : '[HOST:]PORT'}, as in ${option === 'connect' ? 'example.org:443' : '8080'} or [::1]:8080`);
+  return { ...(host !== undefined && { host }), port: Number(port) };
 }
 
 function environment(entries: readonly string[]): Record<string, string> {
