@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { launch, policies, type TaskExit } from '../lib/index.js';
+import { settled } from './helpers/peer.js';
 import { runTask } from './helpers/run-task.js';
 
 const launching = suite('launch');
@@ -144,7 +145,7 @@ launching('a failing step is named, and nothing ran or stays', async () => {
     assert.is(error.step, step, program);
     if (code !== '') assert.is((error.cause as NodeJS.ErrnoException).code, code, program);
   }
-  assert.is(openDescriptors(), before);
+  assert.is(await settled(openDescriptors), before);
 });
 
 launching('wrong arguments and policies are refused before anything starts', async () => {
