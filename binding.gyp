@@ -20,6 +20,8 @@
             "native/addon/trace.cc",
             "native/kernel/calls.cc",
             "native/kernel/capabilities.cc",
+            "native/kernel/cgroup.cc",
+            "native/kernel/cgroup_trial.cc",
             "native/kernel/clone.cc",
             "native/kernel/descriptors.cc",
             "native/kernel/dumpable.cc",
@@ -58,6 +60,7 @@
         ["OS=='linux'", {
           "type": "executable",
           "sources": [
+            "native/kernel/cgroup.cc",
             "native/kernel/dumpable.cc",
             "native/kernel/leftovers.cc",
             "native/kernel/pidfd.cc",

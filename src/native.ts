@@ -41,6 +41,10 @@ export interface Native {
   onTaskEvent(dispatch: TaskEventListener): void;
   signalTask(id: number, signal: number): boolean;
   endTasks(): void;
+  /** Throws what a task's cgroup below `folder` would fail with; nothing stays behind. */
+  tryCgroup(folder: string): void;
+  /** Whether systemd has marked it as handed over to who runs in it. */
+  cgroupDelegated(folder: string): boolean;
   /** Whether /proc shows every process of our PID namespace. */
   procIsWhole(): boolean;
 
@@ -136,6 +140,8 @@ export interface NativePlan {
   readonly processes: number;
   /** Of all its processes together, likewise. */
   readonly openFiles: number;
+  /** `folder`, '' for none: where this host lets tasks have cgroups. `own`: this one gets one, held to what is not 0. */
+  readonly cgroup: readonly [folder: string, own: boolean, memoryBytes: number, processes: number, cpuWeight: number];
   /** The path of the program `sweeper`. */
   readonly sweeper: string;
   /** undefined: the supervisor's. */

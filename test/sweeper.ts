@@ -35,7 +35,7 @@ async function supervisor(mark: string, how: 'confined' | 'identity' | 'unconfin
   return child;
 }
 
-const sweepersOf = (pid: number | undefined): number[] => processes().filter(({ ppid, command }) => ppid === pid && /\/sweeper [0-9a-f]+ [0-9a-f]+$/.test(command)).map(({ pid }) => pid);
+const sweepersOf = (pid: number | undefined): number[] => processes().filter(({ ppid, command }) => ppid === pid && /\/sweeper [0-9a-f]+ [0-9a-f]+( |$)/.test(command)).map(({ pid }) => pid);
 
 sweeper('a supervisor that is killed takes along all that its tasks had started', async () => {
   const mark = `71${process.pid}`;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 
+#include "../kernel/cgroup.h"
 #include "../kernel/leftovers.h"
 #include "convert.h"
 
@@ -115,7 +116,7 @@ class Tasks {
   void EndAllLocked() {
     for (auto& [id, task] : running_) (void)task->Signal(SIGKILL);
     for (auto& [id, task] : running_) {
-      if (task->tag != 0) kernel::EndTagged(kernel::OneTag(task->tag), 1000);
+      (void)task->EndAll(1000);
     }
   }
 
@@ -152,7 +153,8 @@ std::vector<sock_filter> FilterOf(const Napi::Value& value) {
 }
 
 // prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
-//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles, sweeper, identity?: [uid, gid], cwd, umask, environment: [string] })
+//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles,
+//           cgroup: [folder, own, memoryBytes, processes, cpuWeight], sweeper, identity?: [uid, gid], cwd, umask, environment: [string] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Napi::Object from = info[0].As<Napi::Object>();
@@ -161,6 +163,10 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
   plan->memory_bytes = Bits(from.Get("memoryBytes"));
   plan->open_files = static_cast<int64_t>(Bits(from.Get("openFiles")));
   plan->processes = from.Get("processes").As<Napi::Number>().Int32Value();
+  Napi::Array cgroup = from.Get("cgroup").As<Napi::Array>();
+  plan->cgroup_folder = cgroup.Get(0u).As<Napi::String>().Utf8Value();
+  plan->own_cgroup = cgroup.Get(1u).ToBoolean();
+  plan->cgroup_limits = {Bits(cgroup.Get(2u)), static_cast<int>(Bits(cgroup.Get(3u))), static_cast<int>(Bits(cgroup.Get(4u)))};
   plan->sweeper = from.Get("sweeper").As<Napi::String>().Utf8Value();
   plan->umask = from.Get("umask").As<Napi::Number>().Int32Value();
   if (Napi::Value identity = from.Get("identity"); identity.IsArray()) {
@@ -269,6 +275,19 @@ Napi::Value EndTasks(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// tryCgroup(folder): throws what a task's cgroup below it would fail with.
+Napi::Value TryCgroup(const Napi::CallbackInfo& info) {
+  std::string folder;
+  if (!StringArgument(info, 0, &folder)) return info.Env().Undefined();
+  return ReturnOrThrow(info.Env(), kernel::TryCgroup(folder), folder);
+}
+
+Napi::Value CgroupDelegated(const Napi::CallbackInfo& info) {
+  std::string folder;
+  if (!StringArgument(info, 0, &folder)) return info.Env().Undefined();
+  return Napi::Boolean::New(info.Env(), kernel::CgroupDelegated(folder));
+}
+
 Napi::Value ProcIsWhole(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), kernel::ProcIsWhole());
 }
@@ -283,6 +302,8 @@ void InitLaunch(Napi::Env env, Napi::Object exports) {
   exports.Set("launch", Napi::Function::New(env, Launch, "launch", tasks));
   exports.Set("signalTask", Napi::Function::New(env, SignalTask, "signalTask", tasks));
   exports.Set("procIsWhole", Napi::Function::New(env, ProcIsWhole));
+  exports.Set("cgroupDelegated", Napi::Function::New(env, CgroupDelegated));
+  exports.Set("tryCgroup", Napi::Function::New(env, TryCgroup));
   exports.Set("endTasks", Napi::Function::New(env, EndTasks, "endTasks", tasks));
 }
 

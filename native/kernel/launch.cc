@@ -180,7 +180,7 @@ class Launcher {
     UniqueFd ruleset;
     sock_fprog filter{};
     if (plan.confined) {
-      Status guarded = EnsureSweeper(plan.sweeper);
+      Status guarded = EnsureSweeper(plan);
       if (!guarded.ok()) return request.failed({{Step::kSweeper, guarded}, plan.sweeper});
       task->tag = NewTag();
       limits.push_back({kTagResource, task->tag, task->tag, true});
@@ -231,12 +231,23 @@ class Launcher {
     work.argv = argv.data();
     work.envp = envp.data();
 
-    auto child = CloneChild(ChildMain, &work, stack_, kChildStackBytes);
-    if (!child.ok()) return request.failed({{Step::kClone, child.status}, ""});
+    CloneOptions options;
+    UniqueFd cgroup_fd;
+    if (plan.own_cgroup) {
+      Status made = MakeCgroup(plan, task.get(), &cgroup_fd);
+      if (!made.ok()) return request.failed({{Step::kCgroup, made}, plan.cgroup_folder});
+      options.cgroup_fd = cgroup_fd.get();
+    }
+    auto child = CloneChild(ChildMain, &work, stack_, kChildStackBytes, options);
+    if (!child.ok()) {
+      if (task->cgroup) (void)task->cgroup->Remove();
+      return request.failed({{Step::kClone, child.status}, ""});
+    }
     task->pid = child.value.pid;
     task->pidfd = std::move(child.value.pidfd);
     if (work.failed_errno != 0) {
       (void)PidfdWait(task->pidfd.get(), true);
+      if (task->cgroup) (void)task->cgroup->Remove();
       Failure failure{static_cast<Step>(work.failed_step), Status::Error(work.failed_errno, work.failed_syscall)};
       const std::string& path = failure.step == Step::kCwd ? plan.cwd : request.path;
       return request.failed({failure, failure.step == Step::kCwd || failure.step == Step::kExecve ? path : ""});
@@ -273,9 +284,23 @@ class Launcher {
     return Result<UniqueFd>::Error(started);
   }
 
+  static Status MakeCgroup(const PreparedPlan& plan, RunningTask* task, UniqueFd* folder) {
+    auto made = Cgroup::Create(plan.cgroup_folder, task->tag, plan.cgroup_limits);
+    if (!made.ok()) return made.status;
+    auto opened = made.value->Open();
+    if (!opened.ok()) {
+      (void)made.value->Remove();
+      return opened.status;
+    }
+    task->cgroup = std::move(made.value);
+    *folder = std::move(opened.value);
+    return Status::Ok();
+  }
+
   // Before a task is started there must be someone who ends what it starts, should we be
   // killed. One sweeper serves all tasks of this process.
-  Status EnsureSweeper(const std::string& program) {
+  Status EnsureSweeper(const PreparedPlan& plan) {
+    const std::string& program = plan.sweeper;
     if (sweeper_.pidfd && !PidfdExited(sweeper_.pidfd.get(), 0)) return Status::Ok();
     if (sweeper_.pidfd) (void)PidfdWait(sweeper_.pidfd.get(), true);
     auto pipe = Pipe(false);
@@ -284,7 +309,7 @@ class Launcher {
     char tag[20], mask[20];
     snprintf(tag, sizeof(tag), "%llx", static_cast<unsigned long long>(family.tag));
     snprintf(mask, sizeof(mask), "%llx", static_cast<unsigned long long>(family.mask));
-    char* const argv[] = {const_cast<char*>(program.c_str()), tag, mask, nullptr};
+    char* const argv[] = {const_cast<char*>(program.c_str()), tag, mask, const_cast<char*>(plan.cgroup_folder.c_str()), nullptr};
     char* const envp[] = {nullptr};
     const UniqueFd null_device = OpenNullDevice();
     if (!null_device) return Status::FromErrno("open");
@@ -340,6 +365,7 @@ class Launcher {
     task.bounds->memory_bytes = plan.memory_bytes;
     task.bounds->processes = plan.processes;
     task.bounds->open_files = plan.open_files;
+    task.bounds->cgroup = task.cgroup;
     {
       std::lock_guard<std::mutex> lock(bounded_mutex_);
       bounded_.push_back(task.bounds);
@@ -365,7 +391,7 @@ class Launcher {
       clock_gettime(CLOCK_MONOTONIC, &after);
       for (const auto& bounds : now) {
         auto found = usage.find(bounds->tag);
-        if (found != usage.end()) HoldTo(*bounds, found->second);
+        HoldTo(*bounds, found != usage.end() ? found->second : Usage{});
       }
       // At most a twentieth of one core, however many processes the host has.
       const int64_t took = (after.tv_sec - before.tv_sec) * 1000000LL + (after.tv_nsec - before.tv_nsec) / 1000;
@@ -375,11 +401,11 @@ class Launcher {
 
   static void HoldTo(Bounds& bounds, const Usage& usage) {
     const bool memory = bounds.memory_bytes != 0 && usage.memory_bytes > bounds.memory_bytes;
-    const bool processes = bounds.processes != 0 && usage.processes > bounds.processes;
+    const bool processes = (bounds.processes != 0 && usage.processes > bounds.processes) || (bounds.cgroup && bounds.cgroup->ProcessesExhausted());
     const bool open_files = bounds.open_files != 0 && usage.open_files > bounds.open_files;
     if (!memory && !processes && !open_files) return;
     bounds.exceeded = memory ? Exceeded::kMemoryBytes : processes ? Exceeded::kProcesses : Exceeded::kOpenFiles;
-    (void)EndTagged(OneTag(bounds.tag), kLeftoversTimeoutMs);
+    if (!bounds.cgroup || !bounds.cgroup->End(kLeftoversTimeoutMs)) (void)EndTagged(OneTag(bounds.tag), kLeftoversTimeoutMs);
   }
 
   void Watch(std::shared_ptr<RunningTask> task, std::function<void(TaskEnd)> ended) {
@@ -406,19 +432,27 @@ class Launcher {
 
   void Finish(Watched* watched) {
     const RunningTask& task = *watched->task;
-    const bool alone = task.tag == 0 || NothingStartedSince(task.pid);
+    const bool alone = task.tag == 0 || (!task.cgroup && NothingStartedSince(task.pid));
     auto exit = PidfdWait(task.pidfd.get(), true);
     watched->end.exit_known = exit.ok();
     if (exit.ok()) watched->end.exit = exit.value;
-    if (alone) return Tell(watched);
+    if (task.cgroup) Exhausted(task);
+    if (alone || (task.cgroup && task.cgroup->Remove())) return Tell(watched);
     // On a thread of its own: a task that will not be gone must not keep others waiting.
     auto sweep = [](void* argument) -> void* {
       auto* watched = static_cast<Watched*>(argument);
-      watched->end.survivors = EndTagged(OneTag(watched->task->tag), kLeftoversTimeoutMs);
+      watched->end.survivors = watched->task->EndAll(kLeftoversTimeoutMs);
       Tell(watched);
       return nullptr;
     };
     if (!StartThread("sallyport-sweep", sweep, watched).ok()) sweep(watched);
+  }
+
+  // What the kernel itself held the task to, and what that did to it.
+  static void Exhausted(const RunningTask& task) {
+    if (!task.bounds || task.bounds->exceeded != Exceeded::kNothing) return;
+    if (task.cgroup->MemoryExhausted()) task.bounds->exceeded = Exceeded::kMemoryBytes;
+    else if (task.cgroup->ProcessesExhausted()) task.bounds->exceeded = Exceeded::kProcesses;
   }
 
   // Last of all, so that nothing of the task is open any more when it is told.
@@ -466,6 +500,11 @@ Status PreparedPlan::AddSystemPath(const std::string& path, uint64_t access) {
   }
   path_rules.push_back({path, access, entry, true});
   return Status::Ok();
+}
+
+int RunningTask::EndAll(int timeout_ms) const noexcept {
+  if (cgroup && cgroup->End(timeout_ms)) return 0;
+  return tag == 0 ? 0 : EndTagged(OneTag(tag), timeout_ms);
 }
 
 Status Launch(LaunchRequest request) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "calls.h"
+#include "cgroup.h"
 #include "landlock.h"
 #include "pidfd.h"
 #include "restrict.h"
@@ -45,6 +46,9 @@ struct PreparedPlan {
   uint64_t memory_bytes = 0;  // of all its processes together; 0: no bound
   int processes = 0;          // and threads, likewise
   int64_t open_files = 0;     // of all its processes together, likewise
+  std::string cgroup_folder;  // where this host lets tasks have cgroups; empty: nowhere
+  bool own_cgroup = false;    // the task gets one
+  CgroupLimits cgroup_limits;
   std::string sweeper;  // the program of that name; started once, for all tasks of this process
   std::optional<Identity> identity;  // none: the supervisor's
   std::string cwd;      // empty: the supervisor's
@@ -70,6 +74,7 @@ struct Bounds {
   uint64_t memory_bytes = 0;  // 0: no bound, each of them
   int processes = 0;
   int64_t open_files = 0;
+  std::shared_ptr<const Cgroup> cgroup;  // null: none
   std::atomic<Exceeded> exceeded{Exceeded::kNothing};
   std::atomic<bool> ended{false};
 };
@@ -81,8 +86,12 @@ struct RunningTask {
   UniqueFd proc;     // /proc/<pid>, held so that its Landlock rule stays bound to it
   uint64_t tag = 0;  // 0: nothing to sweep
   std::shared_ptr<Bounds> bounds;  // null: none
+  std::shared_ptr<const Cgroup> cgroup;  // null: none
 
   Status Signal(int signal) const noexcept { return PidfdSendSignal(pidfd.get(), signal); }
+
+  // Ends all that it started, and waits for it: by its cgroup, else by its tag. How many still live.
+  int EndAll(int timeout_ms) const noexcept;
 };
 
 struct TaskEnd {

@@ -142,6 +142,7 @@ Status LockIn(const sock_fprog* filter, int listener_socket) noexcept {
 const char* StepName(Step step) noexcept {
   switch (step) {
     case Step::kSweeper: return "sweeper";
+    case Step::kCgroup: return "cgroup";
     case Step::kClone: return "clone";
     case Step::kSignals: return "signals";
     case Step::kSession: return "session";

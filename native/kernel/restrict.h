@@ -14,6 +14,7 @@ namespace kernel {
 // docs/errors.md has the list that users see.
 enum class Step : int {
   kSweeper,
+  kCgroup,
   kClone,
   kSignals,
   kSession,

@@ -37,6 +37,12 @@
 #ifndef CLONE_PIDFD
 #define CLONE_PIDFD 0x00001000  // 5.2
 #endif
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ull  // 5.7
+#endif
+#ifndef CLONE_NEWCGROUP
+#define CLONE_NEWCGROUP 0x02000000  // 4.6
+#endif
 #ifndef P_PIDFD
 #define P_PIDFD 3  // 5.4
 #endif

@@ -1,5 +1,5 @@
-// sweeper TAG MASK: outlives a supervisor for as long as it takes to end what its tasks had
-// started. Descriptor 0 is a pipe whose other end the supervisor alone holds: it reports end
+// sweeper TAG MASK FOLDER: outlives a supervisor for as long as it takes to end what its tasks had
+// started, in cgroups below FOLDER where it is not empty. Descriptor 0 is a pipe whose other end the supervisor alone holds: it reports end
 // of file when the supervisor has ended, however it ended.
 
 #include <signal.h>
@@ -9,11 +9,12 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "../kernel/cgroup.h"
 #include "../kernel/dumpable.h"
 #include "../kernel/leftovers.h"
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 4) return 2;
   const kernel::TagFamily family{strtoull(argv[1], nullptr, 16), strtoull(argv[2], nullptr, 16)};
   if (!kernel::DisableDumpable().ok()) return 1;
   // A terminal or a service manager signals the supervisor's whole group: ours is the last word.
@@ -24,5 +25,6 @@ int main(int argc, char** argv) {
   do {
     got = read(STDIN_FILENO, &byte, 1);
   } while (got > 0 || (got < 0 && errno == EINTR));
-  return kernel::EndTagged(family, 60'000) == 0 ? 0 : 1;
+  const int cgroups = argv[3][0] == '\0' ? 0 : kernel::EndCgroups(argv[3], family, 60'000);
+  return kernel::EndTagged(family, 60'000) == 0 && cgroups == 0 ? 0 : 1;
 }

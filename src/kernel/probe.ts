@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { native } from '../native.js';
 import { getCapabilities } from './capabilities.js';
+import { cgroups, type Cgroups } from './cgroup.js';
 import { landlockAbi, landlockErrata } from './landlock.js';
 import { seccompAvailable } from './seccomp.js';
 import { architectures, type Architecture } from './syscalls.js';
@@ -13,6 +14,8 @@ export interface Probe {
   readonly seccomp: boolean;
   /** Whether /proc shows every process of our PID namespace: what it does not show cannot be found. */
   readonly procWhole: boolean;
+  /** Where tasks can have a cgroup v2 each. @default nowhere */
+  readonly cgroups?: Cgroups;
   /** What the supervisor lacks to answer calls of its tasks itself, as `network` needs; and whether it may look into tasks of other users. */
   readonly notify: { readonly lacks: readonly string[]; readonly anyUser: boolean };
   /** Who the supervisor is, and what it lacks for tasks that run as someone else. */
@@ -70,6 +73,7 @@ export function probe(): Probe {
     procWhole: native().procIsWhole(),
     notify: Object.freeze({ lacks: Object.freeze(lacksForNotify(anyUser)), anyUser }),
     user: Object.freeze({ uid: process.geteuid?.() ?? -1, gid: process.getegid?.() ?? -1, lacks: Object.freeze(lacksForIdentity()) }),
+    cgroups: Object.freeze(cgroups()),
   });
   return probed;
 }

@@ -1,4 +1,5 @@
 import type { Guarantee, GuaranteeName } from '../guarantees.js';
+import type { CgroupController } from '../kernel/cgroup.js';
 import type { Probe } from '../kernel/probe.js';
 
 /** What one guarantee rests on in a task, and what this host lacks for it. */
@@ -10,6 +11,8 @@ interface Row {
   readonly seccomp: boolean;
   /** Whether it needs a /proc that shows every process. */
   readonly proc?: boolean;
+  /** What it rests on besides, where the host lets a task have a cgroup. */
+  readonly cgroup?: (controllers: readonly CgroupController[]) => readonly string[];
   /** What this release does not do yet, on any host. */
   readonly open?: readonly string[];
 }
@@ -38,6 +41,10 @@ const rows: readonly Row[] = [
     ],
     landlockAbi: 0,
     seccomp: true,
+    cgroup: (controllers) => [
+      ...(controllers.includes('memory') ? ['cgroup v2: memory.max, where the policy bounds memory'] : []),
+      ...(controllers.includes('pids') ? ['cgroup v2: pids.max'] : []),
+    ],
     open: ['bytes written in all, and what the kernel counts per user or host (epoll watches, pipe pages, BPF memory), have no bound of their own in this release'],
   },
   {
@@ -46,6 +53,7 @@ const rows: readonly Row[] = [
       'every process of the task carries a tag in a hard limit; all that carry it are killed before `exited` resolves',
       'parent-death signal, and a sweeper that outlives the supervisor',
     ],
+    cgroup: () => ['a cgroup v2 of its own: cgroup.kill until it is empty'],
     landlockAbi: 6,
     seccomp: true,
     proc: true,
@@ -77,7 +85,7 @@ export function taskGuarantees(host: Probe): readonly Guarantee[] {
     return Object.freeze({
       name: row.name,
       enforcement: missing.length > 0 ? ('unavailable' as const) : open.length > 0 ? ('partial' as const) : ('enforced' as const),
-      mechanisms: Object.freeze([...row.mechanisms]),
+      mechanisms: Object.freeze([...(host.cgroups === undefined || host.cgroups.folder === '' ? [] : (row.cgroup?.(host.cgroups.controllers) ?? [])), ...row.mechanisms]),
       missing: Object.freeze([...missing, ...open]),
     });
   });

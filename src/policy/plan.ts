@@ -1,5 +1,6 @@
 import { EnforcementPartial, PolicyInvalid } from '../errors.js';
 import type { Guarantee, Level } from '../guarantees.js';
+import type { CgroupController, Cgroups } from '../kernel/cgroup.js';
 import { accessBits, handledAccess, type AccessFs } from '../kernel/landlock.js';
 import type { Probe } from '../kernel/probe.js';
 import { compileSeccomp } from '../kernel/seccomp.js';
@@ -22,6 +23,15 @@ export interface ResourceLimit {
   /** The kernel's number, as in asm-generic/resource.h. */
   readonly resource: number;
   readonly value: number;
+}
+
+/** What the kernel bounds for all processes of a task together: 0, where it does not. */
+export interface TaskCgroup {
+  /** Below which it is made. */
+  readonly folder: string;
+  readonly memoryBytes: number;
+  readonly processes: number;
+  readonly cpuWeight: number;
 }
 
 /** A policy resolved for one host: what a launch does, step by step. Frozen, and nothing in it is decided later. */
@@ -48,6 +58,8 @@ export interface Plan {
   readonly processes: number | undefined;
   /** Of all its processes together. */
   readonly openFiles: number | undefined;
+  /** The task's own cgroup v2, and what it holds the task to; undefined: none. */
+  readonly cgroup: TaskCgroup | undefined;
   readonly environment: Readonly<Record<string, string>>;
   readonly cwd: string;
   /** undefined: the supervisor's. */
@@ -89,6 +101,8 @@ function rules(policy: Policy, abi: number): readonly PathRule[] {
     ...(policy.write ?? []).map((path) => rule(path, writing)),
   ]);
 }
+
+const defaultProcesses = 1024;
 
 const openFiles = (policy: Policy): number => policy.limits?.openFiles ?? 512;
 
@@ -139,6 +153,20 @@ function notes({ write = [], execute = [] }: Policy): string[] {
   );
 }
 
+const noCgroups: Cgroups = Object.freeze({ folder: '', controllers: Object.freeze([]), missing: 'the host has none for tasks, or policy.without names interference' });
+
+/** A policy that lets the task write cgroup files gives it the means to leave its own: then nothing rests on one. */
+const hasCgroup = (policy: Policy, host: Probe): boolean => (host.cgroups?.folder ?? '') !== '' && policy.without?.includes('interference') !== true;
+
+function cgroup(policy: Policy, host: Probe): TaskCgroup | undefined {
+  const { cpuWeight, memoryBytes, processes = defaultProcesses } = policy.limits ?? {};
+  const { folder, controllers, missing } = hasCgroup(policy, host) ? (host.cgroups ?? noCgroups) : noCgroups;
+  const has = (controller: CgroupController): boolean => controllers.includes(controller);
+  if (cpuWeight !== undefined && !has('cpu')) throw new EnforcementPartial('resources', `limits.cpuWeight needs a cgroup v2 with the cpu controller (${missing})`);
+  if (folder === '') return undefined;
+  return Object.freeze({ folder, memoryBytes: has('memory') ? (memoryBytes ?? 0) : 0, processes: has('pids') ? processes : 0, cpuWeight: cpuWeight ?? 0 });
+}
+
 const unconfined = Object.freeze({ abi: 0, handled: Object.freeze([0, 0, 0] as const), rules: Object.freeze([]), ownProc: 0, program: 0 });
 
 const compiled = new Map<string, Uint8Array>();
@@ -166,7 +194,7 @@ export function plan(wanted: Policy, host: Probe): Plan {
     level,
     wallTimeMs: policy.limits?.wallTimeMs,
     memoryBytes: policy.limits?.memoryBytes,
-    processes: policy.limits?.processes ?? 1024,
+    processes: policy.limits?.processes ?? defaultProcesses,
     openFiles: openFiles(policy) * 8,
     environment: Object.freeze({ ...(policy.environment ?? defaultEnvironment) }),
     cwd: absolute(policy.cwd ?? '/'),
@@ -176,11 +204,11 @@ export function plan(wanted: Policy, host: Probe): Plan {
     umask: policy.ignoreFileModes === true ? 0o077 : undefined,
   };
   if (policy.dangerouslyUnconfined === true) {
-    return Object.freeze({ ...common, confined: false, landlock: unconfined, seccomp: new Uint8Array(0), limits: [], guarantees: [] });
+    return Object.freeze({ ...common, confined: false, cgroup: undefined, landlock: unconfined, seccomp: new Uint8Array(0), limits: [], guarantees: [] });
   }
   if (level === 'strict') throw new PolicyInvalid('level', "'strict' for tasks needs namespaces and a cgroup, which this release does not set up yet");
 
-  const guarantees = taskGuarantees(host);
+  const guarantees = taskGuarantees(hasCgroup(policy, host) ? host : { ...host, cgroups: noCgroups });
   const lacking = guarantees.find(({ name, enforcement }) => enforcement === 'unavailable' && !policy.without?.includes(name));
   if (lacking !== undefined) throw new EnforcementPartial(lacking.name, lacking.missing.join('; '));
 
@@ -188,6 +216,7 @@ export function plan(wanted: Policy, host: Probe): Plan {
   return Object.freeze({
     ...common,
     confined: true,
+    cgroup: cgroup(policy, host),
     landlock: Object.freeze({
       abi: host.landlockAbi,
       handled: Object.freeze([fs, net, scoped] as const),

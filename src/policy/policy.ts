@@ -69,6 +69,8 @@ export interface Limits {
   readonly openFiles?: number;
   /** The size of any one file it writes, RLIMIT_FSIZE. @default no limit */
   readonly fileBytes?: number;
+  /** Its share of the processors when others want them too, from 1 to 10000; cgroup v2's cpu.weight, and refused where there is none. @default 100, where there is */
+  readonly cpuWeight?: number;
 }
 
 const fields: Record<keyof Policy, (value: unknown, path: string) => void> = {
@@ -98,6 +100,7 @@ const limitFields: Record<keyof Limits, { readonly least: number; readonly most:
   cpuSeconds: { least: 1, most: 2 ** 40 },
   openFiles: { least: 16, most: 2 ** 20 },
   fileBytes: { least: 0, most: Number.MAX_SAFE_INTEGER },
+  cpuWeight: { least: 1, most: 10_000 }, // cgroups(7)
 };
 
 function check(holds: boolean, path: string, problem: string): asserts holds {

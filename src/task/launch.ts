@@ -57,7 +57,8 @@ function prepare(wanted: Policy): Prepared {
   const known = preparedPolicies.get(wanted);
   if (known !== undefined && known.secretFiles === secretFiles.size) return known;
   const policy = copyPolicy(wanted);
-  const made = plan(policy, probe());
+  const host = probe();
+  const made = plan(policy, host);
   if (made.confined) refuseVoidingGrants(policy);
   const prepared = {
     plan: made,
@@ -71,8 +72,10 @@ function prepare(wanted: Policy): Prepared {
       programAccess: made.landlock.program,
       filter: made.seccomp,
       limits: made.limits.map(({ resource, value }) => [resource, value, value] as const),
-      memoryBytes: made.memoryBytes ?? 0,
-      processes: made.processes ?? 0,
+      // What the task's cgroup bounds needs no looking at every 50 ms.
+      memoryBytes: made.cgroup?.memoryBytes ? 0 : (made.memoryBytes ?? 0),
+      processes: made.cgroup?.processes ? 0 : (made.processes ?? 0),
+      cgroup: [host.cgroups?.folder ?? '', made.cgroup !== undefined, made.cgroup?.memoryBytes ?? 0, made.cgroup?.processes ?? 0, made.cgroup?.cpuWeight ?? 0] as const,
       openFiles: made.openFiles ?? 0,
       sweeper: made.confined ? nativeProgram('sweeper') : '',
       identity: made.identity === undefined ? undefined : [made.identity.uid, made.identity.gid],
