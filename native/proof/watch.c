@@ -45,6 +45,9 @@ static pid_t Find(const char* word, pid_t* known, size_t* count, size_t room) {
   return found;
 }
 
+// Closed when the watch has begun, for whoever waits for that.
+static int begun = -1;
+
 // The first one to start from now on; 0: none did. `wait` is called between two looks.
 static pid_t Next(const char* word, void (*wait)(void)) {
   static pid_t known[64];
@@ -53,6 +56,7 @@ static pid_t Next(const char* word, void (*wait)(void)) {
   while ((found = Find(word, known, &count, 64)) > 0) continue;
   if (found < 0) return 0;
   printf("watching\n");
+  if (begun >= 0) close(begun);
   while ((found = Find(word, known, &count, 64)) == 0) wait();
   return found;
 }
@@ -143,8 +147,12 @@ static void StartTrace(pid_t target, char** arguments) {
 
 // What an earlier task left behind waits as well.
 static void StartLeftBehind(pid_t target, char** arguments) {
+  int ends[2];
+  if (pipe(ends) != 0) return;
   const pid_t child = fork();
   if (child == 0) {
+    close(ends[0]);
+    begun = ends[1];
     setsid();
     if (fork() == 0) {
       alarm(12);  // alarms do not pass a fork
@@ -153,8 +161,11 @@ static void StartLeftBehind(pid_t target, char** arguments) {
     }
     _exit(0);
   }
+  close(ends[1]);
   if (child < 0) Refused("fork");
   else waitpid(child, NULL, 0);
+  char byte;
+  if (read(ends[0], &byte, 1) < 0) Refused("read");
 }
 
 ATTACK("start-mem", StartMem)
