@@ -30,4 +30,5 @@ export { Secret } from './secrets/secret.js';
 export { Supervisor, type Grants, type LogLine, type Outcome, type RunOptions, type SupervisorOptions, type Workload, type XComGrant } from './supervisor/index.js';
 export { launch, type LaunchOptions } from './task/launch.js';
 export type { Stdio } from './task/stdio.js';
+export type { RefusedCall } from './task/trace.js';
 export { Task, type TaskEvents, type TaskExit } from './task/task.js';

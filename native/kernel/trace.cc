@@ -63,28 +63,27 @@ void Trace::Record(const Notification& call, int err, std::string text) {
   if (text.empty() && traced != nullptr && traced->path >= 0) text = PathOf(call, *traced);
   std::lock_guard<std::mutex> lock(mutex_);
   Key key{numbers, {{call.data.nr, err}, std::move(text)}};
-  auto found = counts_.find(key);
-  if (found != counts_.end()) {
-    found->second++;
-  } else if (counts_.size() < kMostKinds) {
-    counts_.emplace(std::move(key), 1);
+  auto found = seen_.find(key);
+  if (found != seen_.end()) {
+    found->second.count++;
+  } else if (seen_.size() < kMostKinds) {
+    seen_.insert({std::move(key), {1, seen_.size()}});
   } else {
     dropped_++;
   }
 }
 
 std::vector<TraceEntry> Trace::Take(uint64_t* dropped) {
-  std::map<Key, uint64_t> taken;
+  std::map<Key, Seen> taken;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    taken.swap(counts_);
+    taken.swap(seen_);
     *dropped = dropped_;
     dropped_ = 0;
   }
-  std::vector<TraceEntry> entries;
-  entries.reserve(taken.size());
-  for (const auto& [key, count] : taken)
-    entries.push_back({key.second.first.first, key.second.first.second, key.first, key.second.second, count});
+  std::vector<TraceEntry> entries(taken.size());
+  for (const auto& [key, seen] : taken)
+    entries[seen.order] = {key.second.first.first, key.second.first.second, key.first, key.second.second, seen.count};
   return entries;
 }
 

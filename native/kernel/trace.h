@@ -26,7 +26,7 @@ struct TracedCall {
   int8_t path = -1;    // and the one that points to a path; -1: none
 };
 
-// One kind of call, and how often it was made. `text`: its path or address, the task's own
+// One kind of call, and how often it was made; in the order in which they came first. `text`: its path or address, the task's own
 // bytes; `err` 0: it was not refused here, the path is to be judged.
 struct TraceEntry {
   int nr;
@@ -52,7 +52,11 @@ class Trace {
 
   std::vector<TracedCall> calls_;
   std::mutex mutex_;
-  std::map<Key, uint64_t> counts_;
+  struct Seen {
+    uint64_t count;
+    size_t order;
+  };
+  std::map<Key, Seen> seen_;
   uint64_t dropped_ = 0;
 };
 

@@ -14,6 +14,7 @@ import { pin } from './resolve.js';
 import { executable, explained } from './start-failure.js';
 import { TaskStdio, type Stdio } from './stdio.js';
 import { Task } from './task.js';
+import { Trace } from './trace.js';
 
 export interface LaunchOptions {
   /** What the task may have. @default nothing but the launched program and /dev/null: enough for a static binary */
@@ -41,6 +42,11 @@ export interface LaunchOptions {
   readonly channel?: boolean;
   /** Opens descriptor 3 for JSON-lines logs. @default false */
   readonly logs?: boolean;
+  /**
+   * Fills `task.refused` with what the policy refuses. For a policy's author: each refusal and each path goes by way of the supervisor,
+   * which makes the task slower and changes nothing else of what it may do. @default false
+   */
+  readonly trace?: boolean;
 }
 
 interface Prepared {
@@ -116,7 +122,7 @@ function checkedArguments(argv: unknown): readonly [string, ...string[]] {
   return words as [string, ...string[]];
 }
 
-const optionNames = ['policy', 'signal', 'stdin', 'stdout', 'stderr', 'methods', 'audit', 'onMethodError', 'name', 'channel', 'logs'] as const satisfies readonly (keyof LaunchOptions)[];
+const optionNames = ['policy', 'signal', 'stdin', 'stdout', 'stderr', 'methods', 'audit', 'onMethodError', 'name', 'channel', 'logs', 'trace'] as const satisfies readonly (keyof LaunchOptions)[];
 
 function checkLaunchOptions(options: LaunchOptions): void {
   checkOptions('options', options, optionNames);
@@ -160,7 +166,10 @@ export async function launch(words: readonly string[], options: LaunchOptions = 
   const { plan: made, native: prepared } = prepare(options.policy ?? {});
   const program = findProgram(argv[0], made.environment['PATH']);
 
-  const calls = made.confined && made.network !== undefined ? await pin(made.network, signal) : undefined;
+  const pinned = made.confined && made.network !== undefined ? await pin(made.network, signal) : undefined;
+  const { arch } = probe();
+  const trace = options.trace === true && made.confined && arch !== 'other' ? new Trace(made, arch, program) : undefined;
+  const calls = trace === undefined ? pinned : { ...(pinned ?? { connect: [], listen: [], hosts: '' }), trace: trace.handle, tracedFilter: trace.filter };
   const { methods } = options;
   const channel = options.channel ?? false;
   const stdio = new TaskStdio({
@@ -172,9 +181,10 @@ export async function launch(words: readonly string[], options: LaunchOptions = 
   let task: Task;
   try {
     const input = methods !== undefined ? 'methods' : channel ? 'channel' : 'stdin';
-    task = new Task(await startProcess(prepared, program, argv, stdio.theirs, calls), { plan: made, program, argv, stdio, input });
+    task = new Task(await startProcess(prepared, program, argv, stdio.theirs, calls), { plan: made, program, argv, stdio, input, trace });
   } catch (error) {
     stdio.close();
+    trace?.end();
     throw explained(error, program, made);
   }
   if (methods !== undefined) answerRequests(task, stdio, { methods, task: options.name ?? argv[0], ...pick(options, 'audit', 'onMethodError') });

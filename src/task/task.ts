@@ -6,6 +6,7 @@ import { native } from '../native.js';
 import type { Plan } from '../policy/plan.js';
 import type { Launched, ProcessExit } from './events.js';
 import type { TaskStdio } from './stdio.js';
+import type { RefusedCall, Trace } from './trace.js';
 
 /** How a task ended. */
 export type TaskExit =
@@ -20,6 +21,7 @@ export interface TaskParts {
   readonly argv: readonly string[];
   readonly stdio: TaskStdio;
   readonly input: 'stdin' | 'channel' | 'methods';
+  readonly trace: Trace | undefined;
 }
 
 /** What a `ChildProcess` emits too; `exited` says more, and never `error`, which nobody must listen for. */
@@ -51,13 +53,14 @@ export class Task extends EventEmitter<TaskEvents> implements AsyncDisposable {
   readonly #id: number;
   readonly #stdio: TaskStdio;
   readonly #input: 'stdin' | 'channel' | 'methods';
+  readonly #trace: Trace | undefined;
   #violation: Error | undefined;
   #exitCode: number | null = null;
   #signalCode: NodeJS.Signals | null = null;
   #killed = false;
 
   /** @internal */
-  constructor(launched: Launched, { plan, program, argv, stdio, input }: TaskParts) {
+  constructor(launched: Launched, { plan, program, argv, stdio, input, trace }: TaskParts) {
     super();
     this.pid = launched.pid;
     this.plan = plan;
@@ -66,8 +69,10 @@ export class Task extends EventEmitter<TaskEvents> implements AsyncDisposable {
     this.#id = launched.id;
     this.#stdio = stdio;
     this.#input = input;
+    this.#trace = trace;
     this.exited = launched.ended.then(({ exit, violation }) => {
       stdio.settle();
+      trace?.end();
       const why = this.#violation ?? violation;
       if (why !== undefined) this.#signalCode = 'SIGKILL';
       else if (exit.kind === 'exited') this.#exitCode = exit.exitCode;
@@ -76,6 +81,15 @@ export class Task extends EventEmitter<TaskEvents> implements AsyncDisposable {
       setImmediate(() => this.#emitEnd());
       return why === undefined ? exit : { kind: 'ended', violation: why };
     });
+  }
+
+  /**
+   * Calls that the policy has refused so far, in the order in which each was first made; at most 1024 kinds. Empty unless launched with
+   * `trace`, but for a call of another ABI (i386, x32), which ends a task with SIGSYS.
+   */
+  get refused(): readonly RefusedCall[] {
+    const refused = this.#trace?.refused ?? [];
+    return this.#signalCode !== 'SIGSYS' ? refused : [...refused, { call: 'a call of another ABI (i386 or x32)', action: 'SIGSYS', count: 1 }];
   }
 
   /** What it exited with; null while it runs, and when a signal or a violation ended it. */

@@ -1,0 +1,177 @@
+import { realpathSync, statSync } from 'node:fs';
+import { constants } from 'node:os';
+import { basename, dirname, join, normalize } from 'node:path';
+import { accessBits, type AccessFs } from '../kernel/landlock.js';
+import { compileSeccomp } from '../kernel/seccomp.js';
+import type { Architecture, SyscallName } from '../kernel/syscalls.js';
+import { native, type NativeTraceEntry, type TraceHandle } from '../native.js';
+import type { Plan } from '../policy/plan.js';
+import { seccompProfile } from '../policy/seccomp-profile.js';
+import { fileCalls, syscallName, tracedCalls, tracedProfile } from '../policy/trace.js';
+
+/** A call that the policy refused to a traced task, and how often it was made. */
+export interface RefusedCall {
+  /** As the kernel spells it: `chmod`; `syscall 470` for one without a name here. */
+  readonly call: string;
+  /** What the task got: `EPERM`; or `SIGSYS`, which ended it. */
+  readonly action: string;
+  readonly count: number;
+  /** The path, the address or the arguments that say what was asked for. Bytes of the task's: clean them before a terminal shows them. */
+  readonly detail?: string;
+  /** The field of the policy that would let it through, where there is one, and its value: `read: /etc/hostname`. */
+  readonly grant?: string;
+}
+
+/** Of kinds: a task that makes others for ever fills no more. */
+const mostKinds = 1024;
+const everyMs = 100;
+
+const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+const errnoName = (errno: number): string => (errno === 95 ? 'ENOTSUP' : (errnoNames.get(errno) ?? `errno ${errno}`));
+
+const [O_ACCMODE, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, AT_REMOVEDIR] = [3, 1, 2, 0o100, 0o1000, 0x200];
+/** O_DIRECTORY is 0o200000 on x86-64 and 0o40000 on arm64; O_PATH is the same on both. */
+const O_PATH = 0o10000000;
+
+const families: Record<number, string> = { 1: 'AF_UNIX', 2: 'AF_INET', 10: 'AF_INET6', 16: 'AF_NETLINK', 17: 'AF_PACKET', 38: 'AF_ALG', 40: 'AF_VSOCK' };
+const types: Record<number, string> = { 1: 'SOCK_STREAM', 2: 'SOCK_DGRAM', 3: 'SOCK_RAW', 5: 'SOCK_SEQPACKET' };
+
+function argumentsOf(name: SyscallName | undefined, numbers: readonly number[]): string | undefined {
+  if (name === 'socket' || name === 'socketpair') {
+    const [family = 0, type = 0, protocol = 0] = numbers;
+    return `${families[family] ?? family} ${types[type & 0xf] ?? type & 0xf} ${protocol}`;
+  }
+  const kept = numbers.map((value, index) => [value, index] as const).filter(([value]) => value !== 0).map(([value]) => (value > 4095 ? `0x${value.toString(16)}` : String(value)));
+  return kept.length === 0 ? undefined : kept.join(' ');
+}
+
+function real(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+
+/** By the plan's own filter, which plans of the same kind share: it takes a while to compile. */
+const filters = new WeakMap<Uint8Array, Uint8Array>();
+
+function filterFor({ seccomp, umask, network }: Plan, arch: Architecture): Uint8Array {
+  const known = filters.get(seccomp);
+  if (known !== undefined) return known;
+  const filter = compileSeccomp(tracedProfile(seccompProfile({ ignoreFileModes: umask !== undefined, network })), arch);
+  filters.set(seccomp, filter);
+  return filter;
+}
+
+/** Records what a task's policy refuses it. Slower for the task: each such call, and each path, goes by way of the supervisor. */
+export class Trace {
+  readonly handle: TraceHandle;
+  /** Installed instead of the plan's own filter. */
+  readonly filter: Uint8Array;
+  readonly #plan: Plan;
+  readonly #arch: Architecture;
+  readonly #program: string;
+  readonly #kept = new Map<string, RefusedCall>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(plan: Plan, arch: Architecture, program: string) {
+    this.#plan = plan;
+    this.#arch = arch;
+    this.#program = real(program) ?? program;
+    this.handle = native().newTrace(tracedCalls(arch));
+    this.filter = filterFor(plan, arch);
+    this.#timer = setInterval(() => this.#drain(), everyMs).unref();
+  }
+
+  /** In the order in which each was first seen. */
+  get refused(): readonly RefusedCall[] {
+    this.#drain();
+    return Object.freeze([...this.#kept.values()]);
+  }
+
+  /** The task has ended, or was not started. */
+  end(): void {
+    clearInterval(this.#timer);
+    this.#drain();
+  }
+
+  #drain(): void {
+    const { entries, dropped } = native().takeTrace(this.handle);
+    for (const entry of entries) this.#judge(entry);
+    if (dropped > 0) this.#keep({ call: 'other calls', action: 'not recorded', count: dropped });
+  }
+
+  #keep(refused: RefusedCall): void {
+    const key = `${refused.call}\0${refused.action}\0${refused.detail}`;
+    const known = this.#kept.get(key);
+    if (known !== undefined || this.#kept.size < mostKinds) this.#kept.set(key, Object.freeze({ ...refused, count: refused.count + (known?.count ?? 0) }));
+  }
+
+  #judge([nr, errno, numbers, seen, count]: NativeTraceEntry): void {
+    const text = seen.startsWith('/') ? normalize(seen) : seen;
+    const name = syscallName(this.#arch, nr);
+    const call = name ?? `syscall ${nr}`;
+    if (errno === 0) {
+      const grant = name === undefined || text === '' ? undefined : this.#lacks(name, numbers, text);
+      if (grant !== undefined) this.#keep({ call, action: 'EACCES', count, detail: text, grant });
+      return;
+    }
+    const detail = text !== '' ? text : argumentsOf(name, numbers);
+    const grant = grantFor(name, text);
+    this.#keep({ call, action: errnoName(errno), count, ...(detail !== undefined && { detail }), ...(grant !== undefined && { grant }) });
+  }
+
+  /**
+   * What a path needs that no rule gives: Landlock's own sum, made again from the plan. A path that does not exist is
+   * missing, not refused; one that has gone since is not judged any more.
+   */
+  #lacks(name: SyscallName, numbers: readonly number[], path: string): string | undefined {
+    if (!(name in fileCalls)) return undefined;
+    const { needs } = fileCalls[name as keyof typeof fileCalls];
+    const flags = numbers.find((value) => value !== 0) ?? 0;
+    const itself = real(path);
+    const place = itself ?? beside(path);
+    if (place === undefined) return undefined;
+    const lacking = (wanted: readonly AccessFs[], where: string): boolean => (accessBits(wanted, this.#plan.landlock.abi) & ~this.#granted(where)) !== 0;
+    if (needs === 'execute') return itself !== undefined && lacking(['execute'], itself) ? `execute: ${path}` : undefined;
+    if (needs === 'flags' || needs === 'read_file' || needs === 'truncate') {
+      if (needs === 'flags' && (flags & O_PATH) !== 0) return undefined;
+      const mode = needs === 'truncate' ? O_WRONLY : needs === 'flags' ? flags & O_ACCMODE : 0;
+      if (itself === undefined) return (flags & O_CREAT) !== 0 && needs === 'flags' && lacking(['make_reg'], place) ? `write: ${dirname(path)}` : undefined;
+      if (isFolder(itself)) return lacking(['read_dir'], itself) ? `read: ${path}` : undefined;
+      if (mode === O_WRONLY || mode === O_RDWR || (flags & O_TRUNC) !== 0) return lacking(['write_file'], itself) ? `write: ${path}` : undefined;
+      return lacking(['read_file'], itself) ? `read: ${path}` : undefined;
+    }
+    const right = needs === 'remove_file' && flags === AT_REMOVEDIR ? 'remove_dir' : needs === 'refer' ? 'make_reg' : needs;
+    if (right.startsWith('remove') ? itself === undefined : itself !== undefined && needs !== 'refer' && needs !== 'make_reg') return undefined;
+    return lacking([right], dirname(place)) ? `write: ${dirname(path)}` : undefined;
+  }
+
+  #granted(path: string): number {
+    const { rules, ownProc, program } = this.#plan.landlock;
+    const own = /^\/proc\/(self|thread-self|\d+)(\/|$)/.test(path) ? ownProc : 0;
+    return rules.reduce((bits, rule) => {
+      const from = real(rule.path) ?? rule.path;
+      return from === '/' || path === from || path.startsWith(`${from}/`) ? bits | rule.bits : bits;
+    }, own | (path === this.#program ? program : 0));
+  }
+}
+
+/** Where a file that is not there would be. */
+function beside(path: string): string | undefined {
+  const folder = real(dirname(path));
+  return folder === undefined ? undefined : join(folder, basename(path));
+}
+
+const modeCalls = new Set(['chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat', 'utimensat']);
+
+function grantFor(name: SyscallName | undefined, text: string): string | undefined {
+  if (name === undefined) return undefined;
+  if (modeCalls.has(name)) return 'ignoreFileModes: true';
+  if (name === 'connect') return `network.connect: ${text === '' ? '{ host, port }' : text}`;
+  if (name === 'bind' || name === 'listen') return `network.listen: ${text === '' ? '{ port }' : text}`;
+  return undefined;
+}
