@@ -11,6 +11,6 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 export function compile(name: string): string {
   const program = join(folder, name);
   const source = fileURLToPath(new URL(`../fixtures/${name}.c`, import.meta.url));
-  execFileSync(process.env['CC'] ?? 'cc', ['-O1', '-Wall', '-Wextra', '-o', program, source], { stdio: ['ignore', 'inherit', 'inherit'] });
+  execFileSync(process.env['CC'] ?? 'cc', ['-O1', '-Wall', '-Wextra', '-pthread', '-o', program, source], { stdio: ['ignore', 'inherit', 'inherit'] });
   return program;
 }
