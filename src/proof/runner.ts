@@ -120,9 +120,10 @@ async function provoke(supervisor: SupervisorProcess, attack: Attack, side: Side
   if (outside) return undefined; // with those rights it may well do harm: what it got is what counts
   if (attack.lingersMs !== undefined && (await linger(supervisor, attack.lingersMs, signal))) return 'a process of the task outlived it';
 
+  const harmed = () => harm('the supervisor', before, healthOf(supervisor.pid)) ?? harm('another task', neighbourBefore, healthOf(neighbourPid));
   if (!supervisor.exited) {
-    const harmed = harm('the supervisor', before, healthOf(supervisor.pid)) ?? harm('another task', neighbourBefore, healthOf(neighbourPid));
-    if (harmed !== undefined) return harmed;
+    const seen = harmed();
+    if (seen !== undefined) return seen;
     supervisor.order('check');
     await until(() => supervisor.report('checked') !== undefined || supervisor.exited || failed(), answerMs);
   }
@@ -130,7 +131,8 @@ async function provoke(supervisor: SupervisorProcess, attack: Attack, side: Side
   const { message } = supervisor.report('failed') ?? {};
   if (message !== undefined) return `the supervisor fails: ${message}`;
   // It still opens files, and still holds the token: the server has just answered to it.
-  return supervisor.report('checked')?.answer === admission.ownVariable.value ? undefined : 'the supervisor does not answer';
+  if (supervisor.report('checked')?.answer !== admission.ownVariable.value) return 'the supervisor does not answer';
+  return harmed(); // once more: on a busy host a signal takes its time
 }
 
 /** Starts a task, or a second supervisor from the same folder, that lives for a while: an attack that waited for it has it then. */

@@ -23,6 +23,8 @@ export class SupervisorProcess {
   readonly #line: Duplex;
   readonly #closed: Promise<true>;
   #wake: () => void = () => {};
+  /** Of an attack from outside: leads a process group of its own. */
+  #outsider: ChildProcess | undefined;
 
   private constructor(child: ChildProcess, pid: number, loot: Loot) {
     this.pid = pid;
@@ -104,7 +106,9 @@ export class SupervisorProcess {
   attackFromOutside(job: Job): void {
     const hostile = spawn(process.execPath, [fileURLToPath(new URL('hostile.js', import.meta.url)), job.attack, JSON.stringify(sceneOf(job, this.pid, this.report('ready')?.neighbourPid ?? 0))], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
     });
+    this.#outsider = hostile;
     this.reports.push({ type: 'started', hostilePid: hostile.pid ?? 0 });
     for (const stream of [hostile.stdout, hostile.stderr]) this.#hear(stream);
     void once(hostile, 'close').then(([code, signal]: (number | string | null)[]) => {
@@ -144,6 +148,10 @@ export class SupervisorProcess {
 
   /** Ends the supervisor, kindly first, and returns when it and every task of it is gone. */
   async end(): Promise<void> {
+    if (this.#outsider !== undefined && this.report('ended') === undefined) {
+      kill(-(this.#outsider.pid ?? 0));
+      await once(this.#outsider, 'close');
+    }
     this.#line.end();
     const kindMs = healthOf(this.pid)?.stopped === true ? 0 : 2000; // a stopped one does not hear
     if (!(await this.until(() => this.exited, kindMs))) this.#child.kill('SIGKILL');
@@ -162,7 +170,7 @@ export class SupervisorProcess {
 }
 
 function kill(pid: number | undefined): void {
-  if (pid === undefined || pid <= 1) return;
+  if (pid === undefined || Math.abs(pid) <= 1) return;
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
