@@ -40,7 +40,10 @@ export interface Native {
   launch(prepared: PreparedPlan, id: number, path: string, argv: readonly string[], descriptors: readonly number[], calls?: NativeCalls): void;
   onTaskEvent(dispatch: TaskEventListener): void;
   signalTask(id: number, signal: number): boolean;
-  endTasks(): void;
+  /** `last`: the process ends with this environment. */
+  endTasks(last: boolean): void;
+  /** Of a task that has ended; `removed` follows. */
+  removeScratch(id: number): void;
   /** Throws what a task's cgroup below `folder` would fail with; nothing stays behind. */
   tryCgroup(folder: string): void;
   /** Whether systemd has marked it as handed over to who runs in it. */
@@ -151,6 +154,10 @@ export interface NativePlan {
   readonly umask: number;
   /** NAME=value */
   readonly environment: readonly string[];
+  /** The folder for temporary folders; empty: no scratch folder. */
+  readonly scratchIn: string;
+  readonly scratchAccess: number;
+  readonly scratchVariables: readonly (readonly [name: string, below: string])[];
 }
 
 /** A plan as the native side keeps it. */
@@ -158,8 +165,8 @@ export interface PreparedPlan {
   readonly __preparedPlan: never;
 }
 
-/** `started`: pid. `failed`: step and system error. `ended`: exit code, signal number or 0, survivors, and 1 to 3 when `memoryBytes`, `processes` or `openFiles` was exceeded. An exit code of -1: it could not be learnt. */
-export type TaskEventListener = (id: number, event: 'started' | 'failed' | 'ended', first: number | string, second?: number | Error, survivors?: number, exceeded?: number) => void;
+/** `started`: pid and scratch folder. `removed`: whether all of the scratch folder is gone. `failed`: step and system error. `ended`: exit code, signal number or 0, survivors, and 1 to 3 when `memoryBytes`, `processes` or `openFiles` was exceeded. An exit code of -1: it could not be learnt. */
+export type TaskEventListener = (id: number, event: 'started' | 'failed' | 'ended' | 'removed', first: number | string | boolean, second?: number | string | Error, survivors?: number, exceeded?: number) => void;
 
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));
 

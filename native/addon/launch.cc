@@ -15,14 +15,19 @@
 namespace addon {
 namespace {
 
-// dispatch(id, 'started', pid) | (id, 'failed', step, systemError) | (id, 'ended', code, signal, survivors, exceeded)
+// dispatch(id, 'started', pid, scratch) | (id, 'failed', step, systemError) | (id, 'ended', code, signal, survivors, exceeded) |
+// (id, 'removed', whether all of it)
 struct Event {
-  enum Kind { kStarted, kFailed, kEnded } kind;
+  enum Kind { kStarted, kFailed, kEnded, kRemoved } kind;
   uint32_t id;
   pid_t pid;
   kernel::LaunchFailure failure;
   kernel::TaskEnd end;
+  std::string scratch;
+  bool removed;
 };
+
+constexpr int kRemovalAtExitMs = 500;
 
 // What one JavaScript environment has running. The launcher's threads come here with
 // their news, also when that environment, a worker thread's say, has ended meanwhile.
@@ -47,9 +52,12 @@ class Tasks {
     EndAllLocked();
   }
 
-  void EndAll() {
+  // `last`: no other environment of this process goes on.
+  void EndAll(bool last) {
     std::lock_guard<std::mutex> lock(mutex_);
     EndAllLocked();
+    const auto root = last ? kernel::ScratchRoot::Current() : nullptr;
+    if (root) root->RemoveIfEmpty();
   }
 
   // While tasks are pending the event loop has a reason to go on. JavaScript thread only.
@@ -70,19 +78,44 @@ class Tasks {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!open_) return (void)task->Signal(SIGKILL);  // nobody is left to supervise it
     const pid_t pid = task->pid;
+    const std::string scratch = task->scratch ? task->scratch->path() : "";
     running_[id] = std::move(task);
-    PostLocked(new Event{Event::kStarted, id, pid, {}, {}});
+    PostLocked(new Event{Event::kStarted, id, pid, {}, {}, scratch, false});
   }
 
   void Failed(uint32_t id, kernel::LaunchFailure failure) {
     std::lock_guard<std::mutex> lock(mutex_);
-    PostLocked(new Event{Event::kFailed, id, 0, std::move(failure), {}});
+    PostLocked(new Event{Event::kFailed, id, 0, std::move(failure), {}, "", false});
   }
 
   void Ended(uint32_t id, kernel::TaskEnd end) {
     std::lock_guard<std::mutex> lock(mutex_);
-    running_.erase(id);
-    PostLocked(new Event{Event::kEnded, id, 0, {}, end});
+    auto found = running_.find(id);
+    if (found != running_.end()) {
+      if (open_ && found->second->scratch) scratches_[id] = found->second->scratch;
+      if (!open_ && found->second->scratch) kernel::RemoveScratch(found->second->scratch, [](kernel::Emptied) {});
+      running_.erase(found);
+    }
+    PostLocked(new Event{Event::kEnded, id, 0, {}, end, "", false});
+  }
+
+  // Whoever was told of a task's end has taken what it wants from the scratch folder. JavaScript thread only.
+  void RemoveScratch(Napi::Env env, uint32_t id, std::shared_ptr<Tasks> self) {
+    std::shared_ptr<kernel::Scratch> scratch;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      auto found = scratches_.find(id);
+      if (found == scratches_.end()) return;
+      scratch = std::move(found->second);
+      scratches_.erase(found);
+    }
+    Launched(env);
+    kernel::RemoveScratch(std::move(scratch), [self, id](kernel::Emptied emptied) { self->Removed(id, emptied.empty); });
+  }
+
+  void Removed(uint32_t id, bool all) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    PostLocked(new Event{Event::kRemoved, id, 0, {}, {}, "", all});
   }
 
  private:
@@ -98,10 +131,14 @@ class Tasks {
     auto id = Napi::Number::New(env, event->id);
     auto number = [env](int value) { return Napi::Number::New(env, value); };
     if (event->kind == Event::kStarted) {
-      dispatch.Call({id, Napi::String::New(env, "started"), number(event->pid)});
+      dispatch.Call({id, Napi::String::New(env, "started"), number(event->pid), Napi::String::New(env, event->scratch)});
       return;
     }
     if (--pending_ == 0) dispatch_.Unref(env);
+    if (event->kind == Event::kRemoved) {
+      dispatch.Call({id, Napi::String::New(env, "removed"), Napi::Boolean::New(env, event->removed)});
+      return;
+    }
     if (event->kind == Event::kFailed) {
       dispatch.Call({id, Napi::String::New(env, "failed"),
                      Napi::String::New(env, kernel::StepName(event->failure.failure.step)),
@@ -117,13 +154,18 @@ class Tasks {
     for (auto& [id, task] : running_) (void)task->Signal(SIGKILL);
     for (auto& [id, task] : running_) {
       (void)task->EndAll(1000);
+      if (task->scratch) (void)task->scratch->Remove(kRemovalAtExitMs);
     }
+    // What takes longer is the sweeper's, as soon as this process has ended.
+    for (auto& [id, scratch] : scratches_) (void)scratch->Remove(kRemovalAtExitMs);
+    scratches_.clear();
   }
 
   std::mutex mutex_;
   bool open_ = false;
   Napi::ThreadSafeFunction dispatch_;
   std::map<uint32_t, std::shared_ptr<kernel::RunningTask>> running_;
+  std::map<uint32_t, std::shared_ptr<kernel::Scratch>> scratches_;  // of tasks that have ended
   uint32_t pending_ = 0;
 };
 
@@ -154,7 +196,8 @@ std::vector<sock_filter> FilterOf(const Napi::Value& value) {
 
 // prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
 //           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles,
-//           cgroup: [folder, own, memoryBytes, processes, cpuWeight], sweeper, identity?: [uid, gid], cwd, umask, environment: [string] })
+//           cgroup: [folder, own, memoryBytes, processes, cpuWeight], sweeper, identity?: [uid, gid], cwd, umask, environment: [string],
+//           scratchIn, scratchAccess, scratchVariables: [[name, below]] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Napi::Object from = info[0].As<Napi::Object>();
@@ -175,6 +218,14 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
   }
   plan->cwd = from.Get("cwd").As<Napi::String>().Utf8Value();
   if (!StringsOf(env, from.Get("environment"), &plan->environment)) return env.Undefined();
+
+  plan->scratch_in = from.Get("scratchIn").As<Napi::String>().Utf8Value();
+  plan->scratch_access = Bits(from.Get("scratchAccess"));
+  Napi::Array variables = from.Get("scratchVariables").As<Napi::Array>();
+  for (uint32_t i = 0; i < variables.Length(); i++) {
+    Napi::Array variable = variables.Get(i).As<Napi::Array>();
+    plan->scratch_variables.emplace_back(variable.Get(0u).As<Napi::String>().Utf8Value(), variable.Get(1u).As<Napi::String>().Utf8Value());
+  }
 
   Napi::Array handled = from.Get("handled").As<Napi::Array>();
   plan->handled = {Bits(handled.Get(0u)), Bits(handled.Get(1u)), Bits(handled.Get(2u))};
@@ -259,6 +310,13 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
+// removeScratch(id): of a task that has ended; 'removed' follows.
+Napi::Value RemoveScratch(const Napi::CallbackInfo& info) {
+  int32_t id;
+  if (IntArgument(info, 0, &id)) TasksOf(info)->RemoveScratch(info.Env(), static_cast<uint32_t>(id), TasksOf(info));
+  return info.Env().Undefined();
+}
+
 // signalTask(id, signal): false when the task has ended.
 Napi::Value SignalTask(const Napi::CallbackInfo& info) {
   int32_t id, signal;
@@ -269,9 +327,9 @@ Napi::Value SignalTask(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), runs);
 }
 
-// endTasks(): every task of this environment and what it started, before it returns.
+// endTasks(last): every task of this environment and what it started, before it returns.
 Napi::Value EndTasks(const Napi::CallbackInfo& info) {
-  TasksOf(info)->EndAll();
+  TasksOf(info)->EndAll(info[0].ToBoolean());
   return info.Env().Undefined();
 }
 
@@ -300,6 +358,7 @@ void InitLaunch(Napi::Env env, Napi::Object exports) {
   exports.Set("onTaskEvent", Napi::Function::New(env, OnTaskEvent, "onTaskEvent", tasks));
   exports.Set("prepare", Napi::Function::New(env, Prepare));
   exports.Set("launch", Napi::Function::New(env, Launch, "launch", tasks));
+  exports.Set("removeScratch", Napi::Function::New(env, RemoveScratch, "removeScratch", tasks));
   exports.Set("signalTask", Napi::Function::New(env, SignalTask, "signalTask", tasks));
   exports.Set("procIsWhole", Napi::Function::New(env, ProcIsWhole));
   exports.Set("cgroupDelegated", Napi::Function::New(env, CgroupDelegated));

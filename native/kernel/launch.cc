@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -32,6 +33,7 @@ namespace {
 constexpr size_t kChildStackBytes = 128 * 1024;
 constexpr int kLeftoversTimeoutMs = 5000;
 constexpr int kMeasureEveryMs = 50;
+constexpr int kRemovalTimeoutMs = 120'000;
 
 // What the child reads and where it leaves why it failed. Lives on the launcher's stack:
 // that thread stands still until the child has exec'ed or ended.
@@ -69,6 +71,21 @@ Status AddPathByName(int ruleset_fd, const std::string& path, uint64_t access, b
   UniqueFd fd(static_cast<int>(syscall(__NR_openat2, AT_FDCWD, path.c_str(), &how, sizeof(how))));
   if (!fd) return Status::FromErrno("open");
   return AddPathRule(ruleset_fd, fd.get(), access);
+}
+
+// Every signal stays blocked in our threads: the process's own handlers belong to Node's, and a
+// child cloned from one of them starts with none pending.
+Status StartThread(const char* name, void* (*body)(void*), void* argument) noexcept {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread;
+  const int err = pthread_create(&thread, nullptr, body, argument);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (err != 0) return Status::Error(err, "pthread_create");
+  pthread_setname_np(thread, name);
+  pthread_detach(thread);
+  return Status::Ok();
 }
 
 UniqueFd OpenNullDevice() noexcept { return UniqueFd(open("/dev/null", O_RDWR | O_CLOEXEC)); }
@@ -134,21 +151,6 @@ class Launcher {
     }, this);
   }
 
-  // Every signal stays blocked in these threads: the process's own handlers belong to
-  // Node's, and a child cloned from here starts with none pending.
-  Status StartThread(const char* name, void* (*body)(void*), void* argument) noexcept {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    const int err = pthread_create(&thread, nullptr, body, argument);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    if (err != 0) return Status::Error(err, "pthread_create");
-    pthread_setname_np(thread, name);
-    pthread_detach(thread);
-    return Status::Ok();
-  }
-
   [[noreturn]] void LaunchLoop() {
     for (;;) {
       LaunchRequest request;
@@ -178,17 +180,32 @@ class Launcher {
     std::vector<Limit> limits = plan.limits;
     auto task = std::make_shared<RunningTask>();
     UniqueFd ruleset;
+    // Whoever is told finds nothing of it left.
+    const auto fail = [&](LaunchFailure failure) {
+      ruleset.reset();
+      task->scratch.reset();
+      request.descriptors.clear();
+      request.failed(std::move(failure));
+    };
     sock_fprog filter{};
-    if (plan.confined) {
+    if (plan.confined || !plan.scratch_in.empty()) {
       Status guarded = EnsureSweeper(plan);
-      if (!guarded.ok()) return request.failed({{Step::kSweeper, guarded}, plan.sweeper});
+      if (!guarded.ok()) return fail({{Step::kSweeper, guarded}, plan.sweeper});
+    }
+    if (!plan.scratch_in.empty()) {
+      auto made = MakeScratch(plan);
+      if (!made.ok()) return fail({{Step::kScratch, made.status}, plan.scratch_in});
+      task->scratch = std::move(made.value);
+      if (plan.cwd.empty()) restrictions.cwd_fd = task->scratch->folder();
+    }
+    if (plan.confined) {
       task->tag = NewTag();
       limits.push_back({kTagResource, task->tag, task->tag, true});
       restrictions.new_keyring = restrictions.no_capabilities = restrictions.no_new_privs = true;
       if (plan.handled.Any()) {
         std::string path;
-        auto built = BuildRuleset(plan, request.path, &path);
-        if (!built.ok()) return request.failed({{Step::kLandlock, built.status}, path});
+        auto built = BuildRuleset(plan, request.path, task->scratch.get(), &path);
+        if (!built.ok()) return fail({{Step::kLandlock, built.status}, path});
         ruleset = std::move(built.value);
         restrictions.ruleset_fd = ruleset.get();
         restrictions.own_proc_access = plan.own_proc_access;
@@ -208,13 +225,13 @@ class Launcher {
     for (UniqueFd& fd : request.descriptors) {
       // Each task's own: flags of a shared one would be a channel between tasks.
       if (!fd) fd = OpenNullDevice();
-      if (!fd) return request.failed({{Step::kDescriptors, Status::FromErrno("open")}, "/dev/null"});
+      if (!fd) return fail({{Step::kDescriptors, Status::FromErrno("open")}, "/dev/null"});
       descriptors.push_back(fd.get());
     }
     UniqueFd listener_socket;  // closed when this returns: the thread at its other end learns of a child that failed
     if (restrictions.filter != nullptr && request.calls != nullptr) {
       auto socket = AnswerFrom(request);
-      if (!socket.ok()) return request.failed({{Step::kSeccomp, socket.status}, ""});
+      if (!socket.ok()) return fail({{Step::kSeccomp, socket.status}, ""});
       listener_socket = std::move(socket.value);
       descriptors.push_back(listener_socket.get());
       restrictions.sends_listener = true;
@@ -224,7 +241,11 @@ class Launcher {
 
     std::vector<char*> argv, envp;
     for (const std::string& word : request.argv) argv.push_back(const_cast<char*>(word.c_str()));
-    for (const std::string& entry : plan.environment) envp.push_back(const_cast<char*>(entry.c_str()));
+    std::vector<std::string> environment = plan.environment;
+    if (task->scratch) {
+      for (const auto& [name, below] : plan.scratch_variables) environment.push_back(name + "=" + task->scratch->path() + below);
+    }
+    for (const std::string& entry : environment) envp.push_back(const_cast<char*>(entry.c_str()));
     argv.push_back(nullptr);
     envp.push_back(nullptr);
     work.path = request.path.c_str();
@@ -235,13 +256,13 @@ class Launcher {
     UniqueFd cgroup_fd;
     if (plan.own_cgroup) {
       Status made = MakeCgroup(plan, task.get(), &cgroup_fd);
-      if (!made.ok()) return request.failed({{Step::kCgroup, made}, plan.cgroup_folder});
+      if (!made.ok()) return fail({{Step::kCgroup, made}, plan.cgroup_folder});
       options.cgroup_fd = cgroup_fd.get();
     }
     auto child = CloneChild(ChildMain, &work, stack_, kChildStackBytes, options);
     if (!child.ok()) {
       if (task->cgroup) (void)task->cgroup->Remove();
-      return request.failed({{Step::kClone, child.status}, ""});
+      return fail({{Step::kClone, child.status}, ""});
     }
     task->pid = child.value.pid;
     task->pidfd = std::move(child.value.pidfd);
@@ -250,7 +271,7 @@ class Launcher {
       if (task->cgroup) (void)task->cgroup->Remove();
       Failure failure{static_cast<Step>(work.failed_step), Status::Error(work.failed_errno, work.failed_syscall)};
       const std::string& path = failure.step == Step::kCwd ? plan.cwd : request.path;
-      return request.failed({failure, failure.step == Step::kCwd || failure.step == Step::kExecve ? path : ""});
+      return fail({failure, failure.step == Step::kCwd || failure.step == Step::kExecve ? path : ""});
     }
     const std::string proc = "/proc/" + std::to_string(task->pid);
     task->proc.reset(open(proc.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -303,8 +324,9 @@ class Launcher {
     const std::string& program = plan.sweeper;
     if (sweeper_.pidfd && !PidfdExited(sweeper_.pidfd.get(), 0)) return Status::Ok();
     if (sweeper_.pidfd) (void)PidfdWait(sweeper_.pidfd.get(), true);
-    auto pipe = Pipe(false);
-    if (!pipe.ok()) return pipe.status;
+    swept_root_ = nullptr;
+    auto pair = SocketPair();
+    if (!pair.ok()) return pair.status;
     const TagFamily family = OwnTags();
     char tag[20], mask[20];
     snprintf(tag, sizeof(tag), "%llx", static_cast<unsigned long long>(family.tag));
@@ -313,7 +335,7 @@ class Launcher {
     char* const envp[] = {nullptr};
     const UniqueFd null_device = OpenNullDevice();
     if (!null_device) return Status::FromErrno("open");
-    int descriptors[] = {pipe.value.theirs.get(), null_device.get(), null_device.get()};
+    int descriptors[] = {pair.value.theirs.get(), null_device.get(), null_device.get()};
     ChildWork work{};
     work.restrictions.outlives_supervisor = true;
     work.restrictions.cwd = "/";
@@ -329,13 +351,27 @@ class Launcher {
       return Status::Error(work.failed_errno, work.failed_syscall);
     }
     sweeper_ = std::move(child.value);
-    lifeline_ = std::move(pipe.value.ours);
+    lifeline_ = std::move(pair.value.ours);
     return Status::Ok();
+  }
+
+  // The sweeper gets our scratch root as a descriptor, before there is anything in it: no path that
+  // somebody could have put something else at by the time it looks.
+  Result<std::shared_ptr<Scratch>> MakeScratch(const PreparedPlan& plan) {
+    auto root = ScratchRoot::Get(plan.scratch_in);
+    if (!root.ok()) return Result<std::shared_ptr<Scratch>>::Error(root.status);
+    if (swept_root_ != root.value) {
+      const std::string& name = root.value->name();
+      auto told = SendDescriptor(lifeline_.get(), root.value->folder(), name.c_str(), name.size());
+      if (!told.ok()) return Result<std::shared_ptr<Scratch>>::Error(told.status);
+      swept_root_ = root.value;
+    }
+    return Scratch::Make(std::move(root.value), plan.identity ? &*plan.identity : nullptr);
   }
 
   // A ruleset is per launch: the child adds its own /proc/<pid> to it, and one domain
   // shared by two tasks would let them trace each other.
-  Result<UniqueFd> BuildRuleset(const PreparedPlan& plan, const std::string& program, std::string* path) {
+  Result<UniqueFd> BuildRuleset(const PreparedPlan& plan, const std::string& program, const Scratch* scratch, std::string* path) {
     auto ruleset = CreateRuleset(plan.handled);
     if (!ruleset.ok()) return ruleset;
     for (const PathRule& rule : plan.path_rules) {
@@ -351,6 +387,13 @@ class Launcher {
     if (!runnable.ok()) {
       *path = program;
       return {runnable, UniqueFd()};
+    }
+    if (scratch != nullptr) {
+      Status own = AddPathRule(ruleset.value.get(), scratch->folder(), plan.scratch_access);
+      if (!own.ok()) {
+        *path = scratch->path();
+        return {own, UniqueFd()};
+      }
     }
     for (const auto& [port, access] : plan.port_rules) {
       Status added = AddPortRule(ruleset.value.get(), port, access);
@@ -472,6 +515,7 @@ class Launcher {
   char* stack_ = nullptr;
   Child sweeper_;      // the launcher thread's
   UniqueFd lifeline_;  // closes when this process ends, which is what the sweeper waits for
+  std::shared_ptr<const ScratchRoot> swept_root_;  // the one that the sweeper knows of
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<LaunchRequest> queue_;
@@ -505,6 +549,28 @@ Status PreparedPlan::AddSystemPath(const std::string& path, uint64_t access) {
 int RunningTask::EndAll(int timeout_ms) const noexcept {
   if (cgroup && cgroup->End(timeout_ms)) return 0;
   return tag == 0 ? 0 : EndTagged(OneTag(tag), timeout_ms);
+}
+
+void RemoveScratch(std::shared_ptr<Scratch> scratch, std::function<void(Emptied)> removed) {
+  if (scratch->RemoveIfEmpty()) return removed({true, false, 0});
+  struct Work {
+    std::shared_ptr<Scratch> scratch;
+    std::function<void(Emptied)> removed;
+  };
+  auto remove = [](void* argument) -> void* {
+    std::unique_ptr<Work> work(static_cast<Work*>(argument));
+    // Removing a million files is work: the event loop goes first.
+    (void)setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 10);
+    const Emptied emptied = work->scratch->Remove(kRemovalTimeoutMs);
+    work->scratch.reset();
+    work->removed(emptied);
+    return nullptr;
+  };
+  auto* work = new Work{std::move(scratch), std::move(removed)};
+  // Not on the caller's thread, which may be the event loop's: what stays is the sweeper's.
+  if (StartThread("sallyport-remove", remove, work).ok()) return;
+  work->removed({false, true, 0});
+  delete work;
 }
 
 Status Launch(LaunchRequest request) {

@@ -17,6 +17,7 @@
 #include "pidfd.h"
 #include "restrict.h"
 #include "result.h"
+#include "scratch.h"
 #include "unique_fd.h"
 
 namespace kernel {
@@ -55,6 +56,11 @@ struct PreparedPlan {
   int umask = -1;       // -1: the supervisor's
   std::vector<std::string> environment;
 
+  // A folder of the task's own. Where the temporary folders are; empty: no scratch folder.
+  std::string scratch_in;
+  uint64_t scratch_access = 0;
+  std::vector<std::pair<std::string, std::string>> scratch_variables;  // name, and what follows the folder's path
+
   void AddPath(const std::string& path, uint64_t access) { path_rules.push_back({path, access, nullptr, false}); }
   Status AddSystemPath(const std::string& path, uint64_t access);
 };
@@ -87,6 +93,7 @@ struct RunningTask {
   uint64_t tag = 0;  // 0: nothing to sweep
   std::shared_ptr<Bounds> bounds;  // null: none
   std::shared_ptr<const Cgroup> cgroup;  // null: none
+  std::shared_ptr<Scratch> scratch;  // null: none; there until whoever was told of the end removes it
 
   Status Signal(int signal) const noexcept { return PidfdSendSignal(pidfd.get(), signal); }
 
@@ -114,6 +121,10 @@ struct LaunchRequest {
   std::function<void(LaunchFailure)> failed;
   std::function<void(TaskEnd)> ended;
 };
+
+// Removes a task's scratch folder with all that is in it, on a thread of its own unless it is empty, and
+// then says what became of it. The task must have ended.
+void RemoveScratch(std::shared_ptr<Scratch> scratch, std::function<void(Emptied)> removed);
 
 // Queues a launch for the launcher thread and returns at once. That thread alone stands
 // still until the child has exec'ed (CLONE_VFORK), and it lives as long as the process,

@@ -142,6 +142,7 @@ Status LockIn(const sock_fprog* filter, int listener_socket) noexcept {
 const char* StepName(Step step) noexcept {
   switch (step) {
     case Step::kSweeper: return "sweeper";
+    case Step::kScratch: return "scratch";
     case Step::kCgroup: return "cgroup";
     case Step::kClone: return "clone";
     case Step::kSignals: return "signals";
@@ -175,6 +176,7 @@ Failure RestrictForExec(const Restrictions& r) noexcept {
     return {Step::kNoNewPrivs, Status::FromErrno("prctl")};
   // CLONE_FS is not among the clone's flags: both are the child's alone.
   if (r.umask >= 0) umask(static_cast<mode_t>(r.umask));
+  if (r.cwd_fd >= 0 && fchdir(r.cwd_fd) != 0) return {Step::kCwd, Status::FromErrno("fchdir")};
   if (r.cwd != nullptr && chdir(r.cwd) != 0) return {Step::kCwd, Status::FromErrno("chdir")};
   if (r.ruleset_fd >= 0 && !(status = EnterLandlockDomain(r.ruleset_fd, r.own_proc_access)).ok())
     return {Step::kLandlock, status};

@@ -14,6 +14,7 @@ namespace kernel {
 // docs/errors.md has the list that users see.
 enum class Step : int {
   kSweeper,
+  kScratch,
   kCgroup,
   kClone,
   kSignals,
@@ -54,6 +55,7 @@ struct Restrictions {
   bool outlives_supervisor = false;
   const Identity* identity = nullptr;  // null: the supervisor's
   const char* cwd = nullptr;    // null: stay
+  int cwd_fd = -1;              // an open folder instead, -1: none
   int umask = -1;               // -1: keep
   const Limit* limits = nullptr;
   size_t limit_count = 0;

@@ -34,6 +34,14 @@ export interface TaskCgroup {
   readonly cpuWeight: number;
 }
 
+/** What a scratch folder is to the task. */
+export interface ScratchPlan {
+  readonly access: readonly AccessFs[];
+  readonly bits: number;
+  /** Variables that point into it: the name, and what follows the folder's path. */
+  readonly variables: readonly (readonly [name: string, below: string])[];
+}
+
 /** A policy resolved for one host: what a launch does, step by step. Frozen, and nothing in it is decided later. */
 export interface Plan {
   readonly level: Level;
@@ -61,7 +69,10 @@ export interface Plan {
   /** The task's own cgroup v2, and what it holds the task to; undefined: none. */
   readonly cgroup: TaskCgroup | undefined;
   readonly environment: Readonly<Record<string, string>>;
-  readonly cwd: string;
+  /** undefined: the scratch folder. */
+  readonly cwd: string | undefined;
+  /** A folder of the task's own, whose path a launch alone can tell: `task.scratch`. */
+  readonly scratch: ScratchPlan | undefined;
   /** undefined: the supervisor's. */
   readonly identity: Identity | undefined;
   /** undefined: the supervisor's. */
@@ -89,7 +100,8 @@ const device: readonly AccessFs[] = ['read_file', 'write_file'];
 
 const RLIMIT = { CPU: 0, FSIZE: 1, CORE: 4, NOFILE: 7, MEMLOCK: 8, SIGPENDING: 11, MSGQUEUE: 12, NICE: 13, RTPRIO: 14 };
 
-const defaultEnvironment = { PATH: '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8', HOME: '/' };
+const withoutHome = { PATH: '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8' };
+const defaultEnvironment = { ...withoutHome, HOME: '/' };
 
 function rules(policy: Policy, abi: number): readonly PathRule[] {
   const rule = (path: string, access: readonly AccessFs[]): PathRule =>
@@ -103,6 +115,25 @@ function rules(policy: Policy, abi: number): readonly PathRule[] {
 }
 
 const defaultProcesses = 1024;
+
+/** Where programs keep what they may lose. The XDG folders as their specification has them below HOME. */
+const scratchVariables: readonly (readonly [name: string, below: string])[] = [
+  ['TMPDIR', ''],
+  ['TMP', ''],
+  ['TEMP', ''],
+  ['HOME', ''],
+  ['XDG_CACHE_HOME', '/.cache'],
+  ['XDG_CONFIG_HOME', '/.config'],
+  ['XDG_DATA_HOME', '/.local/share'],
+  ['XDG_STATE_HOME', '/.local/state'],
+  ['XDG_RUNTIME_DIR', ''],
+];
+
+function scratch(policy: Policy, abi: number): ScratchPlan | undefined {
+  if (policy.scratch !== true) return undefined;
+  const variables = scratchVariables.filter(([name]) => policy.environment?.[name] === undefined);
+  return Object.freeze({ access: writing, bits: accessBits(writing, abi), variables: Object.freeze(variables) });
+}
 
 const openFiles = (policy: Policy): number => policy.limits?.openFiles ?? 512;
 
@@ -196,8 +227,9 @@ export function plan(wanted: Policy, host: Probe): Plan {
     memoryBytes: policy.limits?.memoryBytes,
     processes: policy.limits?.processes ?? defaultProcesses,
     openFiles: openFiles(policy) * 8,
-    environment: Object.freeze({ ...(policy.environment ?? defaultEnvironment) }),
-    cwd: absolute(policy.cwd ?? '/'),
+    environment: Object.freeze({ ...(policy.environment ?? (policy.scratch === true ? withoutHome : defaultEnvironment)) }),
+    cwd: policy.cwd === undefined && policy.scratch === true ? undefined : absolute(policy.cwd ?? '/'),
+    scratch: scratch(policy, host.landlockAbi),
     identity: identity(policy, host),
     network: network(policy, host),
     notes: Object.freeze(notes(policy)),

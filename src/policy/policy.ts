@@ -20,10 +20,17 @@ export interface Policy {
   readonly environment?: Readonly<Record<string, string>>;
   /**
    * Who the task runs as: these ids and no other group. The supervisor needs CAP_SETUID, CAP_SETGID and CAP_KILL, and is not dumpable
-   * from then on. The program, its interpreter and what it reads must be open to this user. @default who the supervisor runs as
+   * from then on; for a scratch folder also CAP_CHOWN, CAP_DAC_OVERRIDE and CAP_FOWNER. The program, its interpreter and what it reads
+   * must be open to this user. @default who the supervisor runs as
    */
   readonly identity?: Identity;
-  /** The folder the task starts in. @default '/' */
+  /**
+   * A folder of the task's own, made for it below `os.tmpdir()`, which it may read and write and never execute from; removed with all
+   * that is in it before `exited` resolves (`LaunchOptions.collect` comes first). `TMPDIR`, `TMP`, `TEMP`, `HOME` and the XDG base folders
+   * point to it, unless `environment` names them. @default false; true in the presets
+   */
+  readonly scratch?: boolean;
+  /** The folder the task starts in. @default the scratch folder, '/' without one */
   readonly cwd?: string;
   readonly limits?: Limits;
   /**
@@ -81,6 +88,7 @@ const fields: Record<keyof Policy, (value: unknown, path: string) => void> = {
   environment,
   identity,
   cwd: path,
+  scratch: (value, path) => check(typeof value === 'boolean', path, 'must be a boolean'),
   limits,
   level: (value, path) => check(value === 'standard' || value === 'strict', path, "must be 'standard' or 'strict'"),
   without: (value, path) => {

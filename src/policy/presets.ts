@@ -119,12 +119,15 @@ const given = (wishes: Policy): Policy => Object.fromEntries(Object.entries(wish
 
 function preset(base: Policy, wished: Policy): Policy {
   const wishes = given(copyPolicy(wished));
+  // With a scratch folder, that is its home.
+  const home = wishes.scratch === false ? { HOME: '/' } : {};
   // git's system-wide configuration may hold credentials, and git gives up on one that it may not read.
-  const environment = Object.freeze({ LANG: 'C.UTF-8', HOME: '/', GIT_CONFIG_NOSYSTEM: '1', ...base.environment, ...wishes.environment });
+  const environment = Object.freeze({ LANG: 'C.UTF-8', ...home, GIT_CONFIG_NOSYSTEM: '1', ...base.environment, ...wishes.environment });
   return Object.freeze({
     // git, tar, npm, pip, `cp -p` and Python's shutil end with an error where chmod, chown or utime do.
     ignoreFileModes: true,
     ...base,
+    scratch: true,
     ...wishes,
     execute: Object.freeze([...(base.execute ?? []), ...(wishes.execute ?? [])]),
     read: Object.freeze([...(base.read ?? []), ...(wishes.read ?? [])]),
@@ -144,7 +147,7 @@ export interface PythonOptions {
 const path = '/usr/local/bin:/usr/bin:/bin';
 
 /**
- * Policies for ordinary programs, to which a caller adds what this one task needs. Each result is
+ * Policies for ordinary programs, to which a caller adds what this one task needs. Each has a scratch folder. Each result is
  * frozen; launch the same one again and what it took to prepare is not done twice.
  */
 export const policies = Object.freeze({

@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { serve, type Audit, type MethodErrorListener, type MethodTable, type ServeOptions } from '../broker/index.js';
 import { checkOptions, invalidArgument, outOfRange, TaskStartFailed, TaskTimeout } from '../errors.js';
@@ -9,7 +10,7 @@ import { plan, type Plan } from '../policy/plan.js';
 import { copyPolicy, isUnchanging, type Policy } from '../policy/policy.js';
 import { isSystemPath } from '../policy/presets.js';
 import { secretFiles } from '../secrets/secret-file.js';
-import { startProcess } from './events.js';
+import { startProcess, type Collect } from './events.js';
 import { pin } from './resolve.js';
 import { executable, explained } from './start-failure.js';
 import { TaskStdio, type Stdio } from './stdio.js';
@@ -47,6 +48,12 @@ export interface LaunchOptions {
    * which makes the task slower and changes nothing else of what it may do. @default false
    */
   readonly trace?: boolean;
+  /**
+   * Called with the scratch folder when no process of the task is left, before the folder is removed: the time to copy results out.
+   * `exited` resolves after both. If it throws, a process warning says so. The task made what lies there: symbolic links that lead out
+   * of it, FIFOs that block whoever opens them, a million files. `lstat` first, open with O_NOFOLLOW. @default nothing is kept
+   */
+  readonly collect?: Collect;
 }
 
 interface Prepared {
@@ -83,11 +90,14 @@ function prepare(wanted: Policy): Prepared {
       processes: made.cgroup?.processes ? 0 : (made.processes ?? 0),
       cgroup: [host.cgroups?.folder ?? '', made.cgroup !== undefined, made.cgroup?.memoryBytes ?? 0, made.cgroup?.processes ?? 0, made.cgroup?.cpuWeight ?? 0] as const,
       openFiles: made.openFiles ?? 0,
-      sweeper: made.confined ? nativeProgram('sweeper') : '',
+      sweeper: made.confined || made.scratch !== undefined ? nativeProgram('sweeper') : '',
       identity: made.identity === undefined ? undefined : [made.identity.uid, made.identity.gid],
-      cwd: made.cwd,
+      cwd: made.cwd ?? '',
       umask: made.umask ?? -1,
       environment: Object.entries(made.environment).map(([name, value]) => `${name}=${value}`),
+      scratchIn: made.scratch === undefined ? '' : resolved(tmpdir()),
+      scratchAccess: made.scratch?.bits ?? 0,
+      scratchVariables: made.scratch?.variables ?? [],
     }),
   };
   if (isUnchanging(wanted)) preparedPolicies.set(wanted, prepared);
@@ -122,7 +132,7 @@ function checkedArguments(argv: unknown): readonly [string, ...string[]] {
   return words as [string, ...string[]];
 }
 
-const optionNames = ['policy', 'signal', 'stdin', 'stdout', 'stderr', 'methods', 'audit', 'onMethodError', 'name', 'channel', 'logs', 'trace'] as const satisfies readonly (keyof LaunchOptions)[];
+const optionNames = ['policy', 'signal', 'stdin', 'stdout', 'stderr', 'methods', 'audit', 'onMethodError', 'name', 'channel', 'logs', 'trace', 'collect'] as const satisfies readonly (keyof LaunchOptions)[];
 
 function checkLaunchOptions(options: LaunchOptions): void {
   checkOptions('options', options, optionNames);
@@ -131,6 +141,7 @@ function checkLaunchOptions(options: LaunchOptions): void {
   for (const name of ['stdin', 'stdout', 'stderr'] as const) {
     if (!['pipe', 'ignore', 'inherit', undefined].includes(options[name])) throw outOfRange(`options.${name}`, "'pipe', 'ignore' or 'inherit'");
   }
+  if (options.collect !== undefined && typeof options.collect !== 'function') throw invalidArgument('options.collect', 'a function', options.collect);
   if (methods === undefined) return;
   for (const [name, row] of Object.entries(checkedTable(methods))) {
     if (typeof row?.handler !== 'function' || typeof row.params !== 'object') throw invalidArgument(`options.methods.${name}`, 'a method: { params, handler }', row);
@@ -164,6 +175,7 @@ export async function launch(words: readonly string[], options: LaunchOptions = 
   signal?.throwIfAborted();
   const argv = checkedArguments(words);
   const { plan: made, native: prepared } = prepare(options.policy ?? {});
+  if (options.collect !== undefined && made.scratch === undefined) throw invalidArgument('options.collect', 'left out where the policy has no scratch folder', options.collect);
   const program = findProgram(argv[0], made.environment['PATH']);
 
   const pinned = made.confined && made.network !== undefined ? await pin(made.network, signal) : undefined;
@@ -181,7 +193,8 @@ export async function launch(words: readonly string[], options: LaunchOptions = 
   let task: Task;
   try {
     const input = methods !== undefined ? 'methods' : channel ? 'channel' : 'stdin';
-    task = new Task(await startProcess(prepared, program, argv, stdio.theirs, calls), { plan: made, program, argv, stdio, input, trace });
+    const started = await startProcess(prepared, program, argv, stdio.theirs, { calls, collect: options.collect });
+    task = new Task(started, { plan: made, program, argv, stdio, input, trace });
   } catch (error) {
     stdio.close();
     trace?.end();

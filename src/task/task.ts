@@ -41,13 +41,18 @@ export interface TaskEvents {
 export class Task extends EventEmitter<TaskEvents> implements AsyncDisposable {
   /** The main process, as this process's PID namespace numbers it. Signal it through `kill()`, which cannot hit another one. */
   readonly pid: number;
+  /**
+   * The scratch folder, null when it has none; gone when `exited` resolves. What a task leaves there may be anything: open nothing in it
+   * without O_NOFOLLOW, and no path of more than one component that a living task could be changing.
+   */
+  readonly scratch: string | null;
   /** What the task may do, and what each guarantee rests on. */
   readonly plan: Plan;
   /** The program's file. */
   readonly spawnfile: string;
   /** The program as it was named, and its arguments. */
   readonly spawnargs: readonly string[];
-  /** Resolves when the main process has ended and no process that it or its children started is left. Never rejects. */
+  /** Resolves when the main process has ended, no process that it or its children started is left, and its scratch folder is gone. Never rejects. */
   readonly exited: Promise<TaskExit>;
 
   readonly #id: number;
@@ -63,6 +68,7 @@ export class Task extends EventEmitter<TaskEvents> implements AsyncDisposable {
   constructor(launched: Launched, { plan, program, argv, stdio, input, trace }: TaskParts) {
     super();
     this.pid = launched.pid;
+    this.scratch = launched.scratch;
     this.plan = plan;
     this.spawnfile = program;
     this.spawnargs = Object.freeze([...argv]);
