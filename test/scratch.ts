@@ -58,7 +58,7 @@ scratch('a task can neither read, write, list nor name away another one’s', as
   const first = await launch(['sh', '-c', 'echo secret > s; echo ready; exec sleep 60'], { policy });
   await once(first.stdout as NodeJS.ReadableStream, 'data');
   const path = first.scratch ?? '';
-  const script = `for c in 'cat ${path}/s' 'ls ${path}' 'ls ${dirname(path)}' 'touch ${path}/new' 'rm ${path}/s' 'mv ${path} .' 'rmdir $TMPDIR' 'mv $TMPDIR ../other' 'ln ${path}/s l'; do sh -c "$c" 2>/dev/null && echo "done: $c"; done; echo end`;
+  const script = `for c in 'cat ${path}/s' 'ls ${path}' 'ls ${dirname(path)}' 'echo x > ${path}/new' 'rm ${path}/s' 'mv ${path} .' 'rmdir $TMPDIR' 'mv $TMPDIR ../other' 'ln ${path}/s l'; do sh -c "$c" 2>/dev/null && echo "done: $c"; done; echo end`;
   const control = spawnSync('sh', ['-c', `cat ${path}/s; ls ${path}`], { encoding: 'utf8' });
   assert.is(control.stdout, 'secret\ns\n', 'control');
   assert.is((await runTask(['sh', '-c', script], { policy })).stdout, 'end\n');

@@ -184,6 +184,7 @@ class Launcher {
     const auto fail = [&](LaunchFailure failure) {
       ruleset.reset();
       task->scratch.reset();
+      task->pidfd.reset();
       request.descriptors.clear();
       request.failed(std::move(failure));
     };

@@ -25,7 +25,10 @@ export interface Description {
   readonly level: Plan['level'];
   /** Where the policy names one. */
   readonly identity: Plan['identity'];
-  readonly cwd: string;
+  /** null: the scratch folder. */
+  readonly cwd: string | null;
+  /** Whether it has a scratch folder. */
+  readonly scratch: boolean;
   /** `preset`: the preset's own, not this policy's. */
   readonly files: readonly { readonly path: string; readonly rights: Rights; readonly preset: boolean }[];
   readonly network: NonNullable<Plan['network']> | 'none';
@@ -53,7 +56,8 @@ export function described(plan: Plan, presetPaths: ReadonlySet<string>): Descrip
   return {
     level: plan.level,
     identity: plan.identity,
-    cwd: plan.cwd,
+    cwd: plan.cwd ?? null,
+    scratch: plan.scratch !== undefined,
     files: plan.landlock.rules.map((rule) => ({ path: rule.path, rights: rightsOf(rule), preset: presetPaths.has(rule.path) })),
     network: plan.network ?? 'none',
     environment: Object.fromEntries(Object.entries(plan.environment).map(([name, value]) => [name, masked(name, value)])),
@@ -67,9 +71,9 @@ export function asSections(plan: Plan, { files, network, environment, limits, se
   return {
     who: whoOf(plan, host),
     sections: [
-      { title: 'Files', rows: host.landlockAbi === 0 ? [['all', 'without Landlock no path is refused']] : fileRows(files) },
+      { title: 'Files', rows: host.landlockAbi === 0 ? [['all', 'without Landlock no path is refused']] : fileRows(files, plan.scratch !== undefined) },
       { title: 'Network', rows: networkRows(network) },
-      { title: 'Environment', rows: Object.entries(environment) },
+      { title: 'Environment', rows: [...Object.entries(environment), ...(plan.scratch?.variables ?? []).map(([name, below]): Fact => [name, `(the scratch folder)${below}`])] },
       { title: 'Limits', rows: Object.entries(limits).map(([name, value]) => [name, withUnit(name, value)]) },
       { title: 'System calls', rows: seccomp === undefined ? [['all', 'no filter']] : callRows(seccomp) },
     ],
@@ -81,7 +85,7 @@ function whoOf({ level, cwd, umask, identity }: Plan, { user }: Probe): Fact[] {
   return [
     ['level', level],
     ['runs as', `uid ${uid}, gid ${gid}, without capabilities; a session, keyring and domain of its own`],
-    ['starts in', cwd],
+    ['starts in', cwd ?? 'its scratch folder'],
     ...(umask === undefined ? [] : [['umask', umask.toString(8).padStart(3, '0')] as const]),
   ];
 }
@@ -92,13 +96,14 @@ function rightsOf({ path, access }: PathRule): Rights {
   return access.includes('execute') ? 'execute' : 'read';
 }
 
-function fileRows(files: Description['files']): Fact[] {
+function fileRows(files: Description['files'], scratch: boolean): Fact[] {
   const rows = (['execute', 'read', 'write'] as const).flatMap((rights): Fact[] => {
     const those = files.filter((file) => file.rights === rights);
     const preset = those.filter((file) => file.preset).map(({ path }) => path);
     const texts = [...(preset.length === 0 ? [] : [`${preset.slice(0, 4).join(', ')}${preset.length > 4 ? ' ...' : ''} (the preset's, ${preset.length} in all)`]), ...those.filter((file) => !file.preset).map(({ path }) => path)];
     return texts.map((text, index) => [index === 0 ? rights : '', text]);
   });
+  if (scratch) rows.push(['scratch', 'a folder of its own below the temporary folder, to write, removed with the task']);
   return [...rows, ['besides', 'the program itself, its own /proc/<pid>, /dev/null']];
 }
 
