@@ -27,6 +27,7 @@
             "native/kernel/dumpable.cc",
             "native/kernel/each_thread.cc",
             "native/kernel/environment.cc",
+            "native/kernel/exec.cc",
             "native/kernel/keyring.cc",
             "native/kernel/landlock.cc",
             "native/kernel/launch.cc",
@@ -42,6 +43,7 @@
             "native/kernel/secret_memory.cc",
             "native/kernel/self_stat.cc",
             "native/kernel/signals.cc",
+            "native/kernel/stage.cc",
             "native/kernel/trace.cc",
             "native/kernel/usage.cc"
           ],
@@ -73,6 +75,36 @@
           "cflags": ["-Wall", "-Wextra"],
           "cflags_cc": ["-std=c++17", "-fno-rtti"],
           # Static where the C library can be: a few hundred KiB of memory, and nothing of the host's to load.
+          "ldflags": ["<!@(echo 'int main(void) { return 0; }' | ${CC:-cc} -static -x c - -o /dev/null 2>/dev/null && echo -static || true)"]
+        }, {
+          "type": "none"
+        }]
+      ]
+    },
+    {
+      # Pid 1 of a task's namespaces; native/kernel/stage.cc starts it.
+      "target_name": "stage",
+      "conditions": [
+        ["OS=='linux'", {
+          "type": "executable",
+          "sources": [
+            "native/kernel/capabilities.cc",
+            "native/kernel/clone.cc",
+            "native/kernel/descriptors.cc",
+            "native/kernel/dumpable.cc",
+            "native/kernel/each_thread.cc",
+            "native/kernel/exec.cc",
+            "native/kernel/keyring.cc",
+            "native/kernel/landlock.cc",
+            "native/kernel/pidfd.cc",
+            "native/kernel/restrict.cc",
+            "native/kernel/seccomp.cc",
+            "native/kernel/self_stat.cc",
+            "native/stage/stage.cc"
+          ],
+          "cflags": ["-Wall", "-Wextra"],
+          "cflags_cc": ["-std=c++17", "-fno-rtti"],
+          # Static where the C library can be: one file, mapped in a moment, whatever the host has.
           "ldflags": ["<!@(echo 'int main(void) { return 0; }' | ${CC:-cc} -static -x c - -o /dev/null 2>/dev/null && echo -static || true)"]
         }, {
           "type": "none"

@@ -1,4 +1,4 @@
-// Puts what the package ships compiled into prebuilds/: the addon, the sweeper, and the
+// Puts what the package ships compiled into prebuilds/: the addon, the sweeper, the stage, and the
 // attack programs of the demo, so that both work where install scripts are off and no compiler
 // is. Builds in a folder of its own, for prebuildify takes its build folder apart.
 
@@ -22,7 +22,7 @@ try {
   const prefix = dirname(dirname(process.execPath));
   if (existsSync(join(prefix, 'include', 'node', 'node_api.h'))) process.env.npm_config_nodedir = prefix;
   await prebuildify({ cwd: folder, out: root, napi: true, strip: true, tagLibc: true, targets: [process.versions.node], quiet: true });
-  for (const program of ['attack', 'sweeper']) {
+  for (const program of ['attack', 'stage', 'sweeper']) {
     copyFileSync(join(folder, 'build', 'Release', program), join(shipped, program));
     chmodSync(join(shipped, program), 0o755);
   }

@@ -22,7 +22,7 @@ const steps = [
     name: 'addon',
     title: 'compiling the native addon',
     from: ['binding.gyp', ...filesBelow('native')],
-    results: ['sallyport.node', 'sweeper', 'attack'].map((name) => `build/Release/${name}`),
+    results: ['sallyport.node', 'sweeper', 'stage', 'attack'].map((name) => `build/Release/${name}`),
     make: addon,
   },
   { name: 'typescript', title: 'compiling TypeScript', from: ['tsconfig.json', ...filesBelow('src')], results: ['lib/index.js'], make: typescript },

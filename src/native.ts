@@ -44,6 +44,8 @@ export interface Native {
   endTasks(last: boolean): void;
   /** Of a task that has ended; `removed` follows. */
   removeScratch(id: number): void;
+  /** Sets all of a strict task's namespaces up, and takes them down: undefined, or what this host refuses. */
+  tryNamespaces(stage: string, user: boolean): readonly [step: string, error: NodeJS.ErrnoException] | undefined;
   /** Throws what a task's cgroup below `folder` would fail with; nothing stays behind. */
   tryCgroup(folder: string): void;
   /** Whether systemd has marked it as handed over to who runs in it. */
@@ -145,6 +147,10 @@ export interface NativePlan {
   readonly openFiles: number;
   /** `folder`, '' for none: where this host lets tasks have cgroups. `own`: this one gets one, held to what is not 0. */
   readonly cgroup: readonly [folder: string, own: boolean, memoryBytes: number, processes: number, cpuWeight: number];
+  /** The path of the program `stage`, for a task in namespaces of its own; '' otherwise. */
+  readonly stage: string;
+  /** One of them a user namespace, for a supervisor without CAP_SYS_ADMIN. */
+  readonly userNamespace: boolean;
   /** The path of the program `sweeper`. */
   readonly sweeper: string;
   /** undefined: the supervisor's. */
@@ -175,7 +181,7 @@ const packageRoot = fileURLToPath(new URL('..', import.meta.url));
  *
  * @throws {KernelUnsupported} `ERR_KERNEL_UNSUPPORTED`: neither is there.
  */
-export function nativeProgram(name: 'attack' | 'sweeper'): string {
+export function nativeProgram(name: 'attack' | 'stage' | 'sweeper'): string {
   const folders = [join('build', 'Release'), join('prebuilds', `${process.platform}-${process.arch}`)];
   const found = folders.map((folder) => join(packageRoot, folder, name)).find(existsSync);
   if (found === undefined) throw new KernelUnsupported(`the program "${name}"`, 'neither a compiled nor a prebuilt one is there; run `npm rebuild sallyport`');

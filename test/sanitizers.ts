@@ -24,7 +24,7 @@ function build(name: string, ...flags: string[]): string {
 }
 
 function run(program: string): void {
-  const { status, signal, stdout, stderr } = spawnSync(program, [nativeProgram('sweeper')], { encoding: 'utf8', timeout: 120_000 });
+  const { status, signal, stdout, stderr } = spawnSync(program, [nativeProgram('sweeper'), nativeProgram('stage')], { encoding: 'utf8', timeout: 120_000 });
   assert.equal({ status, signal, stdout, stderr }, { status: 0, signal: null, stdout: 'ok\n', stderr: '' });
 }
 

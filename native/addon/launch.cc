@@ -196,7 +196,7 @@ std::vector<sock_filter> FilterOf(const Napi::Value& value) {
 
 // prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
 //           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles,
-//           cgroup: [folder, own, memoryBytes, processes, cpuWeight], sweeper, identity?: [uid, gid], cwd, umask, environment: [string],
+//           cgroup: [folder, own, memoryBytes, processes, cpuWeight], sweeper, stage, userNamespace, identity?: [uid, gid], cwd, umask, environment: [string],
 //           scratchIn, scratchAccess, scratchVariables: [[name, below]] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -210,6 +210,8 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
   plan->cgroup_folder = cgroup.Get(0u).As<Napi::String>().Utf8Value();
   plan->own_cgroup = cgroup.Get(1u).ToBoolean();
   plan->cgroup_limits = {Bits(cgroup.Get(2u)), static_cast<int>(Bits(cgroup.Get(3u))), static_cast<int>(Bits(cgroup.Get(4u)))};
+  plan->stage = from.Get("stage").As<Napi::String>().Utf8Value();
+  plan->user_namespace = from.Get("userNamespace").ToBoolean();
   plan->sweeper = from.Get("sweeper").As<Napi::String>().Utf8Value();
   plan->umask = from.Get("umask").As<Napi::Number>().Int32Value();
   if (Napi::Value identity = from.Get("identity"); identity.IsArray()) {
@@ -340,6 +342,19 @@ Napi::Value TryCgroup(const Napi::CallbackInfo& info) {
   return ReturnOrThrow(info.Env(), kernel::TryCgroup(folder), folder);
 }
 
+// tryNamespaces(stage, user): undefined, or [step, systemError] of what this host refuses.
+Napi::Value TryNamespaces(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string stage;
+  if (!StringArgument(info, 0, &stage)) return env.Undefined();
+  const kernel::Failure failure = kernel::TryStage(stage, info[1].ToBoolean());
+  if (failure.status.ok()) return env.Undefined();
+  Napi::Array found = Napi::Array::New(env, 2);
+  found.Set(0u, Napi::String::New(env, kernel::StepName(failure.step)));
+  found.Set(1u, SystemError(env, failure.status, "").Value());
+  return found;
+}
+
 Napi::Value CgroupDelegated(const Napi::CallbackInfo& info) {
   std::string folder;
   if (!StringArgument(info, 0, &folder)) return info.Env().Undefined();
@@ -362,6 +377,7 @@ void InitLaunch(Napi::Env env, Napi::Object exports) {
   exports.Set("signalTask", Napi::Function::New(env, SignalTask, "signalTask", tasks));
   exports.Set("procIsWhole", Napi::Function::New(env, ProcIsWhole));
   exports.Set("cgroupDelegated", Napi::Function::New(env, CgroupDelegated));
+  exports.Set("tryNamespaces", Napi::Function::New(env, TryNamespaces));
   exports.Set("tryCgroup", Napi::Function::New(env, TryCgroup));
   exports.Set("endTasks", Napi::Function::New(env, EndTasks, "endTasks", tasks));
 }

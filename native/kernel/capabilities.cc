@@ -102,6 +102,19 @@ Status DropCapabilitiesOnCurrentThread(uint64_t keep) noexcept {
   return Capset(effective & keep, permitted & keep, inheritable & keep);
 }
 
+Status KeepCapabilitiesOverExec() noexcept {
+  Data data;
+  Status status = Capget(data);
+  if (!status.ok()) return status;
+  const uint64_t permitted = Join(data[0].permitted, data[1].permitted);
+  status = Capset(permitted, permitted, permitted);
+  for (int capability = 0; status.ok() && capability < kBits; capability++) {
+    if ((permitted & Bit(capability)) == 0) continue;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) status = Status::FromErrno("prctl(PR_CAP_AMBIENT)");
+  }
+  return status;
+}
+
 EachThreadResult DropCapabilities(uint64_t keep) noexcept {
   return OnEachThread(
       [](const void* argument) { return DropCapabilitiesOnCurrentThread(*static_cast<const uint64_t*>(argument)); },

@@ -26,7 +26,11 @@ Result<Capabilities> GetCapabilitiesOnCurrentThread() noexcept;
 // Async-signal-safe. Irreversible. Scope: the calling thread, and what it starts later.
 Status DropCapabilitiesOnCurrentThread(uint64_t keep) noexcept;
 
-// The same on every thread of this process.
+// Makes every permitted capability ambient, so that an execve as whatever user leaves it.
+// Async-signal-safe. Scope: the calling thread. capabilities(7).
+Status KeepCapabilitiesOverExec() noexcept;
+
+// DropCapabilitiesOnCurrentThread on every thread of this process.
 EachThreadResult DropCapabilities(uint64_t keep) noexcept;
 
 }  // namespace kernel

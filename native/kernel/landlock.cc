@@ -1,5 +1,6 @@
 #include "landlock.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,6 +64,16 @@ Status AddPathRule(int ruleset_fd, int path_fd, uint64_t access) noexcept {
   if (syscall(__NR_landlock_add_rule, ruleset_fd, kRulePathBeneath, &attr, 0) != 0)
     return Status::FromErrno("landlock_add_rule");
   return Status::Ok();
+}
+
+Status AddPathRuleByName(int ruleset_fd, const char* path, uint64_t access, bool follow) noexcept {
+  constexpr uint64_t kResolveNoSymlinks = 0x04;
+  struct {
+    uint64_t flags, mode, resolve;
+  } how{O_PATH | O_CLOEXEC, 0, follow ? 0 : kResolveNoSymlinks};
+  UniqueFd fd(static_cast<int>(syscall(__NR_openat2, AT_FDCWD, path, &how, sizeof(how))));
+  if (!fd) return Status::FromErrno("open");
+  return AddPathRule(ruleset_fd, fd.get(), access);
 }
 
 Status AddPortRule(int ruleset_fd, uint64_t port, uint64_t access) noexcept {

@@ -23,6 +23,7 @@
 #include "capabilities.h"
 #include "clone.h"
 #include "descriptors.h"
+#include "exec.h"
 #include "leftovers.h"
 #include "uapi.h"
 #include "usage.h"
@@ -35,43 +36,8 @@ constexpr int kLeftoversTimeoutMs = 5000;
 constexpr int kMeasureEveryMs = 50;
 constexpr int kRemovalTimeoutMs = 120'000;
 
-// What the child reads and where it leaves why it failed. Lives on the launcher's stack:
-// that thread stands still until the child has exec'ed or ended.
-struct ChildWork {
-  Restrictions restrictions;
-  const char* path;
-  char* const* argv;
-  char* const* envp;
-  volatile int failed_step;
-  volatile int failed_errno;
-  const char* volatile failed_syscall;
-};
-
-void ChildMain(void* argument) noexcept {
-  auto* work = static_cast<ChildWork*>(argument);
-  Failure failure = RestrictForExec(work->restrictions);
-  if (failure.status.ok()) {
-    execve(work->path, work->argv, work->envp);
-    failure = {Step::kExecve, Status::FromErrno("execve")};
-  }
-  work->failed_step = static_cast<int>(failure.step);
-  work->failed_syscall = failure.status.syscall;
-  work->failed_errno = failure.status.err;
-  _exit(127);
-}
-
-// A grant follows no symbolic link: a writable folder on the way could have grown one since
-// the policy was made, and the next task would be granted what it points to. A program does,
-// as execve(2) will. openat2(2), Linux 5.6.
-Status AddPathByName(int ruleset_fd, const std::string& path, uint64_t access, bool follow) noexcept {
-  constexpr uint64_t kResolveNoSymlinks = 0x04;
-  struct {
-    uint64_t flags, mode, resolve;
-  } how{O_PATH | O_CLOEXEC, 0, follow ? 0 : kResolveNoSymlinks};
-  UniqueFd fd(static_cast<int>(syscall(__NR_openat2, AT_FDCWD, path.c_str(), &how, sizeof(how))));
-  if (!fd) return Status::FromErrno("open");
-  return AddPathRule(ruleset_fd, fd.get(), access);
-}
+// A rule is about a file, not about its name: the /proc inside is not ours.
+bool IsOfProc(const std::string& path) noexcept { return path == "/proc" || path.compare(0, 6, "/proc/") == 0; }
 
 // Every signal stays blocked in our threads: the process's own handlers belong to Node's, and a
 // child cloned from one of them starts with none pending.
@@ -166,7 +132,7 @@ class Launcher {
 
   void LaunchOne(LaunchRequest request) {
     const PreparedPlan& plan = *request.plan;
-    ChildWork work{};
+    ExecWork work{};
     Restrictions& restrictions = work.restrictions;
     restrictions.supervisor = getpid();
     if (!plan.cwd.empty()) restrictions.cwd = plan.cwd.c_str();
@@ -197,7 +163,9 @@ class Launcher {
       auto made = MakeScratch(plan);
       if (!made.ok()) return fail({{Step::kScratch, made.status}, plan.scratch_in});
       task->scratch = std::move(made.value);
-      if (plan.cwd.empty()) restrictions.cwd_fd = task->scratch->folder();
+      // By name where the task has mounts of its own: a folder held open here is one of ours, with all above it.
+      if (plan.cwd.empty() && !plan.stage.empty()) restrictions.cwd = task->scratch->path().c_str();
+      else if (plan.cwd.empty()) restrictions.cwd_fd = task->scratch->folder();
     }
     if (plan.confined) {
       task->tag = NewTag();
@@ -253,34 +221,54 @@ class Launcher {
     work.argv = argv.data();
     work.envp = envp.data();
 
-    CloneOptions options;
     UniqueFd cgroup_fd;
     if (plan.own_cgroup) {
       Status made = MakeCgroup(plan, task.get(), &cgroup_fd);
       if (!made.ok()) return fail({{Step::kCgroup, made}, plan.cgroup_folder});
-      options.cgroup_fd = cgroup_fd.get();
     }
-    auto child = CloneChild(ChildMain, &work, stack_, kChildStackBytes, options);
-    if (!child.ok()) {
+    LaunchFailure failure = plan.stage.empty() ? Start(&work, cgroup_fd.get(), task.get()) : StartInNamespaces(plan, &work, cgroup_fd.get(), task.get());
+    if (!failure.failure.status.ok()) {
       if (task->cgroup) (void)task->cgroup->Remove();
-      return fail({{Step::kClone, child.status}, ""});
+      if (failure.failure.step == Step::kCwd && failure.path.empty()) failure.path = plan.cwd;
+      if (failure.failure.step == Step::kExecve) failure.path = request.path;
+      return fail(std::move(failure));
     }
-    task->pid = child.value.pid;
-    task->pidfd = std::move(child.value.pidfd);
-    if (work.failed_errno != 0) {
-      (void)PidfdWait(task->pidfd.get(), true);
-      if (task->cgroup) (void)task->cgroup->Remove();
-      Failure failure{static_cast<Step>(work.failed_step), Status::Error(work.failed_errno, work.failed_syscall)};
-      const std::string& path = failure.step == Step::kCwd ? plan.cwd : request.path;
-      return fail({failure, failure.step == Step::kCwd || failure.step == Step::kExecve ? path : ""});
-    }
-    const std::string proc = "/proc/" + std::to_string(task->pid);
-    task->proc.reset(open(proc.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
 
     if (task->tag != 0) Bound(*task, plan);
     request.descriptors.clear();  // the task has its own now: ours would hide its end of file
     request.started(task);
     Watch(std::move(task), std::move(request.ended));
+  }
+
+  LaunchFailure Start(ExecWork* work, int cgroup_fd, RunningTask* task) {
+    CloneOptions options;
+    options.cgroup_fd = cgroup_fd;
+    auto child = CloneChild(RestrictAndExec, work, stack_, kChildStackBytes, options);
+    if (!child.ok()) return {{Step::kClone, child.status}, ""};
+    task->pid = child.value.pid;
+    task->pidfd = std::move(child.value.pidfd);
+    if (work->failed_errno != 0) {
+      (void)PidfdWait(task->pidfd.get(), true);
+      return {work->failure(), ""};
+    }
+    const std::string proc = "/proc/" + std::to_string(task->pid);
+    task->proc.reset(open(proc.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    return {};
+  }
+
+  LaunchFailure StartInNamespaces(const PreparedPlan& plan, ExecWork* work, int cgroup_fd, RunningTask* task) {
+    StageRequest request;
+    request.program = plan.stage;
+    request.user_namespace = plan.user_namespace;
+    request.work = work;
+    for (const PathRule& rule : plan.path_rules) {
+      if (IsOfProc(rule.path)) request.rules.push_back({rule.path, rule.access, rule.optional});
+    }
+    Failure failure = StartStaged(request, stack_, kChildStackBytes, cgroup_fd, &task->staged);
+    if (!failure.status.ok()) return {failure, task->staged.path};
+    task->pid = task->staged.pid;
+    task->pidfd = std::move(task->staged.pidfd);
+    return {};
   }
 
   // Starts the thread that answers the task's calls, and returns the socket by which the
@@ -337,7 +325,7 @@ class Launcher {
     const UniqueFd null_device = OpenNullDevice();
     if (!null_device) return Status::FromErrno("open");
     int descriptors[] = {pair.value.theirs.get(), null_device.get(), null_device.get()};
-    ChildWork work{};
+    ExecWork work{};
     work.restrictions.outlives_supervisor = true;
     work.restrictions.cwd = "/";
     work.restrictions.descriptors = descriptors;
@@ -345,7 +333,7 @@ class Launcher {
     work.path = program.c_str();
     work.argv = argv;
     work.envp = envp;
-    auto child = CloneChild(ChildMain, &work, stack_, kChildStackBytes);
+    auto child = CloneChild(RestrictAndExec, &work, stack_, kChildStackBytes);
     if (!child.ok()) return child.status;
     if (work.failed_errno != 0) {
       (void)PidfdWait(child.value.pidfd.get(), true);
@@ -376,15 +364,16 @@ class Launcher {
     auto ruleset = CreateRuleset(plan.handled);
     if (!ruleset.ok()) return ruleset;
     for (const PathRule& rule : plan.path_rules) {
+      if (!plan.stage.empty() && IsOfProc(rule.path)) continue;
       Status added = rule.opened ? AddPathRule(ruleset.value.get(), rule.opened->get(), rule.access)
-                                 : AddPathByName(ruleset.value.get(), rule.path, rule.access, false);
+                                 : AddPathRuleByName(ruleset.value.get(), rule.path.c_str(), rule.access, false);
       if (added.err == ENOENT && rule.optional) continue;
       if (!added.ok()) {
         *path = rule.path;
         return {added, UniqueFd()};
       }
     }
-    Status runnable = AddPathByName(ruleset.value.get(), program, plan.program_access, true);
+    Status runnable = AddPathRuleByName(ruleset.value.get(), program.c_str(), plan.program_access, true);
     if (!runnable.ok()) {
       *path = program;
       return {runnable, UniqueFd()};
@@ -453,7 +442,7 @@ class Launcher {
   }
 
   void Watch(std::shared_ptr<RunningTask> task, std::function<void(TaskEnd)> ended) {
-    const int fd = task->pidfd.get();
+    const int fd = task->end_fd();
     auto* watched = new Watched{std::move(task), std::move(ended), {}};
     epoll_event event{};
     event.events = EPOLLIN;
@@ -469,19 +458,22 @@ class Launcher {
       epoll_event event;
       if (epoll_wait(epoll_.get(), &event, 1, -1) != 1) continue;
       auto* watched = static_cast<Watched*>(event.data.ptr);
-      epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watched->task->pidfd.get(), nullptr);
+      epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watched->task->end_fd(), nullptr);
       Finish(watched);
     }
   }
 
   void Finish(Watched* watched) {
     const RunningTask& task = *watched->task;
-    const bool alone = task.tag == 0 || (!task.cgroup && NothingStartedSince(task.pid));
-    auto exit = PidfdWait(task.pidfd.get(), true);
+    const bool staged = static_cast<bool>(task.staged.init.pidfd);
+    // With pid 1 the kernel has ended all of its namespace: nobody can be left.
+    const bool alone = task.tag == 0 || staged || (!task.cgroup && NothingStartedSince(task.pid));
+    auto exit = PidfdWait(task.end_fd(), true);
     watched->end.exit_known = exit.ok();
     if (exit.ok()) watched->end.exit = exit.value;
+    if (staged && StagedExit(task.staged, &watched->end.exit)) watched->end.exit_known = true;
     if (task.cgroup) Exhausted(task);
-    if (alone || (task.cgroup && task.cgroup->Remove())) return Tell(watched);
+    if (task.cgroup ? task.cgroup->Remove() : alone) return Tell(watched);
     // On a thread of its own: a task that will not be gone must not keep others waiting.
     auto sweep = [](void* argument) -> void* {
       auto* watched = static_cast<Watched*>(argument);
@@ -548,6 +540,10 @@ Status PreparedPlan::AddSystemPath(const std::string& path, uint64_t access) {
 }
 
 int RunningTask::EndAll(int timeout_ms) const noexcept {
+  if (staged.init.pidfd) {
+    (void)PidfdSendSignal(staged.init.pidfd.get(), SIGKILL);
+    if (!PidfdExited(staged.init.pidfd.get(), timeout_ms)) return 1;
+  }
   if (cgroup && cgroup->End(timeout_ms)) return 0;
   return tag == 0 ? 0 : EndTagged(OneTag(tag), timeout_ms);
 }

@@ -16,6 +16,7 @@
 #include "landlock.h"
 #include "pidfd.h"
 #include "restrict.h"
+#include "stage.h"
 #include "result.h"
 #include "scratch.h"
 #include "unique_fd.h"
@@ -51,6 +52,8 @@ struct PreparedPlan {
   bool own_cgroup = false;    // the task gets one
   CgroupLimits cgroup_limits;
   std::string sweeper;  // the program of that name; started once, for all tasks of this process
+  std::string stage;    // the program of that name, for a task in namespaces of its own; empty: in ours
+  bool user_namespace = false;  // one of them, for a supervisor without CAP_SYS_ADMIN
   std::optional<Identity> identity;  // none: the supervisor's
   std::string cwd;      // empty: the supervisor's
   int umask = -1;       // -1: the supervisor's
@@ -90,6 +93,7 @@ struct RunningTask {
   pid_t pid = 0;
   UniqueFd pidfd;
   UniqueFd proc;     // /proc/<pid>, held so that its Landlock rule stays bound to it
+  Staged staged;     // of a task in namespaces of its own: who started it, and ends with it
   uint64_t tag = 0;  // 0: nothing to sweep
   std::shared_ptr<Bounds> bounds;  // null: none
   std::shared_ptr<const Cgroup> cgroup;  // null: none
@@ -97,7 +101,10 @@ struct RunningTask {
 
   Status Signal(int signal) const noexcept { return PidfdSendSignal(pidfd.get(), signal); }
 
-  // Ends all that it started, and waits for it: by its cgroup, else by its tag. How many still live.
+  // Readable once nothing of a staged task is left, or the main process of another has ended.
+  int end_fd() const noexcept { return staged.init.pidfd ? staged.init.pidfd.get() : pidfd.get(); }
+
+  // Ends all that it started, and waits for it: by its namespace, its cgroup, or its tag. How many still live.
   int EndAll(int timeout_ms) const noexcept;
 };
 

@@ -64,9 +64,10 @@ Status Become(const Identity& identity) noexcept {
 
 // Dies with the supervisor's launcher thread, which lives as long as the supervisor.
 // The signal is set too late when the supervisor died before: so look who the parent is.
-Status DieWithParent(pid_t supervisor) noexcept {
+// Who has a PID namespace of its own sees no parent: the stage asks in another way.
+Status DieWithParent(const Restrictions& r) noexcept {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return Status::FromErrno("prctl");
-  if (getppid() != supervisor) return Status::Error(ESRCH, "getppid");
+  if (!r.sets_up_namespaces && getppid() != r.supervisor) return Status::Error(ESRCH, "getppid");
   return Status::Ok();
 }
 
@@ -145,6 +146,11 @@ const char* StepName(Step step) noexcept {
     case Step::kScratch: return "scratch";
     case Step::kCgroup: return "cgroup";
     case Step::kClone: return "clone";
+    case Step::kStage: return "stage";
+    case Step::kUserMap: return "user-map";
+    case Step::kNamespaces: return "namespaces";
+    case Step::kMounts: return "mounts";
+    case Step::kProc: return "proc";
     case Step::kSignals: return "signals";
     case Step::kSession: return "session";
     case Step::kIdentity: return "identity";
@@ -169,8 +175,9 @@ Failure RestrictForExec(const Restrictions& r) noexcept {
   if (setsid() < 0) return {Step::kSession, Status::FromErrno("setsid")};
   if (r.identity != nullptr && !(status = Become(*r.identity)).ok()) return {Step::kIdentity, status};
   // Behind the change of identity, which takes a parent-death signal away.
-  if (!r.outlives_supervisor && !(status = DieWithParent(r.supervisor)).ok()) return {Step::kParentDeath, status};
+  if (!r.outlives_supervisor && !(status = DieWithParent(r)).ok()) return {Step::kParentDeath, status};
   if (r.new_keyring && !(status = NewKeyring()).ok()) return {Step::kKeyring, status};
+  if (r.sets_up_namespaces && !(status = KeepCapabilitiesOverExec()).ok()) return {Step::kCapabilities, status};
   if (r.no_capabilities && !(status = DropCapabilitiesOnCurrentThread(0)).ok()) return {Step::kCapabilities, status};
   if (r.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return {Step::kNoNewPrivs, Status::FromErrno("prctl")};

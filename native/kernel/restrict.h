@@ -17,6 +17,11 @@ enum class Step : int {
   kScratch,
   kCgroup,
   kClone,
+  kStage,
+  kUserMap,
+  kNamespaces,
+  kMounts,
+  kProc,
   kSignals,
   kSession,
   kIdentity,
@@ -53,6 +58,7 @@ struct Limit {
 struct Restrictions {
   pid_t supervisor = 0;         // the parent it must still have, and ends with
   bool outlives_supervisor = false;
+  bool sets_up_namespaces = false;  // pid 1 of a new PID namespace: sees no parent, and keeps its capabilities over execve
   const Identity* identity = nullptr;  // null: the supervisor's
   const char* cwd = nullptr;    // null: stay
   int cwd_fd = -1;              // an open folder instead, -1: none

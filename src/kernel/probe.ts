@@ -3,6 +3,7 @@ import { native } from '../native.js';
 import { getCapabilities } from './capabilities.js';
 import { cgroups, type Cgroups } from './cgroup.js';
 import { landlockAbi, landlockErrata } from './landlock.js';
+import { namespaces, type Namespaces } from './namespaces.js';
 import { seccompAvailable } from './seccomp.js';
 import { architectures, type Architecture } from './syscalls.js';
 
@@ -16,6 +17,8 @@ export interface Probe {
   readonly procWhole: boolean;
   /** Where tasks can have a cgroup v2 each. @default nowhere */
   readonly cgroups?: Cgroups;
+  /** What `strict` needs; undefined where nobody has asked. */
+  readonly namespaces?: Namespaces;
   /** What the supervisor lacks to answer calls of its tasks itself, as `network` needs; and whether it may look into tasks of other users. */
   readonly notify: { readonly lacks: readonly string[]; readonly anyUser: boolean };
   /** Who the supervisor is, and what it lacks for tasks that run as someone else. */
@@ -76,4 +79,11 @@ export function probe(): Probe {
     cgroups: Object.freeze(cgroups()),
   });
   return probed;
+}
+
+let probedStrict: Probe | undefined;
+
+/** The same and what `strict` needs, which takes a child to find out: asked when a strict task is first wanted. */
+export function strictProbe(): Probe {
+  return (probedStrict ??= Object.freeze({ ...probe(), namespaces: Object.freeze(namespaces()) }));
 }

@@ -1,4 +1,4 @@
-import type { Guarantee, GuaranteeName } from '../guarantees.js';
+import type { Guarantee, GuaranteeName, Level } from '../guarantees.js';
 import type { CgroupController } from '../kernel/cgroup.js';
 import type { Probe } from '../kernel/probe.js';
 
@@ -13,23 +13,26 @@ interface Row {
   readonly proc?: boolean;
   /** What it rests on besides, where the host lets a task have a cgroup. */
   readonly cgroup?: (controllers: readonly CgroupController[]) => readonly string[];
+  /** What it rests on besides with level `strict`. */
+  readonly strict?: readonly string[];
   /** What this release does not do yet, on any host. */
   readonly open?: readonly string[];
 }
 
 const domain = 'a Landlock domain of its own';
+const pidNamespace = 'a PID namespace of its own: no process outside has a number in it';
 const noCapabilities = 'no capabilities, NO_NEW_PRIVS';
 const filter = 'seccomp filter';
 
 /** The guarantees that a launch gives. The other six are `harden()`'s: they concern the supervisor itself. */
 const rows: readonly Row[] = [
-  { name: 'signals', mechanisms: ['Landlock SCOPE_SIGNAL', 'session of its own', `${filter}: F_SETOWN, FIOSETOWN`], landlockAbi: 6, seccomp: true },
-  { name: 'interference', mechanisms: [`${filter}: prlimit, sched_*, setpriority, ioprio_set by argument`, 'Landlock: /proc and /sys/fs/cgroup not granted'], landlockAbi: 3, seccomp: true },
-  { name: 'siblings', mechanisms: [domain, `${filter}: ptrace, process_vm_*, pidfd_getfd`], landlockAbi: 1, seccomp: true },
+  { name: 'signals', mechanisms: ['Landlock SCOPE_SIGNAL', 'session of its own', `${filter}: F_SETOWN, FIOSETOWN`], strict: [pidNamespace], landlockAbi: 6, seccomp: true },
+  { name: 'interference', mechanisms: [`${filter}: prlimit, sched_*, setpriority, ioprio_set by argument`, 'Landlock: /proc and /sys/fs/cgroup not granted'], strict: [pidNamespace, 'a /proc of its own'], landlockAbi: 3, seccomp: true },
+  { name: 'siblings', mechanisms: [domain, `${filter}: ptrace, process_vm_*, pidfd_getfd`], strict: [pidNamespace], landlockAbi: 1, seccomp: true },
   { name: 'privileges', mechanisms: [noCapabilities, 'securebits where the supervisor may set them', `${filter}: clone flags, unshare, setns, mount`], landlockAbi: 0, seccomp: true },
   { name: 'files', mechanisms: ['Landlock: nothing but the policy', `${filter}: chmod, chown, xattr, memfd_create, execveat`], landlockAbi: 3, seccomp: true },
-  { name: 'network', mechanisms: [`${filter}: socket`, 'what the policy grants is connected and bound by the supervisor, by pinned address', 'Landlock: TCP', 'Landlock: SCOPE_ABSTRACT_UNIX_SOCKET'], landlockAbi: 6, seccomp: true },
-  { name: 'inheritance', mechanisms: ['environment from scratch', 'close_range', 'setsid', 'new session keyring', `${filter}: System V IPC`], landlockAbi: 3, seccomp: true },
+  { name: 'network', mechanisms: [`${filter}: socket`, 'what the policy grants is connected and bound by the supervisor, by pinned address', 'Landlock: TCP', 'Landlock: SCOPE_ABSTRACT_UNIX_SOCKET'], strict: ['a network namespace of its own, its loopback down'], landlockAbi: 6, seccomp: true },
+  { name: 'inheritance', mechanisms: ['environment from scratch', 'close_range', 'setsid', 'new session keyring', `${filter}: System V IPC`], strict: ['an IPC namespace of its own'], landlockAbi: 3, seccomp: true },
   { name: 'kernel', mechanisms: [`${filter}: calls without a name in the profile`, 'architecture check'], landlockAbi: 0, seccomp: true },
   {
     name: 'resources',
@@ -53,6 +56,7 @@ const rows: readonly Row[] = [
       'every process of the task carries a tag in a hard limit; all that carry it are killed before `exited` resolves',
       'parent-death signal, and a sweeper that outlives the supervisor',
     ],
+    strict: ['a PID namespace of its own: the kernel ends all of it with its pid 1'],
     cgroup: () => ['a cgroup v2 of its own: cgroup.kill until it is empty'],
     landlockAbi: 6,
     seccomp: true,
@@ -78,14 +82,14 @@ function lacks(row: Row, host: Probe): string[] {
 }
 
 /** A task's report for a host. Pure: the same for the same probe. */
-export function taskGuarantees(host: Probe): readonly Guarantee[] {
+export function taskGuarantees(host: Probe, level: Level = 'standard'): readonly Guarantee[] {
   return rows.map((row) => {
     const missing = lacks(row, host);
     const open = row.open ?? [];
     return Object.freeze({
       name: row.name,
       enforcement: missing.length > 0 ? ('unavailable' as const) : open.length > 0 ? ('partial' as const) : ('enforced' as const),
-      mechanisms: Object.freeze([...(host.cgroups === undefined || host.cgroups.folder === '' ? [] : (row.cgroup?.(host.cgroups.controllers) ?? [])), ...row.mechanisms]),
+      mechanisms: Object.freeze([...(level === 'strict' ? (row.strict ?? []) : []), ...(host.cgroups === undefined || host.cgroups.folder === '' ? [] : (row.cgroup?.(host.cgroups.controllers) ?? [])), ...row.mechanisms]),
       missing: Object.freeze([...missing, ...open]),
     });
   });

@@ -68,6 +68,8 @@ export interface Plan {
   readonly openFiles: number | undefined;
   /** The task's own cgroup v2, and what it holds the task to; undefined: none. */
   readonly cgroup: TaskCgroup | undefined;
+  /** PID, mount, IPC, network, UTS and cgroup namespaces of its own, with or without a user namespace; undefined: the supervisor's. */
+  readonly namespaces: 'own' | 'user' | undefined;
   readonly environment: Readonly<Record<string, string>>;
   /** undefined: the scratch folder. */
   readonly cwd: string | undefined;
@@ -198,6 +200,14 @@ function cgroup(policy: Policy, host: Probe): TaskCgroup | undefined {
   return Object.freeze({ folder, memoryBytes: has('memory') ? (memoryBytes ?? 0) : 0, processes: has('pids') ? processes : 0, cpuWeight: cpuWeight ?? 0 });
 }
 
+/** A level is not a guarantee that could be done without: who can do without namespaces asks for `standard`. */
+function namespaces(policy: Policy, host: Probe): 'own' | 'user' {
+  const { by, missing } = host.namespaces ?? { by: 'none', missing: 'this host has not been asked' };
+  if (by === 'none') throw new EnforcementPartial('leftovers', `level 'strict' needs namespaces: ${missing}`);
+  if (by === 'user' && policy.identity !== undefined) throw new PolicyInvalid('identity', "with level 'strict' needs CAP_SYS_ADMIN: in a user namespace there is no other user");
+  return by;
+}
+
 const unconfined = Object.freeze({ abi: 0, handled: Object.freeze([0, 0, 0] as const), rules: Object.freeze([]), ownProc: 0, program: 0 });
 
 const compiled = new Map<string, Uint8Array>();
@@ -236,11 +246,9 @@ export function plan(wanted: Policy, host: Probe): Plan {
     umask: policy.ignoreFileModes === true ? 0o077 : undefined,
   };
   if (policy.dangerouslyUnconfined === true) {
-    return Object.freeze({ ...common, confined: false, cgroup: undefined, landlock: unconfined, seccomp: new Uint8Array(0), limits: [], guarantees: [] });
+    return Object.freeze({ ...common, confined: false, cgroup: undefined, namespaces: undefined, landlock: unconfined, seccomp: new Uint8Array(0), limits: [], guarantees: [] });
   }
-  if (level === 'strict') throw new PolicyInvalid('level', "'strict' for tasks needs namespaces and a cgroup, which this release does not set up yet");
-
-  const guarantees = taskGuarantees(hasCgroup(policy, host) ? host : { ...host, cgroups: noCgroups });
+  const guarantees = taskGuarantees(hasCgroup(policy, host) ? host : { ...host, cgroups: noCgroups }, level);
   const lacking = guarantees.find(({ name, enforcement }) => enforcement === 'unavailable' && !policy.without?.includes(name));
   if (lacking !== undefined) throw new EnforcementPartial(lacking.name, lacking.missing.join('; '));
 
@@ -249,6 +257,7 @@ export function plan(wanted: Policy, host: Probe): Plan {
     ...common,
     confined: true,
     cgroup: cgroup(policy, host),
+    namespaces: level === 'strict' ? namespaces(policy, host) : undefined,
     landlock: Object.freeze({
       abi: host.landlockAbi,
       handled: Object.freeze([fs, net, scoped] as const),

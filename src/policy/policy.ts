@@ -39,7 +39,10 @@ export interface Policy {
    * these calls, so they are never really allowed. @default false: they answer EPERM
    */
   readonly ignoreFileModes?: boolean;
-  /** `strict` is refused until this release can give what it promises. @default 'standard' */
+  /**
+   * `strict` adds PID, mount, IPC, network, UTS and cgroup namespaces to all of `standard`, with a user namespace where the
+   * supervisor lacks CAP_SYS_ADMIN, and is refused with the reason where the host gives none. @default 'standard'
+   */
   readonly level?: Level;
   /** Guarantees that the caller can do without on a host that lacks what they rest on. Nothing is waived silently. @default [] */
   readonly without?: readonly GuaranteeName[];

@@ -27,7 +27,8 @@ const pending = new Map<number, Pending>();
 let nextId = 1;
 let listening = false;
 
-const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number as number, name as NodeJS.Signals]));
+/** The first of two names is the one that Node uses: SIGABRT, not SIGIOT. */
+const signalNames = new Map(Object.entries(constants.signals).reverse().map(([name, number]) => [number as number, name as NodeJS.Signals]));
 
 function dispatch(id: number, event: 'started' | 'failed' | 'ended' | 'removed', first: number | string | boolean, second?: number | string | Error, survivors = 0, exceeded = 0): void {
   const task = pending.get(id);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { serve, type Audit, type MethodErrorListener, type MethodTable, type ServeOptions } from '../broker/index.js';
 import { checkOptions, invalidArgument, outOfRange, TaskStartFailed, TaskTimeout } from '../errors.js';
-import { probe } from '../kernel/probe.js';
+import { probe, strictProbe } from '../kernel/probe.js';
 import { native, nativeProgram, type PreparedPlan } from '../native.js';
 import { refuseVoidingGrants } from '../policy/grants.js';
 import { plan, type Plan } from '../policy/plan.js';
@@ -70,7 +70,7 @@ function prepare(wanted: Policy): Prepared {
   const known = preparedPolicies.get(wanted);
   if (known !== undefined && known.secretFiles === secretFiles.size) return known;
   const policy = copyPolicy(wanted);
-  const host = probe();
+  const host = policy.level === 'strict' ? strictProbe() : probe();
   const made = plan(policy, host);
   if (made.confined) refuseVoidingGrants(policy);
   const prepared = {
@@ -88,8 +88,10 @@ function prepare(wanted: Policy): Prepared {
       // What the task's cgroup bounds needs no looking at every 50 ms.
       memoryBytes: made.cgroup?.memoryBytes ? 0 : (made.memoryBytes ?? 0),
       processes: made.cgroup?.processes ? 0 : (made.processes ?? 0),
-      cgroup: [host.cgroups?.folder ?? '', made.cgroup !== undefined, made.cgroup?.memoryBytes ?? 0, made.cgroup?.processes ?? 0, made.cgroup?.cpuWeight ?? 0] as const,
+      cgroup: [host.cgroups?.folder ?? '', made.cgroup !== undefined, made.cgroup?.memoryBytes ?? 0, pidsMax(made), made.cgroup?.cpuWeight ?? 0] as const,
       openFiles: made.openFiles ?? 0,
+      stage: made.namespaces === undefined ? '' : nativeProgram('stage'),
+      userNamespace: made.namespaces === 'user',
       sweeper: made.confined || made.scratch !== undefined ? nativeProgram('sweeper') : '',
       identity: made.identity === undefined ? undefined : [made.identity.uid, made.identity.gid],
       cwd: made.cwd ?? '',
@@ -102,6 +104,11 @@ function prepare(wanted: Policy): Prepared {
   };
   if (isUnchanging(wanted)) preparedPolicies.set(wanted, prepared);
   return prepared;
+}
+
+/** The stage is one of the processes in the cgroup. */
+function pidsMax({ cgroup, namespaces }: Plan): number {
+  return cgroup === undefined || cgroup.processes === 0 ? 0 : cgroup.processes + (namespaces === undefined ? 0 : 1);
 }
 
 /** Without symbolic links, which the native side does not follow: one that turns up later was put there since. */

@@ -13,7 +13,7 @@ function canRead(path: string): boolean {
 }
 
 /** What an installed package consists of, and what of its packages it loads. */
-const parts = ['package.json', 'lib', 'build/Release/sallyport.node', 'build/Release/attack', 'build/Release/sweeper', 'prebuilds', 'node_modules'];
+const parts = ['package.json', 'lib', 'build/Release/sallyport.node', 'build/Release/attack', 'build/Release/stage', 'build/Release/sweeper', 'prebuilds', 'node_modules'];
 const builders = ['typescript', '@typescript', 'esbuild', '@esbuild', 'tsx', 'node-gyp', '.cache'];
 
 /** Calls `use` with a folder that uid 65534 can read, and the words that run a command as it. Needs root. */
