@@ -135,6 +135,8 @@ export interface NativePlan {
   readonly paths: readonly (readonly [path: string, access: number, system: boolean])[];
   readonly ports: readonly (readonly [port: number, access: number])[];
   readonly ownProcAccess: number;
+  /** '' for none. */
+  readonly unlisted: string;
   readonly programAccess: number;
   /** struct sock_filter[], 8 bytes each. */
   readonly filter: Uint8Array;

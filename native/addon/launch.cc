@@ -195,7 +195,7 @@ std::vector<sock_filter> FilterOf(const Napi::Value& value) {
 }
 
 // prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
-//           ownProcAccess, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles,
+//           ownProcAccess, unlisted, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles,
 //           cgroup: [folder, own, memoryBytes, processes, cpuWeight], sweeper, stage, userNamespace, identity?: [uid, gid], cwd, umask, environment: [string],
 //           scratchIn, scratchAccess, scratchVariables: [[name, below]] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
@@ -232,6 +232,7 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
   Napi::Array handled = from.Get("handled").As<Napi::Array>();
   plan->handled = {Bits(handled.Get(0u)), Bits(handled.Get(1u)), Bits(handled.Get(2u))};
   plan->own_proc_access = Bits(from.Get("ownProcAccess"));
+  plan->unlisted = from.Get("unlisted").As<Napi::String>().Utf8Value();
   plan->program_access = Bits(from.Get("programAccess"));
 
   Napi::Array paths = from.Get("paths").As<Napi::Array>();

@@ -25,6 +25,8 @@ struct HandledAccess {
   bool Any() const noexcept { return (fs | net | scoped) != 0; }
 };
 
+constexpr uint64_t kScopeSignal = 1u << 1;
+
 Result<UniqueFd> CreateRuleset(const HandledAccess& handled) noexcept;
 
 // Allows `access` beneath the opened file or folder (O_PATH suffices). Rights that

@@ -178,6 +178,8 @@ class Launcher {
         ruleset = std::move(built.value);
         restrictions.ruleset_fd = ruleset.get();
         restrictions.own_proc_access = plan.own_proc_access;
+        if (!plan.unlisted.empty()) restrictions.unlisted = plan.unlisted.c_str();
+        restrictions.scoped_signals = (plan.handled.scoped & kScopeSignal) != 0;
       }
       const bool traced = request.calls != nullptr && request.calls->trace != nullptr;
       const std::vector<sock_filter>& installed = traced ? request.calls->traced_filter : plan.filter;

@@ -42,6 +42,7 @@ struct PreparedPlan {
   std::vector<PathRule> path_rules;
   std::vector<std::pair<uint64_t, uint64_t>> port_rules;
   uint64_t own_proc_access = 0;
+  std::string unlisted;         // a folder that no rule lets a task list; empty: each one may be
   uint64_t program_access = 0;  // on the launched file itself
   std::vector<sock_filter> filter;
   std::vector<Limit> limits;

@@ -106,11 +106,25 @@ Status EnterLandlockDomain(int ruleset_fd, uint64_t own_proc_access) noexcept {
   return RestrictSelfOnCurrentThread(ruleset_fd);
 }
 
+// A domain cannot be asked for, but it can be run into: a folder that may not be listed, and a
+// parent that may not be signalled, not even with signal 0.
+Status VerifyDomain(const Restrictions& restrictions) noexcept {
+  if (restrictions.unlisted != nullptr) {
+    UniqueFd listed(open(restrictions.unlisted, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (listed || errno != EACCES) return Status::Error(EPERM, "landlock_restrict_self");
+  }
+  if (restrictions.scoped_signals && kill(restrictions.supervisor, 0) == 0) return Status::Error(EPERM, "landlock_restrict_self");
+  return Status::Ok();
+}
+
 // What was set is asked for again: a library or a kernel that answers 0 and does
 // nothing must not go unnoticed.
 Status Verify(const Restrictions& restrictions) noexcept {
   if (restrictions.identity != nullptr && !IsWhollyNow(*restrictions.identity)) return Status::Error(EPERM, "getresuid");
   if (getsid(0) != getpid()) return Status::Error(EPERM, "getsid");
+  int death_signal = 0;
+  if (!restrictions.outlives_supervisor && (prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0) != 0 || death_signal != SIGKILL))
+    return Status::Error(EPERM, "prctl(PR_GET_PDEATHSIG)");
   if (restrictions.no_new_privs && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
     return Status::Error(EPERM, "prctl");
   if (restrictions.no_capabilities) {
@@ -119,7 +133,14 @@ Status Verify(const Restrictions& restrictions) noexcept {
     const uint64_t left = now.value.effective | now.value.permitted | now.value.inheritable | now.value.ambient;
     if (left != 0) return Status::Error(EPERM, "capget");
   }
-  return Status::Ok();
+  for (size_t i = 0; i < restrictions.limit_count; i++) {
+    const Limit& wanted = restrictions.limits[i];
+    rlimit64 now;
+    if (syscall(__NR_prlimit64, 0, wanted.resource, nullptr, &now) != 0) return Status::FromErrno("prlimit");
+    if (now.rlim_max > wanted.hard || now.rlim_cur > wanted.soft || (wanted.exact && now.rlim_max != wanted.hard))
+      return Status::Error(EPERM, "prlimit");
+  }
+  return restrictions.ruleset_fd < 0 ? Status::Ok() : VerifyDomain(restrictions);
 }
 
 // Both descriptors are close-on-exec. The filter must let sendmsg through, as all of ours do:
@@ -132,9 +153,12 @@ Status LockInAndSendListener(const sock_fprog& filter, int socket) noexcept {
 
 Status LockIn(const sock_fprog* filter, int listener_socket) noexcept {
   if (filter == nullptr) return Status::Ok();
-  Status installed = listener_socket < 0 ? InstallFilterOnCurrentThread(*filter) : LockInAndSendListener(*filter, listener_socket);
+  // Its descriptor is what shows that there is such a filter.
+  if (listener_socket >= 0) return LockInAndSendListener(*filter, listener_socket);
+  Status installed = InstallFilterOnCurrentThread(*filter);
   if (!installed.ok()) return installed;
-  if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 2) return Status::Error(EPERM, "prctl");
+  // PR_GET_SECCOMP would say no more than that there is one, of a container's perhaps.
+  if (prctl(kFilterWitness, 0, 0, 0, 0) != 0) return Status::Error(EPERM, "seccomp");
   return Status::Ok();
 }
 

@@ -70,6 +70,8 @@ struct Restrictions {
   bool no_new_privs = false;
   int ruleset_fd = -1;          // -1: no Landlock domain
   uint64_t own_proc_access = 0; // Landlock rights on the child's own /proc/<pid>
+  const char* unlisted = nullptr; // a folder that the domain does not let it list; null: it may list any
+  bool scoped_signals = false;    // whether the domain keeps its signals in
   const sock_fprog* filter = nullptr;  // null: no seccomp filter
   int* descriptors = nullptr;
   size_t descriptor_count = 0;

@@ -6,6 +6,11 @@
 
 namespace kernel {
 
+// An option of prctl(2) that no kernel has, for which it answers EINVAL. Each task's filter answers
+// it with success, so that whoever installed one sees that it is there.
+// src/policy/seccomp-arguments.ts has the same number.
+constexpr int kFilterWitness = 0x53414c59;
+
 // Adds a classic BPF filter. Irreversible; filters stack and the strictest answer
 // wins. Needs no_new_privs. Scope: the calling thread and what it starts.
 // seccomp(2), SECCOMP_SET_MODE_FILTER; prctl(2) where that call is missing.

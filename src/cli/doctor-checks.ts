@@ -2,6 +2,7 @@
 
 import type { GuaranteeName } from '../guarantees.js';
 import { namespaceNames } from '../kernel/host.js';
+import { openErrata } from '../kernel/landlock.js';
 import { standardLandlockAbi } from '../policy/enforcement.js';
 import { knownHoles } from './doctor-holes.js';
 import { check, kernelVersion, type Check, type Examined } from './doctor-row.js';
@@ -61,21 +62,14 @@ function landlock({ probe, release, texts }: Examined): Check {
   return check('Landlock', 'missing', 'none', all, why, old ? 'Linux 6.12 or newer' : `boot with lsm=landlock,${lsm ?? '...'}; a kernel with CONFIG_SECURITY_LANDLOCK; or a container runtime that lets landlock_* through`);
 }
 
-/** Documentation/userspace-api/landlock.rst, "Errata". The kernel tells which of them it has fixed since 6.15. */
-const landlockErrata = [
-  { bit: 1, what: 'sockets that are not TCP held to TCP rules', abi: 4 },
-  { bit: 2, what: 'signals between threads of one process refused', abi: 6 },
-  { bit: 4, what: 'directories that were moved out of a bind mount escape their rules', abi: 1 },
-] as const;
-
 function errata({ probe }: Examined): Check[] {
   const { landlockAbi = 0, landlockErrata: fixed = 0 } = probe ?? {};
   if (landlockAbi === 0) return [];
-  const open = landlockErrata.filter(({ bit, abi }) => landlockAbi >= abi && (fixed & bit) === 0);
+  const open = openErrata({ landlockAbi, landlockErrata: fixed });
   if (open.length === 0) return [check('Landlock errata', 'ok', `0x${fixed.toString(16)}: those known are fixed`, ['files'], 'rules mean what they say')];
   if (fixed === 0) return [check('Landlock errata', 'warn', 'cannot be asked', ['files'], 'kernels before 6.15 do not say which of their bugs are fixed', 'grant no folder that whoever can mount moves about')];
   const list = open.map(({ what }) => what).join('; ');
-  return [check('Landlock errata', open.some(({ bit }) => bit === 4) ? 'warn' : 'ok', `0x${fixed.toString(16)}`, ['files'], `not fixed: ${list}`, 'a newer kernel of the same series')];
+  return [check('Landlock errata', open.some(({ widens }) => widens) ? 'warn' : 'ok', `0x${fixed.toString(16)}`, ['files'], `not fixed: ${list}`, 'a newer kernel of the same series')];
 }
 
 /** What `harden()` found that no row above says. */

@@ -1,5 +1,6 @@
 import type { Guarantee, GuaranteeName, Level } from '../guarantees.js';
 import type { CgroupController } from '../kernel/cgroup.js';
+import { openErrata } from '../kernel/landlock.js';
 import type { Probe } from '../kernel/probe.js';
 
 /** What one guarantee rests on in a task, and what this host lacks for it. */
@@ -9,6 +10,8 @@ interface Row {
   /** Lowest Landlock ABI that carries it. */
   readonly landlockAbi: number;
   readonly seccomp: boolean;
+  /** Whether a bug of Landlock's that widens what rules allow is its own. */
+  readonly errata?: boolean;
   /** Whether it needs a /proc that shows every process. */
   readonly proc?: boolean;
   /** What it rests on besides, where the host lets a task have a cgroup. */
@@ -30,7 +33,7 @@ const rows: readonly Row[] = [
   { name: 'interference', mechanisms: [`${filter}: prlimit, sched_*, setpriority, ioprio_set by argument`, 'Landlock: /proc and /sys/fs/cgroup not granted'], strict: [pidNamespace, 'a /proc of its own'], landlockAbi: 3, seccomp: true },
   { name: 'siblings', mechanisms: [domain, `${filter}: ptrace, process_vm_*, pidfd_getfd`], strict: [pidNamespace], landlockAbi: 1, seccomp: true },
   { name: 'privileges', mechanisms: [noCapabilities, 'securebits where the supervisor may set them', `${filter}: clone flags, unshare, setns, mount`], landlockAbi: 0, seccomp: true },
-  { name: 'files', mechanisms: ['Landlock: nothing but the policy', `${filter}: chmod, chown, xattr, memfd_create, execveat`], landlockAbi: 3, seccomp: true },
+  { name: 'files', mechanisms: ['Landlock: nothing but the policy', `${filter}: chmod, chown, xattr, memfd_create, execveat`], landlockAbi: 3, seccomp: true, errata: true },
   { name: 'network', mechanisms: [`${filter}: socket`, 'what the policy grants is connected and bound by the supervisor, by pinned address', 'Landlock: TCP', 'Landlock: SCOPE_ABSTRACT_UNIX_SOCKET'], strict: ['a network namespace of its own, its loopback down'], landlockAbi: 6, seccomp: true },
   { name: 'inheritance', mechanisms: ['environment from scratch', 'close_range', 'setsid', 'new session keyring', `${filter}: System V IPC`], strict: ['an IPC namespace of its own'], landlockAbi: 3, seccomp: true },
   { name: 'kernel', mechanisms: [`${filter}: calls without a name in the profile`, 'architecture check'], landlockAbi: 0, seccomp: true },
@@ -81,11 +84,15 @@ function lacks(row: Row, host: Probe): string[] {
   return missing;
 }
 
+/** Kernels before 6.15 do not tell which they are rid of. */
+const openBugs = (host: Probe): string[] =>
+  openErrata(host).filter(({ widens }) => widens).map(({ number, what }) => `Landlock erratum ${number}, which this kernel does not say is fixed: ${what}`);
+
 /** A task's report for a host. Pure: the same for the same probe. */
 export function taskGuarantees(host: Probe, level: Level = 'standard'): readonly Guarantee[] {
   return rows.map((row) => {
     const missing = lacks(row, host);
-    const open = row.open ?? [];
+    const open = [...(row.open ?? []), ...(row.errata === true ? openBugs(host) : [])];
     return Object.freeze({
       name: row.name,
       enforcement: missing.length > 0 ? ('unavailable' as const) : open.length > 0 ? ('partial' as const) : ('enforced' as const),

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { EnforcementPartial, PolicyInvalid } from '../errors.js';
 import type { Guarantee, Level } from '../guarantees.js';
 import type { CgroupController, Cgroups } from '../kernel/cgroup.js';
@@ -52,6 +53,8 @@ export interface Plan {
     readonly rules: readonly PathRule[];
     /** On the task's own /proc/<pid>, which only the task itself can name. */
     readonly ownProc: number;
+    /** A folder that no rule lets the task list, by which the launch sees that the domain holds. undefined: the policy lets it list each one. */
+    readonly unlisted: string | undefined;
     /** On the program that is launched: naming it is granting it. */
     readonly program: number;
   };
@@ -208,7 +211,7 @@ function namespaces(policy: Policy, host: Probe): 'own' | 'user' {
   return by;
 }
 
-const unconfined = Object.freeze({ abi: 0, handled: Object.freeze([0, 0, 0] as const), rules: Object.freeze([]), ownProc: 0, program: 0 });
+const unconfined = Object.freeze({ abi: 0, handled: Object.freeze([0, 0, 0] as const), rules: Object.freeze([]), ownProc: 0, unlisted: undefined, program: 0 });
 
 const compiled = new Map<string, Uint8Array>();
 
@@ -253,6 +256,7 @@ export function plan(wanted: Policy, host: Probe): Plan {
   if (lacking !== undefined) throw new EnforcementPartial(lacking.name, lacking.missing.join('; '));
 
   const { fs, net, scoped } = handledAccess(host.landlockAbi);
+  const granted = host.landlockAbi > 0 ? rules(policy, host.landlockAbi) : [];
   return Object.freeze({
     ...common,
     confined: true,
@@ -261,8 +265,9 @@ export function plan(wanted: Policy, host: Probe): Plan {
     landlock: Object.freeze({
       abi: host.landlockAbi,
       handled: Object.freeze([fs, net, scoped] as const),
-      rules: host.landlockAbi > 0 ? rules(policy, host.landlockAbi) : [],
+      rules: granted,
       ownProc: accessBits(reading, host.landlockAbi),
+      unlisted: host.landlockAbi > 0 && !granted.some(({ path }) => resolve(path) === '/') ? '/' : undefined,
       program: accessBits(['read_file', 'execute'], host.landlockAbi),
     }),
     seccomp: host.seccomp && host.arch !== 'other' ? filter(host.arch, policy.ignoreFileModes ?? false, common.network) : new Uint8Array(0),

@@ -79,6 +79,9 @@ const prctls = [
   50, 51, 54, 55, 56, 60, 61, 63, 64, 74, 75, 76, 78, // arm64's vector length, pointer authentication and address tags; shadow stacks; PR_FUTEX_HASH
 ];
 
+/** No kernel has this option: the launch tries it to see that the filter is on. native/kernel/seccomp.h has the same number. */
+const FILTER_WITNESS = 0x53414c59;
+
 /** Calls whose arguments decide. pid 0 means the caller: any other number is refused, its own too. */
 export const examined: Partial<Record<SyscallName, SyscallRule>> = {
   clone: unless(EPERM, ...refusedCloneFlags.map((flag) => bit(0, flag))),
@@ -119,6 +122,7 @@ export const examined: Partial<Record<SyscallName, SyscallRule>> = {
     clauses: [
       { tests: [int(0, 1), int(1, 9)], action: 'allow' },
       { tests: [int(0, 1)], action: EPERM },
+      { tests: [int(0, FILTER_WITNESS)], action: succeedsAndDoesNothing },
       ...prctls.map((option) => ({ tests: [int(0, option)], action: 'allow' as const })),
     ],
     action: EINVAL,

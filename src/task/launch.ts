@@ -82,6 +82,7 @@ function prepare(wanted: Policy): Prepared {
       paths: made.landlock.rules.map(({ path, bits }) => [resolved(path), bits, isSystemPath(path)] as const),
       ports: [],
       ownProcAccess: made.landlock.ownProc,
+      unlisted: made.landlock.unlisted ?? '',
       programAccess: made.landlock.program,
       filter: made.seccomp,
       limits: made.limits.map(({ resource, value }) => [resource, value, value] as const),
