@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { guaranteeNames } from '../lib/index.js';
+import { absent, fileModes, refused } from '../lib/policy/seccomp-profile.js';
+import { examined } from '../lib/policy/seccomp-arguments.js';
 import { catalogue } from '../lib/proof/catalogue.js';
 
 const docs = suite('docs');
@@ -37,6 +39,19 @@ docs('SECURITY.md has a row for each guarantee, in order, and names all its expl
     assert.is(named, exploits.join(', '), `the exploits of ${name}`);
     for (const [file] of shown.matchAll(/[\w/-]+\.ts/g)) assert.ok(existsSync(join(root, file.startsWith('test/') ? file : `test/${file}`)), `${name}: ${file}`);
   }
+});
+
+docs('docs/seccomp.md has each row of the profile, as it is', () => {
+  const page = read('docs/seccomp.md');
+  const code = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(', ');
+  const words: Record<number, string> = { 1: 'EPERM', 13: 'EACCES', 38: 'ENOSYS', 95: 'ENOTSUP' };
+  const rows = refused.map(({ names, action, what }) => `| ${code(names)} | ${typeof action === 'object' ? words[action.errno] : action} | ${what} |`);
+  const section = page.split('\n## ')[1]?.split('\n').filter((line) => line.startsWith('| `')) ?? [];
+  assert.equal(section.slice(0, -1), rows);
+  assert.ok(section.at(-1)?.startsWith(`| ${code(fileModes)}`));
+  assert.ok(page.includes(`know how to go on: ${code(absent)}.`));
+  const byArgument = [...(page.split('\n## ')[2] ?? '').matchAll(/^\| (.*?) \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name));
+  assert.equal(byArgument.sort(), Object.keys(examined).sort());
 });
 
 docs('links lead to files', () => {
