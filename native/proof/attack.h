@@ -34,6 +34,12 @@ size_t CredentialLength(const char* bytes, size_t length);
 // Prints everything in `bytes` that looks like a credential: a JWT or a GitHub token.
 void Hunt(const char* bytes, size_t length);
 
+// Prints what can be read of a file or of a socket, up to 4 KiB.
+void PrintAll(int fd);
+
+// Stays as it is for `milliseconds`, for whoever looks at this process from outside.
+void Hold(int milliseconds);
+
 // Whether the file opened; what its first 256 KiB hold is hunted through.
 int HuntPath(const char* path);
 int HuntFile(pid_t target, const char* name);  // /proc/<target>/<name>
