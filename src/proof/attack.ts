@@ -1,4 +1,5 @@
 import type { GuaranteeName } from '../guarantees.js';
+import type { PropName } from './props.js';
 import type { LootName, Scene } from './scene.js';
 
 /** Undefined where this host has what an exploit needs; else what it lacks, in words. */
@@ -32,6 +33,10 @@ export interface Attack {
   readonly loot?: LootName;
   /** What else starts while it runs, once the task has printed `marker.watching` or has ended. @default nothing */
   readonly starts?: 'another supervisor' | 'another task';
+  /** What is put up around it: what it is after, and who looks on. @default [] */
+  readonly props?: readonly PropName[];
+  /** The supervisor is killed once the attack has printed `marker.armed`, and what then lives on is looked for. @default false */
+  readonly supervisorDies?: boolean;
   /** What it does after its task has ended, and how long that takes. */
   readonly lingersMs?: number;
   /** What must be so on this host for it to work against an ordinary supervisor. */

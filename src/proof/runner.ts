@@ -7,6 +7,7 @@ import type { Level } from '../guarantees.js';
 import type { Admission, ProofApi } from './api.js';
 import type { Attack } from './attack.js';
 import { harm, healthOf } from './health.js';
+import { Props, type Sighting } from './props.js';
 import { asideOf, marker, names, type Job, type Side } from './scene.js';
 import { changed, setStage, treeOf } from './stage.js';
 import { SupervisorProcess } from './supervisor-process.js';
@@ -43,7 +44,9 @@ const answerMs = 10_000;
  * @throws `signal.reason`, when everything that was started is gone.
  */
 export async function runAttack(attack: Attack, api: ProofApi, options: AttemptOptions = {}): Promise<AttackResult> {
-  const [unprotected, guarded] = await Promise.all([attempt(attack, 'ordinary', api, options), attempt(attack, 'sallyport', api, options)]);
+  const control = attempt(attack, 'ordinary', api, options);
+  if (attack.alone === true) await control; // not beside its own control either
+  const [unprotected, guarded] = await Promise.all([control, attempt(attack, 'sallyport', api, options)]);
   options.signal?.throwIfAborted(); // what was seen then may be the work of the signal
   return { attack, unprotected, protected: guarded };
 }
@@ -63,6 +66,7 @@ export async function attempt(attack: Attack, side: Side, api: ProofApi, options
 async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofApi, { level = 'standard', signal }: AttemptOptions): Promise<Attempt> {
   signal?.throwIfAborted();
   const admission = await api.admit();
+  await using props = await Props.putUp(attack.props ?? []);
   const { hostile, neighbour, ownVariable, neighbourVariable } = admission;
   const job: Job = {
     baseUrl: api.baseUrl,
@@ -74,24 +78,26 @@ async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofA
     ownVariable: ownVariable.key,
     neighbourVariable: neighbourVariable.key,
     forgery: randomBytes(16).toString('hex'),
+    told: props.told,
+    grants: props.grants,
   };
   setStage(folder, side);
-  const supervisor = await SupervisorProcess.start(side, job, admission);
+  const supervisor = await SupervisorProcess.start(side, job, admission, names.supervisorCode, props);
   let disruption: string | undefined;
   try {
     const code = treeOf(folder);
-    disruption = await provoke(supervisor, attack, side, job, admission, signal);
+    disruption = await provoke(supervisor, attack, props, side, job, admission, signal);
     disruption ??= changed(code, treeOf(folder));
     if ((await api.result(neighbour)) === job.forgery) disruption ??= "the server stored the forged result as the other task's";
   } finally {
     await supervisor.end(); // only then is its output complete
   }
-  const { verdict, evidence } = judge(supervisor, attack, disruption);
+  const { verdict, evidence } = judge(supervisor, attack, props.seen(), disruption);
   return { verdict, evidence: oneLine(supervisor.redact(evidence)) };
 }
 
 /** Lets the attack loose, waits until it is done, and says what that did to the supervisor. */
-async function provoke(supervisor: SupervisorProcess, attack: Attack, side: Side, job: Job, admission: Admission, signal: AbortSignal | undefined): Promise<string | undefined> {
+async function provoke(supervisor: SupervisorProcess, attack: Attack, props: Props, side: Side, job: Job, admission: Admission, signal: AbortSignal | undefined): Promise<string | undefined> {
   const until = (condition: () => boolean, boundMs: number): Promise<boolean> => supervisor.until(condition, boundMs, signal);
   const failed = () => supervisor.report('failed') !== undefined;
   await until(() => supervisor.report('ready') !== undefined || supervisor.exited || failed(), startMs);
@@ -105,6 +111,7 @@ async function provoke(supervisor: SupervisorProcess, attack: Attack, side: Side
   const outside = attack.from === 'outside';
   // Who attacks from outside goes on when the supervisor is dead.
   const over = () => supervisor.report('ended') !== undefined || (!outside && (supervisor.exited || failed()));
+  props.watch(supervisor.pid);
   if (outside) supervisor.attackFromOutside(job);
   else supervisor.order('attack');
   if (attack.starts !== undefined) {
@@ -112,6 +119,7 @@ async function provoke(supervisor: SupervisorProcess, attack: Attack, side: Side
     const failure = await startAnother(supervisor, attack, side, job, admission, signal);
     if (failure !== undefined) return failure;
   }
+  if (attack.supervisorDies === true) return outliving(supervisor, attack, over, signal);
   const finished = () => supervisor.output.includes(marker.finished(attack.name));
   await until(() => over() || finished(), attackMs);
   // A stopped supervisor does not say that its task has ended; another one may take a while.
@@ -155,6 +163,15 @@ async function startAnother(first: SupervisorProcess, attack: Attack, side: Side
   }
 }
 
+/** Kills the supervisor in the middle of the attack, and says whether anything of its task lived on. */
+async function outliving(supervisor: SupervisorProcess, attack: Attack, over: () => boolean, signal: AbortSignal | undefined): Promise<string | undefined> {
+  await supervisor.until(() => supervisor.output.includes(marker.armed) || over(), attackMs, signal);
+  if (over()) return undefined; // not what was meant to happen, as the verdict will say
+  process.kill(supervisor.pid, 'SIGKILL');
+  await supervisor.until(() => supervisor.exited, answerMs, signal);
+  return (await linger(supervisor, attack.lingersMs ?? 0, signal)) ? 'a process of the task outlived its supervisor' : undefined;
+}
+
 /** Whether anything more was printed when the task had been gone for a while. */
 async function linger(supervisor: SupervisorProcess, lingersMs: number, signal: AbortSignal | undefined): Promise<boolean> {
   await wait(lingersMs / 5, undefined, signal && { signal }); // for what was on its way
@@ -164,13 +181,16 @@ async function linger(supervisor: SupervisorProcess, lingersMs: number, signal: 
 }
 
 /** The word for an attempt, by what is seen and never by what the attack claims. */
-function judge(supervisor: SupervisorProcess, attack: Attack, disruption: string | undefined): Attempt {
+function judge(supervisor: SupervisorProcess, attack: Attack, sighting: Sighting | undefined, disruption: string | undefined): Attempt {
   const { output } = supervisor;
-  const stolen = supervisor.stolen().filter((what) => attack.loot === undefined || attack.loot === what);
+  const stolen = supervisor.stolen(attack.loot);
   if (stolen.length > 0) return { verdict: 'leaked', evidence: `it printed ${stolen.join(', ')}` };
+  if (sighting?.verdict === 'leaked') return sighting;
   if (disruption !== undefined) return { verdict: 'disrupted', evidence: disruption };
+  if (sighting !== undefined) return sighting;
   const ended = supervisor.report('ended');
-  const ran = output.includes(marker.started(attack.name)) && (output.includes(marker.finished(attack.name)) || ended?.violation === true);
+  const done = attack.supervisorDies === true ? marker.armed : marker.finished(attack.name);
+  const ran = output.includes(marker.started(attack.name)) && (output.includes(done) || ended?.violation === true);
   if (!ran) return { verdict: 'error', evidence: `the attack did not run to its end (${ended?.how ?? 'no exit was seen'}): ${output}` };
   if (ended?.violation === true) return { verdict: 'blocked', evidence: `the task was ended: ${ended.how}` };
   const refusals = new Set([...output.matchAll(/^refused: (.*)$/gm)].map((match) => match[1]));

@@ -22,7 +22,8 @@ const runner = runnerLine();
 const tasks: Task[] = [];
 
 // What a Node task needs, the code it is made of, and the program whose attacks are to be tried.
-const policy = policies.node({ level: job.level, read: [...taskCode(), job.folder], execute: [nativeProgram('attack')] });
+const { read = [], execute = [], write = [], limits = {} } = job.grants;
+const policy = policies.node({ level: job.level, read: [...taskCode(), job.folder, ...read], execute: [nativeProgram('attack'), ...execute], write, limits });
 
 /** One task: what it may ask for is a variable and its own results, and whose channel it is says whose those are. */
 async function start(args: string[], { dag_id, run_id, task_id, map_index }: Identity, tiApi: ExecutionApi, variable: string, audit: Audit = () => {}): Promise<Task> {

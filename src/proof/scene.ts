@@ -1,4 +1,5 @@
 import type { Level } from '../guarantees.js';
+import type { Grants } from './props.js';
 
 /** One task instance, by Airflow's words. */
 export interface Identity {
@@ -25,7 +26,13 @@ export interface Job {
   readonly neighbourVariable: string;
   /** What the hostile task tries to write under the neighbour's name. */
   readonly forgery: string;
+  /** Of what is put up around this attack: for the hostile task to know, and to have. */
+  readonly told: Told;
+  readonly grants: Grants;
 }
+
+/** Facts about props of an attack, by their names. */
+export type Told = Readonly<Record<string, string>>;
 
 /** What the hostile task is told. An attacker finds pids and names by itself; here it need not. */
 export interface Scene {
@@ -38,7 +45,16 @@ export interface Scene {
   readonly supervisorCode: string;
   readonly neighbourCode: string;
   readonly neighbour: Identity;
+  readonly neighbourVariable: string;
   readonly forgery: string;
+  readonly told: Told;
+}
+
+/** @throws {Error} No prop of this attack tells it. */
+export function told(scene: Pick<Scene, 'told'>, name: string): string {
+  const fact = scene.told[name];
+  if (fact === undefined) throw new Error(`no prop of this attack tells ${name}`);
+  return fact;
 }
 
 /** The two supervisors: what people write today, and the same job done with this package. */
@@ -86,6 +102,8 @@ export const marker = {
   finished: (name: string) => `attack ${name} finished`,
   /** Of an attack that waits for a supervisor to start. */
   watching: 'watching',
+  /** Of an attack that waits for its supervisor's death. */
+  armed: 'armed',
 };
 
 /** The job of this process, for a supervisor or a task that was given it. */
@@ -97,7 +115,7 @@ export const asideOf = (folder: string): string => `${folder}.aside`;
 
 /** What the hostile task of this supervisor needs to know. */
 export function sceneOf(job: Job, supervisorPid: number, neighbourPid: number): Scene {
-  const { neighbour, forgery, folder } = job;
+  const { neighbour, neighbourVariable, forgery, folder } = job;
   return {
     folder,
     aside: asideOf(folder),
@@ -106,6 +124,8 @@ export function sceneOf(job: Job, supervisorPid: number, neighbourPid: number): 
     supervisorCode: `${folder}/${names.supervisorCode}`,
     neighbourCode: `${folder}/${names.neighbourCode}`,
     neighbour,
+    neighbourVariable,
     forgery,
+    told: job.told,
   };
 }

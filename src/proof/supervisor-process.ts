@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import type { Admission } from './api.js';
 import { listen, tell } from './control.js';
 import { healthOf } from './health.js';
+import type { Props } from './props.js';
 import { credentialsFd, lootNames, names, sceneOf, type Job, type Loot, type LootName, type Order, type Report, type Side } from './scene.js';
 
 /** A supervisor under test in a process of its own: what it reported, and what its tasks printed. */
@@ -19,6 +20,8 @@ export class SupervisorProcess {
   output = '';
   exited = false;
   readonly #loots: Loot[];
+  /** What is put up around the attack to be stolen, likewise. */
+  readonly #prizes: Readonly<Record<string, string>>;
   readonly #child: ChildProcess;
   readonly #line: Duplex;
   readonly #closed: Promise<true>;
@@ -26,9 +29,10 @@ export class SupervisorProcess {
   /** Of an attack from outside: leads a process group of its own. */
   #outsider: ChildProcess | undefined;
 
-  private constructor(child: ChildProcess, pid: number, loot: Loot) {
+  private constructor(child: ChildProcess, pid: number, loot: Loot, prizes: Readonly<Record<string, string>>) {
     this.pid = pid;
     this.#loots = [loot];
+    this.#prizes = prizes;
     this.#child = child;
     this.#line = child.stdio[3] as Duplex;
     // After its exit and the end of its output, which its tasks share: then all of them are gone.
@@ -55,7 +59,7 @@ export class SupervisorProcess {
    * Both kinds are started alike, mistakes of whoever starts them included: what is in their environment and their arguments,
    * and an open credentials file.
    */
-  static async start(side: Side, job: Job, admission: Admission, main: string = names.supervisorCode): Promise<SupervisorProcess> {
+  static async start(side: Side, job: Job, admission: Admission, main: string = names.supervisorCode, props: Pick<Props, 'loot' | 'starter'> = { loot: {}, starter: [] }): Promise<SupervisorProcess> {
     const loot: Loot = {
       "the supervisor's token": admission.token,
       "another task's token": admission.neighbourToken,
@@ -71,7 +75,8 @@ export class SupervisorProcess {
     try {
       // A port of its own, should the inspector open: harden() would refuse even that.
       const flags = side === 'ordinary' ? ['--inspect-port=0'] : [];
-      const child = spawn(process.execPath, [...flags, join(job.folder, main), JSON.stringify(job), loot['a password in its arguments']], {
+      const words = [...props.starter, process.execPath, ...flags, join(job.folder, main), JSON.stringify(job), loot['a password in its arguments']];
+      const child = spawn(words[0] ?? '', words.slice(1), {
         cwd: job.folder,
         detached: true, // what is done to its process group is done to nobody else
         env: {
@@ -84,16 +89,18 @@ export class SupervisorProcess {
       });
       return await new Promise((resolve, reject) => {
         child.once('error', reject);
-        child.once('spawn', () => resolve(new SupervisorProcess(child, child.pid ?? 0, loot)));
+        child.once('spawn', () => resolve(new SupervisorProcess(child, child.pid ?? 0, loot, props.loot)));
       });
     } finally {
       closeSync(fd);
     }
   }
 
-  /** What of the loot was printed. */
-  stolen(): LootName[] {
-    return lootNames.filter((what) => this.#loots.some((loot) => this.output.includes(loot[what])));
+  /** What was printed of the loot, or of `wanted` alone, and of what was put up around the attack. */
+  stolen(wanted?: LootName): string[] {
+    const counted = wanted === undefined ? lootNames : [wanted];
+    const prizes = Object.keys(this.#prizes).filter((what) => this.output.includes(this.#prizes[what] ?? ''));
+    return [...counted.filter((what) => this.#loots.some((loot) => this.output.includes(loot[what]))), ...prizes];
   }
 
   /** What another supervisor printed and held counts as this one's. */
@@ -119,7 +126,7 @@ export class SupervisorProcess {
 
   /** A text as it may be shown. */
   redact(text: string): string {
-    return this.#loots.flatMap((loot) => Object.entries(loot)).reduce((rest, [what, value]) => rest.replaceAll(value, `<${what}>`), text);
+    return [...this.#loots, this.#prizes].flatMap((loot) => Object.entries(loot)).reduce((rest, [what, value]) => rest.replaceAll(value, `<${what}>`), text);
   }
 
   order(type: Order['type']): void {
