@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { nativeProgram } from '../native.js';
 import type { Attack, Need } from './attack.js';
 import { installed } from './locate.js';
 
@@ -11,6 +13,28 @@ export const root: Need = () => (process.geteuid?.() === 0 ? undefined : 'works 
 
 /** Attaching to a process that is not one's child, which Yama's ptrace_scope refuses to all but an ancestor. ptrace(2) */
 export const attaching: Need = () => (process.geteuid?.() === 0 || !['1', '2', '3'].includes(setting('yama/ptrace_scope')) ? undefined : 'Yama refuses it on this host');
+
+/** Outside containers they can be had; Docker's default profile refuses them. user_namespaces(7) */
+export const userNamespaces: Need = () => works('user-namespace');
+export const keyrings: Need = () => works('user-key', 'none');
+export const ioUring: Need = () => works('io-uring', '/dev/null');
+export const perfEvents: Need = () => works('perf-event');
+export const i386: Need = () => works('other-abi', '/dev/null');
+
+/** Typing into a terminal of one's own, which newer kernels leave to CAP_SYS_ADMIN. ioctl_tty(2): TIOCSTI */
+export const typing: Need = () => (process.geteuid?.() === 0 || setting('../dev/tty/legacy_tiocsti') !== '0' ? undefined : 'this kernel refuses TIOCSTI');
+
+const tried = new Map<string, string | undefined>();
+
+/** Tries the exploit itself, as whoever runs the proof: what the host refuses there it refuses to any task. */
+function works(name: string, ...args: string[]): string | undefined {
+  if (!tried.has(name)) {
+    const { stdout } = spawnSync(nativeProgram('attack'), [name, String(process.pid), ...args], { encoding: 'utf8' });
+    const refusal = /^refused: (.*(not permitted|not implemented|No space|denied|Bad system call|one ABI).*)$/m.exec(stdout)?.[1];
+    tried.set(name, refusal === undefined ? undefined : `this host refuses it: ${refusal}`);
+  }
+  return tried.get(name);
+}
 
 function setting(name: string): string {
   try {
