@@ -38,7 +38,7 @@ void Hunt(const char* bytes, size_t length);
 void PrintAll(int fd);
 
 // Stays as it is for `milliseconds`, for whoever looks at this process from outside.
-void Hold(int milliseconds);
+void StayFor(int milliseconds);
 
 // Whether the file opened; what its first 256 KiB hold is hunted through.
 int HuntPath(const char* path);

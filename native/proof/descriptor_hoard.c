@@ -21,7 +21,7 @@ static void DescriptorHoard(pid_t target, char** arguments) {
     Refused("open");
     break;
   }
-  Hold(2000);
+  StayFor(2000);
 }
 
 ATTACK("descriptor-hoard", DescriptorHoard)

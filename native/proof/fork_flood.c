@@ -14,7 +14,7 @@ static void ForkFlood(pid_t target, char** arguments) {
     const pid_t child = fork();
     if (child == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
-      Hold(4000);
+      StayFor(4000);
       _exit(0);
     }
     if (child < 0) {
@@ -22,7 +22,7 @@ static void ForkFlood(pid_t target, char** arguments) {
       break;
     }
   }
-  Hold(2000);
+  StayFor(2000);
 }
 
 ATTACK("fork-flood", ForkFlood)

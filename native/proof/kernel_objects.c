@@ -12,7 +12,7 @@
 
 static void HoldObject(long fd, const char* call) {
   if (fd < 0) Refused(call);
-  else Hold(500);
+  else StayFor(500);
 }
 
 static void Userfaultfd(pid_t target, char** arguments) {

@@ -23,7 +23,7 @@ static void MemoryHog(pid_t target, char** arguments) {
     if (memory == MAP_FAILED) return Refused("mmap");
     memset(memory, 1, (size_t)step);
   }
-  Hold(2000);
+  StayFor(2000);
 }
 
 ATTACK("memory-hog", MemoryHog)

@@ -22,7 +22,7 @@ static void Copy(int to) {
 }
 
 static void MemoryProgram(pid_t target, char** arguments) {
-  if (arguments[0] != NULL) return Hold(500);  // this is the copy
+  if (arguments[0] != NULL) return StayFor(500);  // this is the copy
   const int memory = (int)syscall(SYS_memfd_create, "program", 0);
   if (memory < 0) return Refused("memfd_create");
   Copy(memory);

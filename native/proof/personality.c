@@ -7,7 +7,7 @@
 static void Personality(pid_t target, char** arguments) {
   (void)target, (void)arguments;
   if (personality(ADDR_NO_RANDOMIZE | READ_IMPLIES_EXEC) < 0) return Refused("personality");
-  Hold(500);
+  StayFor(500);
 }
 
 ATTACK("personality", Personality)

@@ -14,7 +14,7 @@ void PrintAll(int fd) {
   if (length > 0) printf("found: %.*s\n", (int)length, bytes);
 }
 
-void Hold(int milliseconds) {
+void StayFor(int milliseconds) {
   struct timespec left = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
   while (nanosleep(&left, &left) != 0 && errno == EINTR) continue;
 }
@@ -22,7 +22,7 @@ void Hold(int milliseconds) {
 // No exploit: a program that is there for a while.
 static void Stay(pid_t target, char** arguments) {
   (void)target, (void)arguments;
-  Hold(500);
+  StayFor(500);
 }
 
 ATTACK("stay", Stay)

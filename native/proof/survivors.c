@@ -24,7 +24,7 @@ static int64_t NowMs(void) {
 
 static void Pulse(void) {
   if (write(STDOUT_FILENO, "still here\n", 11) < 0) _exit(0);
-  Hold(kPulseMs);
+  StayFor(kPulseMs);
 }
 
 static void Live(void) {
@@ -66,7 +66,7 @@ static void ForkHopper(pid_t target, char** arguments) {
     setsid();
     if (!Forked()) _exit(0);
     if (write(STDOUT_FILENO, "still here\n", 11) < 0) _exit(0);
-    Hold(2);
+    StayFor(2);
   }
   _exit(0);
 }
@@ -124,7 +124,7 @@ static void StoppedChild(pid_t target, char** arguments) {
   waitpid(sleeper, &status, WUNTRACED);
   if (!Forked()) return;
   setsid();
-  Hold(600);
+  StayFor(600);
   kill(sleeper, SIGCONT);
   raise(SIGKILL);
 }
@@ -143,7 +143,7 @@ static void Orphan(pid_t target, char** arguments) {
   }
   wait(NULL);
   printf("armed\n");
-  Hold(kLifeMs);
+  StayFor(kLifeMs);
 }
 
 ATTACK("orphan", Orphan)

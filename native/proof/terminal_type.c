@@ -12,7 +12,7 @@ static void TerminalType(pid_t target, char** arguments) {
   for (const char* at = arguments[0]; *at != '\0'; at++) {
     if (ioctl(terminal < 0 ? 0 : terminal, TIOCSTI, at) != 0) return Refused("ioctl(TIOCSTI)");
   }
-  Hold(300);
+  StayFor(300);
 }
 
 ATTACK("terminal-type", TerminalType)

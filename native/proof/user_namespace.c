@@ -18,7 +18,7 @@ enum { kLookedAtMs = 500 };
 
 static void StayAndReap(pid_t child, const char* call) {
   if (child == 0) {
-    Hold(kLookedAtMs);
+    StayFor(kLookedAtMs);
     _exit(0);
   }
   if (child < 0) Refused(call);
@@ -30,7 +30,7 @@ static void UserNamespace(pid_t target, char** arguments) {
   fflush(stdout);
   StayAndReap((pid_t)syscall(SYS_clone, CLONE_NEWUSER | CLONE_NEWNET | SIGCHLD, 0, 0, 0, 0), "clone(CLONE_NEWUSER)");
   if (unshare(CLONE_NEWUSER) != 0) return Refused("unshare(CLONE_NEWUSER)");
-  Hold(kLookedAtMs);
+  StayFor(kLookedAtMs);
 }
 
 ATTACK("user-namespace", UserNamespace)
@@ -57,7 +57,7 @@ static void MountOver(pid_t target, char** arguments) {
     return Refused("mount(MS_PRIVATE)");
   }
   if (mount("tmpfs", arguments[0], "tmpfs", 0, "size=64k") != 0) return Refused("mount");
-  Hold(kLookedAtMs);
+  StayFor(kLookedAtMs);
 }
 
 ATTACK("mount-over", MountOver)
