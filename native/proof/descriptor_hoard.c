@@ -21,7 +21,7 @@ static void DescriptorHoard(pid_t target, char** arguments) {
     Refused("open");
     break;
   }
-  StayFor(2000);
+  StayFor(3000);
 }
 
 ATTACK("descriptor-hoard", DescriptorHoard)

@@ -14,7 +14,7 @@ static void ForkFlood(pid_t target, char** arguments) {
     const pid_t child = fork();
     if (child == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
-      StayFor(4000);
+      StayFor(5000);
       _exit(0);
     }
     if (child < 0) {
@@ -22,7 +22,7 @@ static void ForkFlood(pid_t target, char** arguments) {
       break;
     }
   }
-  StayFor(2000);
+  StayFor(3000);
 }
 
 ATTACK("fork-flood", ForkFlood)

@@ -23,7 +23,7 @@ static void MemoryHog(pid_t target, char** arguments) {
     if (memory == MAP_FAILED) return Refused("mmap");
     memset(memory, 1, (size_t)step);
   }
-  StayFor(2000);
+  StayFor(3000);
 }
 
 ATTACK("memory-hog", MemoryHog)

@@ -18,7 +18,7 @@ static void PendingSignals(pid_t target, char** arguments) {
     Refused("sigqueue");
     break;
   }
-  StayFor(2000);
+  StayFor(3000);
 }
 
 ATTACK("pending-signals", PendingSignals)

@@ -2,21 +2,22 @@ import type { Limits } from '../../policy/policy.js';
 import type { Prop, Sighting } from '../props.js';
 import { descendants, list, read } from './process-tree.js';
 
-const everyMs = 50;
-/** What is over for one look may be on its way out; what is over for half a second is held. */
-const looks = 10;
+const everyMs = 100;
+/** What is over for a moment may be on its way out; what is over for this long is held. */
+const heldMs = 500;
 
 /** Adds up what all processes of the supervisor's hold, and sees when that stays above `budget`; a task of ours gets `limits`. */
 function hoard(what: string, budget: number, limits: Limits, measure: (pids: readonly number[], supervisor: number) => number): Prop {
   let timer: NodeJS.Timeout | undefined;
-  let over = 0;
+  let overSince: number | undefined;
   let sighting: Sighting | undefined;
   return {
     grants: { limits },
     watch(supervisor) {
       timer = setInterval(() => {
-        over = measure(descendants(supervisor), supervisor) > budget ? over + 1 : 0;
-        if (over === looks) sighting = { verdict: 'disrupted', evidence: `its processes held more than ${budget} ${what}, and went on` };
+        if (measure(descendants(supervisor), supervisor) <= budget) overSince = undefined;
+        else overSince ??= performance.now();
+        if (overSince !== undefined && performance.now() - overSince > heldMs) sighting = { verdict: 'disrupted', evidence: `its processes held more than ${budget} ${what}, and went on` };
       }, everyMs);
     },
     seen: () => sighting,
@@ -27,7 +28,7 @@ function hoard(what: string, budget: number, limits: Limits, measure: (pids: rea
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 const status = (pid: number, name: string): number => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(read(pid, 'status'))?.[1] ?? 0);
 
-export const crowd = (): Prop => hoard('processes and threads', 300, { processes: 128 }, (pids) => sum(pids.map((pid) => status(pid, 'Threads'))));
+export const crowd = (): Prop => hoard('processes', 300, { processes: 128 }, (pids) => pids.length);
 
 export const memory = (): Prop => hoard('MB of memory', 500, { memoryBytes: 300e6 }, (pids) => sum(pids.map((pid) => status(pid, 'RssAnon') / 1000)));
 
