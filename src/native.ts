@@ -39,7 +39,8 @@ export interface Native {
   /** Takes the descriptors over, -1 for /dev/null; what becomes of the task comes through `onTaskEvent`. */
   launch(prepared: PreparedPlan, id: number, path: string, argv: readonly string[], descriptors: readonly number[], calls?: NativeCalls): void;
   onTaskEvent(dispatch: TaskEventListener): void;
-  signalTask(id: number, signal: number): boolean;
+  /** `toGroup`: to every process of the group that the main process leads. */
+  signalTask(id: number, signal: number, toGroup?: boolean): boolean;
   /** `last`: the process ends with this environment. */
   endTasks(last: boolean): void;
   /** Of a task that has ended; `removed` follows. */

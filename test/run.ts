@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { asEachUser, asWeAre, cli, type Done } from './helpers/cli.js';
+import { compile } from './helpers/compile.js';
 
 const running = suite('run');
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-run-')));
@@ -45,6 +46,61 @@ running('a signal goes on to the program, which decides what becomes of it', asy
     const plain = await run(['sh', '-c', 'echo ready; exec sleep 30'], { during: whenReady((child) => child.kill(signal)) });
     assert.equal([plain.code, plain.signal], [null, signal], `${signal} without a trap`);
   }
+});
+
+running('stopped it stops the task too, and continued continues it', async () => {
+  const states = (pids: readonly number[]): string => pids.map((pid) => / ([A-Z]) \d/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.[1]).join('');
+  const program = 'sh -c "while :; do :; done" & echo $! $$; trap "kill $!; exit 4" TERM; while :; do sleep 0.05; done';
+  const { code } = await run(['sh', '-c', program], {
+    during: (child: ChildProcess) => child.stdout?.once('data', (line: string) => {
+      const pids = [child.pid as number, ...line.trim().split(' ').map(Number)];
+      void (async () => {
+        child.kill('SIGTSTP');
+        await until(() => states(pids) === 'TTT');
+        child.kill('SIGCONT');
+        await until(() => !states(pids).includes('T'));
+        child.kill('SIGTERM');
+      })();
+    }),
+  });
+  assert.is(code, 4);
+});
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let tries = 0; !holds(); tries++) {
+    if (tries === 400) throw new Error('it did not come about');
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+/** Runs a command on a terminal; `keys` are typed one after the other, each when the screen shows what it waits for. */
+async function onTerminal(command: readonly string[], keys: readonly (readonly [shown: string, typed: string])[]): Promise<string> {
+  const child = spawn(terminal, [...asWeAre, 'run', ...command], { cwd: folder, stdio: ['pipe', 'pipe', 'inherit'] });
+  let screen = '';
+  const left = [...keys];
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    screen += chunk;
+    for (let next = left[0]; next !== undefined && screen.includes(next[0]); next = left[0]) child.stdin.write((left.shift() as typeof next)[1]);
+  });
+  await once(child, 'close');
+  return screen;
+}
+
+const terminal = compile('terminal');
+
+running('on a terminal: what is typed arrives, its end too, and the task has none of it', async () => {
+  const program = 'tty; (: > /dev/tty) 2>/dev/null && echo a terminal; echo ready; while read line; do echo "got $line"; done; echo over';
+  const screen = await onTerminal(['sh', '-c', program], [['ready', 'one\n'], ['got one', 'two\n'], ['got two', '\u0004']]);
+  assert.match(screen, /not a tty[^]*got one[^]*got two[^]*over[^]*ended 0 0/);
+  assert.not.match(screen, /a terminal/);
+  // Type-ahead that the task does not take is no reason to stay.
+  assert.match(await onTerminal(['echo', 'short'], [['short', 'x']]), /ended 0 0/);
+});
+
+running('on a terminal: Ctrl-C reaches what the program started as well', async () => {
+  // bash gives up at a signal only if what it waits for does.
+  assert.match(await onTerminal(['bash', '-c', 'echo ready; sleep 60; echo not ended'], [['ready', '\u0003']]), /ready[^]*ended -1 2/);
+  assert.match(await onTerminal(['bash', '-c', "trap 'echo trapped; exit 5' INT; echo ready; sleep 60"], [['ready', '\u0003']]), /trapped[^]*ended 5 0/);
 });
 
 /** Calls `then` when the program has written something. */
@@ -143,11 +199,11 @@ running('exit codes say what went wrong, in one line that says what to do', asyn
     [125, ['--cwd', 'missing', 'true'], /missing/],
     [125, ['--policy', 'missing.json', 'true'], /ENOENT.*missing\.json/],
     [125, ['--write', '/', 'true'], /policy\.write\[0\]/],
-    [126, ['/'], /EACCES/],
-    [126, ['./data'], /EACCES/],
+    [126, ['/'], /directory/],
+    [126, ['./data'], /not executable/],
     [127, ['sallyport-no-such-program'], /no executable/],
     [127, ['./sallyport-no-such-program'], /ENOENT/],
-    [127, ['./odd'], /ENOENT/],
+    [127, ['./odd'], /interpreter/],
   ];
   for (const [expected, args, message] of rows) {
     const { code, stdout, stderr } = await run(args);

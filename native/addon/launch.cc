@@ -65,11 +65,11 @@ class Tasks {
     if (pending_++ == 0) dispatch_.Ref(env);
   }
 
-  bool Signal(uint32_t id, int signal, kernel::Status* status) {
+  bool Signal(uint32_t id, int signal, bool to_group, kernel::Status* status) {
     std::lock_guard<std::mutex> lock(mutex_);
     auto found = running_.find(id);
     if (found == running_.end()) return false;
-    *status = found->second->Signal(signal);
+    *status = found->second->Signal(signal, to_group);
     if (status->err == ESRCH) *status = kernel::Status::Ok();
     return true;
   }
@@ -320,12 +320,12 @@ Napi::Value RemoveScratch(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// signalTask(id, signal): false when the task has ended.
+// signalTask(id, signal, toGroup): false when the task has ended.
 Napi::Value SignalTask(const Napi::CallbackInfo& info) {
   int32_t id, signal;
   if (!IntArgument(info, 0, &id) || !IntArgument(info, 1, &signal)) return info.Env().Undefined();
   kernel::Status status;
-  const bool runs = TasksOf(info)->Signal(static_cast<uint32_t>(id), signal, &status);
+  const bool runs = TasksOf(info)->Signal(static_cast<uint32_t>(id), signal, info[2].ToBoolean(), &status);
   if (!status.ok()) return ReturnOrThrow(info.Env(), status);
   return Napi::Boolean::New(info.Env(), runs);
 }

@@ -100,7 +100,7 @@ struct RunningTask {
   std::shared_ptr<const Cgroup> cgroup;  // null: none
   std::shared_ptr<Scratch> scratch;  // null: none; there until whoever was told of the end removes it
 
-  Status Signal(int signal) const noexcept { return PidfdSendSignal(pidfd.get(), signal); }
+  Status Signal(int signal, bool to_group = false) const noexcept { return PidfdSendSignal(pidfd.get(), signal, to_group); }
 
   // Readable once nothing of a staged task is left, or the main process of another has ended.
   int end_fd() const noexcept { return staged.init.pidfd ? staged.init.pidfd.get() : pidfd.get(); }

@@ -14,7 +14,8 @@ Result<UniqueFd> PidfdOpen(pid_t pid) noexcept {
   return {Status::Ok(), UniqueFd(static_cast<int>(fd))};
 }
 
-Status PidfdSendSignal(int pidfd, int signal) noexcept {
+Status PidfdSendSignal(int pidfd, int signal, bool to_group) noexcept {
+  if (to_group && syscall(__NR_pidfd_send_signal, pidfd, signal, nullptr, PIDFD_SIGNAL_PROCESS_GROUP) == 0) return Status::Ok();
   if (syscall(__NR_pidfd_send_signal, pidfd, signal, nullptr, 0) != 0)
     return Status::FromErrno("pidfd_send_signal");
   return Status::Ok();

@@ -11,8 +11,9 @@ namespace kernel {
 // another one. Scope: ours; close-on-exec. pidfd_open(2).
 Result<UniqueFd> PidfdOpen(pid_t pid) noexcept;
 
-// ESRCH once the process has been waited for. pidfd_send_signal(2).
-Status PidfdSendSignal(int pidfd, int signal) noexcept;
+// ESRCH once the process has been waited for. `to_group`: to every process of the group
+// that it leads, as a terminal does; to it alone before Linux 6.9. pidfd_send_signal(2).
+Status PidfdSendSignal(int pidfd, int signal, bool to_group = false) noexcept;
 
 // True once every thread of the process has ended, waited for or not.
 bool PidfdExited(int pidfd, int timeout_ms) noexcept;

@@ -47,6 +47,10 @@
 #define P_PIDFD 3  // 5.4
 #endif
 
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#define PIDFD_SIGNAL_PROCESS_GROUP (1UL << 2)  // 6.9
+#endif
+
 #ifndef SECCOMP_ADDFD_FLAG_SEND
 #define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)  // 5.14
 #endif

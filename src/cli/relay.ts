@@ -73,26 +73,27 @@ function inForeground(): boolean {
 }
 
 /** What reaches a process from outside and is meant for the program that it stands for. */
-const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGWINCH'] as const;
+const forwarded = ['SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const;
+/** And what a terminal sends to all processes in its foreground. The task has a session of its own, where it does not reach. */
+const ofTerminal = ['SIGINT', 'SIGQUIT', 'SIGHUP'] as const;
 
 /**
  * Hands signals on to the task, from now on: those that come before it runs wait for it, those that come after its end
  * are ours.
  */
 export function forwardSignals(launched: Promise<Task>): void {
-  for (const signal of forwarded) {
-    process.on(signal, () => {
-      void launched.then((task) => task.kill(signal) || dieBy(signal), () => {});
-    });
+  for (const signal of [...forwarded, ...ofTerminal]) {
+    const group = (ofTerminal as readonly string[]).includes(signal);
+    process.on(signal, () => void launched.then((task) => task.kill(signal, { group }) || dieBy(signal), () => {}));
   }
-  // Ctrl-Z: the task has a session of its own, where the terminal's stop does not reach it.
+  // Ctrl-Z, and its end
   process.on('SIGTSTP', () => {
     void launched.then((task) => {
-      task.kill('SIGSTOP');
+      task.kill('SIGSTOP', { group: true });
       process.kill(process.pid, 'SIGSTOP');
     });
   });
-  process.on('SIGCONT', () => void launched.then((task) => task.kill('SIGCONT')));
+  process.on('SIGCONT', () => void launched.then((task) => task.kill('SIGCONT', { group: true })));
 }
 
 /** As the program did, so that a shell sees a signal and not a number. Returns where the signal does not end a process. */

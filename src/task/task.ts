@@ -168,13 +168,14 @@ export class Task extends EventEmitter<TaskEvents> implements AsyncDisposable {
   /**
    * Sends a signal to the main process, through its pidfd.
    *
+   * @param options.group Also to what it started in its own process group, as a terminal's Ctrl-C does. Before Linux 6.9 to it alone. @default false
    * @returns false when it has ended.
    * @throws RangeError `ERR_OUT_OF_RANGE` for a signal that does not exist.
    */
-  kill(signal: NodeJS.Signals | number = 'SIGTERM'): boolean {
+  kill(signal: NodeJS.Signals | number = 'SIGTERM', { group = false }: { readonly group?: boolean } = {}): boolean {
     const number = typeof signal === 'number' ? signal : constants.signals[signal];
     if (!Number.isInteger(number) || number < 0 || number > 64) throw outOfRange('signal', 'a signal name or a number from 0 to 64');
-    const sent = native().signalTask(this.#id, number);
+    const sent = native().signalTask(this.#id, number, group);
     if (sent && number > 0) this.#killed = true;
     return sent;
   }
