@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { traceReport } from '../lib/cli/trace-report.js';
 import { asEachUser, asWeAre, cli, type Done } from './helpers/cli.js';
 import { compile } from './helpers/compile.js';
 
@@ -239,6 +240,25 @@ function sleeping(mark: string): string[] {
     }
   });
 }
+
+running('--trace says what was refused, how often, and what grants it', async () => {
+  file('secret.txt', 'x');
+  const program = `cat secret.txt; cat secret.txt; mkdir ${folder}/new; chmod 600 secret.txt; exit 6`;
+  const { code, stderr } = await run(['--trace', 'sh', '-c', program]);
+  assert.is(code, 6);
+  const report = stderr.slice(stderr.indexOf('refused by the policy')).replace(/\n {2,}(?!\d+x)/g, ' ');
+  assert.match(report, new RegExp(`2x +openat ${folder}/secret.txt: EACCES; --read ${folder}/secret.txt`));
+  assert.match(report, new RegExp(`1x +mkdir ${folder}/new: EACCES; --write ${folder}`));
+  // What it says is true.
+  const granted = await run(['--trace', '--read', 'secret.txt', 'cat', 'secret.txt']);
+  assert.equal([granted.code, granted.stdout], [0, 'x']);
+  assert.match(granted.stderr, /refused nothing/);
+});
+
+running('what a trace shows of a task is nothing that a terminal obeys', () => {
+  const report = traceReport([{ call: 'openat', action: 'EACCES', count: 12, detail: '/x\u001b[2J\u202e\u009b\n/y', grant: 'read: /x\u001b[2J' }, { call: 'ptrace', action: 'EPERM', count: 3 }, { call: 'chmod', action: 'EPERM', count: 1, grant: 'ignoreFileModes: true' }], 80);
+  assert.is(report, 'refused by the policy:\n  12x  openat /x?[2J???/y: EACCES; --read /x?[2J\n   1x  chmod: EPERM; "ignoreFileModes": true in a policy file\n   3x  ptrace: EPERM; nothing grants it');
+});
 
 running('network: what is granted can be reached and listened on, and nothing else', async () => {
   const server = createServer((socket) => socket.end('hello\n'));

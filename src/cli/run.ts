@@ -9,6 +9,8 @@ import { look } from '../harden/report.js';
 import { launch } from '../task/launch.js';
 import type { Task, TaskExit } from '../task/task.js';
 import { notGranted, policyHelp, policyOptions, request, split, usageError, type Request } from './policy-options.js';
+import { columnsOf } from './table.js';
+import { traceReport } from './trace-report.js';
 import { dieBy, Ends, forwardSignals, relay } from './relay.js';
 
 const usage = `usage: sallyport run [options] [--] COMMAND [ARGUMENT ...]
@@ -18,6 +20,7 @@ libraries, and what you grant; nothing else: no other file, no network, no varia
 environment. A script given to node or python, and the program itself, are granted by naming them.
 
 ${policyHelp}
+  --trace                say at the end what was refused, and what would grant it; slower
 
   sallyport run node job.js
   sallyport run --read . --write out --limit wallTimeMs=30s -- node build.js --fast
@@ -30,7 +33,7 @@ for a limit, 125 when it was not started, 126 when its program cannot be execute
 there is no such program.
 `;
 
-export const ownSignals = true;
+const options = { ...policyOptions, trace: { type: 'boolean', default: false } } as const;
 
 const LIMIT = 124;
 const NOT_STARTED = 125;
@@ -40,8 +43,8 @@ const NOT_FOUND = 127;
 export async function run(args: string[]): Promise<number> {
   let program: string | undefined;
   try {
-    const { ours, command } = split(args, policyOptions);
-    const { values } = parseArgs({ args: ours, options: policyOptions });
+    const { ours, command } = split(args, options);
+    const { values } = parseArgs({ args: ours, options });
     if (values.help === true) {
       process.stdout.write(usage);
       return 0;
@@ -49,23 +52,24 @@ export async function run(args: string[]): Promise<number> {
     if (command.length === 0) throw usageError('which command? sallyport run [options] -- COMMAND [ARGUMENT ...]');
     const asked = request(values, command);
     program = asked.argv[0];
-    return await supervise(asked);
+    return await supervise(asked, values.trace);
   } catch (error) {
     say(reason(error));
     return exitCodeFor(error, program);
   }
 }
 
-async function supervise({ policy, argv }: Request): Promise<number> {
+async function supervise({ policy, argv }: Request, trace: boolean): Promise<number> {
   const ends = new Ends();
   hardenWhatIsCheap();
-  const launched = launch(argv, { policy, stdin: 'pipe' });
+  const launched = launch(argv, { policy, stdin: 'pipe', trace });
   forwardSignals(launched);
   const task = await launched;
   const copied = relay(task, ends);
   const exit = await task.exited;
   // All of it, however slow the reader is: the program itself would have waited. One that was ended would not.
   await (exit.kind === 'ended' ? Promise.race([copied, setTimeout(500)]) : copied);
+  if (trace) say(traceReport(task.refused, columnsOf(process.stderr)));
   return finish(task, exit, argv);
 }
 
@@ -81,6 +85,7 @@ function hardenWhatIsCheap(): void {
 
 function finish(task: Task, exit: TaskExit, argv: readonly string[]): number {
   if (exit.kind === 'signaled') {
+    if (exit.signal === 'SIGSYS') say('the task made a system call of another architecture (i386 or x32), which nothing grants');
     dieBy(exit.signal);
     process.exit(128 + constants.signals[exit.signal]);
   }
