@@ -260,6 +260,14 @@ withNamespaces('ordinary programs of Node, Python and the shell run', async () =
   assert.is(ran.stdout, '["9dd4", "child"]\n', ran.stderr);
 });
 
+withNamespaces("a scratch folder is the task's own inside too, and leads to none of the host's mounts", async () => {
+  const target = spawn('sleep', ['30'], { stdio: 'ignore' });
+  const look = ['sh', '-c', `echo x > file; cat "$TMPDIR/file"; up=.; for i in 1 2 3 4 5 6 7 8; do up=$up/..; done; test -d $up/proc/${target.pid} && echo seen; test -d $up/proc/1 && echo init`] as const;
+  assert.is((await runTask(look, { policy: policies.command({ scratch: true }) })).stdout, 'x\nseen\ninit\n', 'control');
+  assert.is((await runTask(look, { policy: command({ scratch: true }) })).stdout, 'x\ninit\n');
+  target.kill('SIGKILL');
+});
+
 withNamespaces("a host and port that the policy grants are reached, from a network namespace that has neither", async () => {
   const server = createServer((_, response) => response.end('answer')).listen(0, '127.0.0.1');
   await once(server, 'listening');
