@@ -13,7 +13,7 @@ const folder = mkdtempSync(join(tmpdir(), 'sallyport-sanitizers-'));
 sanitizers.after(() => rmSync(folder, { recursive: true, force: true }));
 
 const kernel = readdirSync(join(root, 'native', 'kernel')).filter((name) => name.endsWith('.cc')).map((name) => join(root, 'native', 'kernel', name));
-const drivers = ['kernel-driver.cc', 'process-driver.cc'].map((name) => join(root, 'test', 'fixtures', name));
+const drivers = ['kernel-driver.cc', 'process-driver.cc', 'calls-driver.cc'].map((name) => join(root, 'test', 'fixtures', name));
 
 function build(name: string, ...flags: string[]): string {
   const program = join(folder, name);

@@ -10,7 +10,7 @@
 namespace kernel {
 namespace {
 
-constexpr size_t kMostKinds = 2048;  // between two takes
+constexpr size_t kMostKinds = 1024;  // between two takes, which happen on the event loop
 
 std::string FolderOf(const Notification& call, int descriptor) {
   char link[64], target[PATH_MAX];

@@ -74,6 +74,8 @@ export class Trace {
   readonly #plan: Plan;
   readonly #arch: Architecture;
   readonly #program: string;
+  /** Where the rules lead, looked up once: there are some seventy. */
+  readonly #rules: readonly (readonly [path: string, bits: number])[];
   readonly #kept = new Map<string, RefusedCall>();
   readonly #timer: NodeJS.Timeout;
 
@@ -81,6 +83,7 @@ export class Trace {
     this.#plan = plan;
     this.#arch = arch;
     this.#program = real(program) ?? program;
+    this.#rules = plan.landlock.rules.map(({ path, bits }) => [real(path) ?? path, bits] as const);
     this.handle = native().newTrace(tracedCalls(arch));
     this.filter = filterFor(plan, arch);
     this.#timer = setInterval(() => this.#drain(), everyMs).unref();
@@ -151,12 +154,10 @@ export class Trace {
   }
 
   #granted(path: string): number {
-    const { rules, ownProc, program } = this.#plan.landlock;
+    const { ownProc, program } = this.#plan.landlock;
     const own = /^\/proc\/(self|thread-self|\d+)(\/|$)/.test(path) ? ownProc : 0;
-    return rules.reduce((bits, rule) => {
-      const from = real(rule.path) ?? rule.path;
-      return from === '/' || path === from || path.startsWith(`${from}/`) ? bits | rule.bits : bits;
-    }, own | (path === this.#program ? program : 0));
+    const covers = (folder: string): boolean => folder === '/' || path === folder || path.startsWith(`${folder}/`);
+    return this.#rules.reduce((bits, [folder, more]) => (covers(folder) ? bits | more : bits), own | (path === this.#program ? program : 0));
   }
 }
 
