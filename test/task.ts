@@ -46,7 +46,7 @@ tasks('events and fields are those of a ChildProcess', async () => {
     [['true']],
     [['sh', '-c', 'sleep 0.1; echo late >&2']],
     [['sleep', '30'], 'SIGTERM'],
-    [['sh', '-c', 'kill -INT $$']],
+    ...(['INT', 'ABRT', 'IO', 'SEGV', 'SYS', 'PWR'] as const).map((name): [readonly [string, ...string[]]] => [['sh', '-c', `kill -${name} $$`]]),
   ];
   for (const [argv, signal] of rows) assert.equal(await story(ways['launch'] as Start, argv, signal), await story(ways['spawn'] as Start, argv, signal), argv.join(' '));
 });
