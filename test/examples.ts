@@ -43,8 +43,46 @@ examples('airflow: the task succeeds, its lines arrive, its result is stored', (
   ]);
 });
 
+examples('job queue: results arrive, an endless job ends, a curious one finds nothing', () => {
+  const { status, stdout, stderr } = run('examples/job-queue/worker.mjs');
+  assert.is(status, 0, stderr);
+  const [counted, endless, curious, ...found] = stdout.trimEnd().split('\n');
+  assert.is(counted, '1 count-words.mjs: done {"words":6}');
+  assert.match(endless ?? '', /^2 endless\.mjs: failed: the task ran longer than wallTimeMs allows/);
+  assert.is(curious, '3 curious.mjs: done "nothing found"');
+  assert.is(found.length, 6, stdout);
+  for (const line of found) assert.match(line, /^ {2}[^:]+: (EACCES|EPERM|ERR_BROKER_DENIED)$/);
+});
+
+examples('plug-in host: one answers, one looks around in vain, one crashes, and the host goes on', () => {
+  const { status, stdout, stderr } = run('examples/plugin-host/host.mjs');
+  assert.is(status, 0, stderr);
+  const lines = stdout.trimEnd().split('\n');
+  const spied = (call: string): RegExp => new RegExp(`^spy\\(${call}\\) = \\{("[^"]+":"(EACCES|ERR_BROKER_DENIED|ignored)",?){5}\\}$`);
+  assert.is(lines[0], 'shout(one) = hello ONE!');
+  assert.match(lines[1] ?? '', spied('one'));
+  assert.is(lines[2], 'crash(one) = (the plug-in ended: SIGABRT)');
+  assert.is(lines[3], 'shout(two) = hello TWO!');
+  assert.match(lines[4] ?? '', spied('two'));
+  assert.is(lines[5], 'crash(two) = (the plug-in ended before)');
+});
+
+examples("an agent's tool runner: ordinary commands work, the others are told about and harm nobody", () => {
+  const { status, stdout, stderr } = run('examples/tool-runner/agent.mjs');
+  assert.is(status, 0, stderr);
+  const [sums, commits, floods, sleeps, steals, calls, leaves] = stdout.trim().split('\n\n');
+  assert.match(sums ?? '', /\n {2}6\n {2}\[exit code 0\]$/);
+  assert.match(commits ?? '', /\n {2}one\n {2}\[exit code 0\]$/);
+  assert.match(floods ?? '', /\[ended: the task went past its limit of outputBytes\]$/);
+  assert.match(sleeps ?? '', /\[ended: the task ran longer than wallTimeMs allows/);
+  assert.match(steals ?? '', /environ: Permission denied[^]*kill: [^]*not permitted[^]*home[^]*Permission denied/);
+  assert.match(calls ?? '', /\n {2}no network\n/);
+  assert.match(leaves ?? '', /\n {2}left behind\n {2}\[exit code 0\]$/);
+  assert.is(spawnSync('pgrep', ['-xf', 'sleep 86399']).status, 1);
+});
+
 examples('each says on its first line how to run it', () => {
-  for (const path of ['examples/signer/supervisor.mjs', 'examples/airflow/supervisor.mjs']) {
+  for (const path of ['examples/signer/supervisor.mjs', 'examples/airflow/supervisor.mjs', 'examples/job-queue/worker.mjs', 'examples/plugin-host/host.mjs', 'examples/tool-runner/agent.mjs']) {
     const [first = ''] = read(path).split('\n');
     assert.ok(first.startsWith('// ') && first.endsWith(`node ${path}`), first);
   }

@@ -57,8 +57,7 @@ function programs(kind: keyof typeof kinds, rows: readonly Program[]): void {
     if (missing.length > 0) console.log(`skipped, without ${missing.join(', ')}: ${name}`);
     (missing.length > 0 ? tests.skip : tests)(name, async () => {
       const chosen = policy();
-      const expected = await control(argv(code), chosen);
-      const task = await seen(argv(code), chosen);
+      const [expected, task] = await Promise.all([control(argv(code), chosen), seen(argv(code), chosen)]);
       const errors = `unconfined: ${expected.stderr.slice(-800)}\nin a task: ${task.stderr.slice(-800)}`;
       assert.equal(expected.exit, { kind: 'exited', exitCode: 0 }, `control\n${errors}`);
       assert.is(task.stdout, expected.stdout, errors);

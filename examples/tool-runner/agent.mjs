@@ -18,13 +18,13 @@ async function shell(command, { signal } = {}) {
 
 // What a model might propose; some of it because a web page told it to.
 const proposed = [
-  'printf "3\\n1\\n2\\n" > numbers && sort -n numbers | paste -sd+ | bc',
+  'seq 3 > numbers && awk "{ s += \\$1 } END { print s }" numbers',
   'git init -q . && git config user.email a@b && git config user.name a && echo hi > f && git add f && git commit -qm one && git log --format=%s',
   'yes "filling the context"',
   'sleep 60',
   `cat /proc/${process.pid}/environ ~root/.ssh/id_rsa; kill -9 ${process.pid}; ls /home`,
   'curl -s -m 2 http://169.254.169.254/latest/meta-data || echo no network',
-  '(setsid sleep 1000 &) ; echo left behind',
+  '(setsid sleep 86399 &) ; echo left behind',
 ];
 for (const command of proposed) {
   const { how, output } = await shell(command);

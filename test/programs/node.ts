@@ -102,7 +102,7 @@ export const node = listed({
     new BroadcastChannel('x').close(); const { port1, port2 } = new MessageChannel(); port2.onmessage = ({ data }) => { console.log(data); port1.close() }; port1.postMessage(structuredClone({ a: 1 }));
     new Blob(['x']).text().then(console.log); console.log(new URL('http://x/').host, new TextEncoder().encode('x').length, atob('eA=='), AbortSignal.timeout(1e6).aborted)`,
   readline: `const lines = require('readline').createInterface({ input: require('fs').createReadStream('/etc/passwd') }); let n = 0; lines.on('line', () => n++).on('close', () => console.log(n))`,
-  'errors of the program itself': `process.on('uncaughtException', (error) => { console.log(error.message); process.exitCode = 5 }); Promise.reject(new Error('unhandled'))`,
+  'errors of the program itself': `process.on('uncaughtException', (error) => { console.log(error.message); process.exit() }); Promise.reject(new Error('unhandled'))`,
   'npm: init, pkg, run': { code: `
     const npm = (...args) => { const { status, stdout, stderr } = require('child_process').spawnSync('npm', args, { encoding: 'utf8' }); console.log(args[0], status, status === 0 ? stdout.replaceAll(process.cwd(), '') : stderr) };
     require('fs').mkdirSync('p'); process.chdir('p'); npm('init', '-y'); npm('pkg', 'set', 'scripts.x=echo ran && node -p 6*7'); npm('run', '-s', 'x')`, needs: ['npm'] },
