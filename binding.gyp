@@ -32,6 +32,7 @@
             "native/kernel/landlock.cc",
             "native/kernel/launch.cc",
             "native/kernel/leftovers.cc",
+            "native/kernel/modes.cc",
             "native/kernel/network.cc",
             "native/kernel/notify.cc",
             "native/kernel/pidfd.cc",

@@ -23,7 +23,7 @@ export type { HardenReport } from './harden/report.js';
 export { dropCapabilities, getCapabilities, type CapabilityName, type CapabilityReport, type CapabilitySets, type DropCapabilitiesOptions } from './kernel/capabilities.js';
 export type { Endpoint, NetworkPlan, NetworkPolicy } from './policy/network.js';
 export type { Plan } from './policy/plan.js';
-export type { Identity, Limits, Policy } from './policy/policy.js';
+export type { FileModes, Identity, Limits, Policy } from './policy/policy.js';
 export { loadPolicy, type PresetName } from './policy/policy-file.js';
 export { policies, type PythonOptions } from './policy/presets.js';
 export { Secret } from './secrets/secret.js';

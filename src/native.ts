@@ -161,6 +161,8 @@ export interface NativePlan {
   readonly cwd: string;
   /** -1: the supervisor's. */
   readonly umask: number;
+  /** The filter leaves chmod, chown and utime to us. */
+  readonly ownModes: boolean;
   /** NAME=value */
   readonly environment: readonly string[];
   /** The folder for temporary folders; empty: no scratch folder. */

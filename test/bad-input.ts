@@ -262,7 +262,7 @@ bad('an object that hides something is refused, not half understood', () => {
 
 // --- properties
 
-const fieldNames = ['read', 'execute', 'write', 'environment', 'cwd', 'limits', 'ignoreFileModes', 'identity', 'level', 'without', 'scratch', 'network', 'dangerouslyUnconfined'];
+const fieldNames = ['read', 'execute', 'write', 'environment', 'cwd', 'limits', 'fileModes', 'identity', 'level', 'without', 'scratch', 'network', 'dangerouslyUnconfined'];
 const anything = fc.anything({ withNullPrototype: true, withSparseArray: true, withBigInt: true, withDate: true, withMap: true, withTypedArray: true, withObjectString: true, maxDepth: 4 });
 const path = fc.oneof(fc.string(), fc.constantFrom('/', '.', '..', '/usr', 'a//b/../c', '/proc/self', ' ', '\0', '\ud800', 'ü', 'x'.repeat(5000)));
 const likely = fc.record(
@@ -273,7 +273,7 @@ const likely = fc.record(
     environment: fc.dictionary(fc.string(), fc.string()),
     cwd: path,
     limits: fc.dictionary(fc.constantFrom('wallTimeMs', 'memoryBytes', 'processes', 'cpuSeconds', 'openFiles', 'fileBytes', '__proto__', 'x'), fc.oneof(fc.integer(), fc.double(), fc.maxSafeNat(), fc.constant(undefined))),
-    ignoreFileModes: fc.boolean(),
+    fileModes: fc.constantFrom('own', 'ignored', 'refused', ''),
     identity: fc.record({ uid: fc.oneof(fc.integer(), fc.maxSafeNat()), gid: fc.nat() }),
     level: fc.constantFrom('standard', 'strict', ''),
     dangerouslyUnconfined: fc.boolean(),

@@ -16,7 +16,7 @@ for (const folder of ['read', 'write', 'execute', 'none']) {
   writeFileSync(join(root, folder, 'program'), '#!/bin/sh\necho ran\n', { mode: 0o755 });
 }
 
-const granted = policies.command({ ignoreFileModes: false, read: [join(root, 'read')], write: [join(root, 'write')], execute: [join(root, 'execute')] });
+const granted = policies.command({ fileModes: 'refused', read: [join(root, 'read')], write: [join(root, 'write')], execute: [join(root, 'execute')] });
 const open: Policy = { dangerouslyUnconfined: true };
 
 async function sh(script: string, policy: Policy): Promise<string> {
@@ -77,8 +77,8 @@ landlock('modes, owners and attributes stay as they are, where Landlock alone wo
   }
 });
 
-landlock('with ignoreFileModes they succeed and stay as they are, so that programs which insist go on', async () => {
-  const lenient = policies.command({ read: [join(root, 'read')], write: [join(root, 'write')], ignoreFileModes: true });
+landlock('where they are ignored they succeed and stay as they are, so that programs which insist go on', async () => {
+  const lenient = policies.command({ read: [join(root, 'read')], write: [join(root, 'write')], fileModes: 'ignored' });
   const before = statSync(join(root, 'read', 'file'));
   assert.is(await sh(`cd ${join(root, 'read')} && chmod 000 file && chown 1:1 file && touch -d 2001-01-01 ../write`, lenient), 'done');
   const after = statSync(join(root, 'read', 'file'));

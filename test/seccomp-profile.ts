@@ -9,7 +9,7 @@ import { dockerFilter } from './helpers/docker-seccomp.js';
 
 const profile = suite('seccomp profile');
 const names = Object.keys(syscallNumbers) as SyscallName[];
-const ours = seccompProfile({ ignoreFileModes: false });
+const ours = seccompProfile({ fileModes: 'refused' });
 
 /**
  * Every call that Docker's default profile lets a container without capabilities make and this one does not let a task make, with the

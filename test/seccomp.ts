@@ -36,7 +36,7 @@ const seccomp = suite('seccomp');
 const names = Object.keys(syscallNumbers) as SyscallName[];
 
 for (const arch of ['x64', 'arm64'] as const satisfies readonly Architecture[]) {
-  const filter = seccompProfile({ ignoreFileModes: false });
+  const filter = seccompProfile({ fileModes: 'refused' });
   const program = compileSeccomp(filter, arch);
   const column = arch === 'x64' ? 0 : 1;
 
@@ -158,7 +158,7 @@ seccomp('calls that the profile refuses are refused by this kernel, and would wo
   const program = compile('try-syscall');
   const words = table.filter(([name]) => number(name) >= 0).map(([name, args]) => [number(name), ...args].join(' '));
   const open = await runTask([program, ...words], { policy: { dangerouslyUnconfined: true } });
-  const locked = await runTask([program, ...words], { policy: policies.command({ ignoreFileModes: false }) });
+  const locked = await runTask([program, ...words], { policy: policies.command({ fileModes: 'refused' }) });
   const seen = (output: string): number[] => output.trim().split('\n').map(Number);
   const before = seen(open.stdout);
   const after = seen(locked.stdout);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <cstring>
 
 #include "uapi.h"
@@ -30,8 +31,10 @@ UniqueFd HostsFile(const std::string& text) noexcept {
 
 class Calls {
  public:
-  Calls(const Listener& listener, const CallPlan& plan, const std::vector<sock_filter>& filter)
-      : listener_(listener), plan_(plan), filter_(filter), network_(plan.network, listener) {}
+  Calls(const Listener& listener, const CallPlan& plan, const OwnPlaces* places, const std::vector<sock_filter>& filter)
+      : listener_(listener), plan_(plan), filter_(filter), network_(plan.network, listener) {
+    if (places != nullptr) modes_.emplace(*places, listener);
+  }
 
   void Run() {
     std::vector<pollfd> polled;
@@ -52,7 +55,7 @@ class Calls {
   void One() {
     Notification call;
     if (!listener_.Receive(&call).ok()) return;
-    // Without a trace whatever comes here is the network's: nothing else is sent to us.
+    // Without a trace whatever comes here is ours to answer: nothing else is sent to us.
     const uint32_t verdict = plan_.trace == nullptr ? SECCOMP_RET_USER_NOTIF : RunFilter(filter_, call.data);
     switch (verdict & SECCOMP_RET_ACTION_FULL) {
       case SECCOMP_RET_USER_NOTIF: return ByPlan(call);
@@ -72,6 +75,11 @@ class Calls {
   void ByPlan(const Notification& call) {
     std::string target;
     int refused = 0;
+    if (modes_ && FileModes::Is(call.data.nr)) {
+      refused = modes_->Answer(call);
+      if (refused != 0) Record(call, refused, "");
+      return;
+    }
     switch (call.data.nr) {
 #ifdef __NR_open
       case __NR_open: return Open(call, 0);
@@ -115,13 +123,14 @@ class Calls {
   const CallPlan& plan_;
   const std::vector<sock_filter>& filter_;
   Network network_;
+  std::optional<FileModes> modes_;
 };
 
 }  // namespace
 
-void AnswerCalls(UniqueFd fd, const CallPlan& plan, const std::vector<sock_filter>& filter) {
+void AnswerCalls(UniqueFd fd, const CallPlan& plan, const OwnPlaces* places, const std::vector<sock_filter>& filter) {
   const Listener listener(std::move(fd));
-  Calls(listener, plan, filter).Run();
+  Calls(listener, plan, places, filter).Run();
 }
 
 }  // namespace kernel

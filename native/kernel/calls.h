@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "modes.h"
 #include "network.h"
 #include "notify.h"
 #include "trace.h"
@@ -26,6 +27,7 @@ struct CallPlan {
 // Answers a task's calls until none of its processes is left. A thread for each such task,
 // so that what one task asks for, or how often, never keeps another one waiting; it allows
 // itself no call that waits. `filter`: the plan's.
-void AnswerCalls(UniqueFd listener, const CallPlan& plan, const std::vector<sock_filter>& filter);
+// `places`: null where modes are not the supervisor's to change.
+void AnswerCalls(UniqueFd listener, const CallPlan& plan, const OwnPlaces* places, const std::vector<sock_filter>& filter);
 
 }  // namespace kernel

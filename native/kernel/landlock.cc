@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "uapi.h"
 
 namespace kernel {
@@ -66,14 +68,16 @@ Status AddPathRule(int ruleset_fd, int path_fd, uint64_t access) noexcept {
   return Status::Ok();
 }
 
-Status AddPathRuleByName(int ruleset_fd, const char* path, uint64_t access, bool follow) noexcept {
+Status AddPathRuleByName(int ruleset_fd, const char* path, uint64_t access, bool follow, UniqueFd* opened) noexcept {
   constexpr uint64_t kResolveNoSymlinks = 0x04;
   struct {
     uint64_t flags, mode, resolve;
   } how{O_PATH | O_CLOEXEC, 0, follow ? 0 : kResolveNoSymlinks};
   UniqueFd fd(static_cast<int>(syscall(__NR_openat2, AT_FDCWD, path, &how, sizeof(how))));
   if (!fd) return Status::FromErrno("open");
-  return AddPathRule(ruleset_fd, fd.get(), access);
+  Status added = AddPathRule(ruleset_fd, fd.get(), access);
+  if (added.ok() && opened != nullptr) *opened = std::move(fd);
+  return added;
 }
 
 Status AddPortRule(int ruleset_fd, uint64_t port, uint64_t access) noexcept {

@@ -33,12 +33,13 @@ Result<UniqueFd> CreateRuleset(const HandledAccess& handled) noexcept;
 // only folders know are taken off for a file, for which the kernel refuses them.
 Status AddPathRule(int ruleset_fd, int path_fd, uint64_t access) noexcept;
 
-// Allows LANDLOCK_ACCESS_NET_* on one TCP port.
 // The same by name. A grant follows no symbolic link: a writable folder on the way could have
 // grown one since the policy was made, and the next task would be granted what it points to.
-// A program does, as execve(2) will. openat2(2), Linux 5.6.
-Status AddPathRuleByName(int ruleset_fd, const char* path, uint64_t access, bool follow) noexcept;
+// A program does, as execve(2) will. `opened`: where to leave what was opened, null: it is closed.
+// openat2(2), Linux 5.6.
+Status AddPathRuleByName(int ruleset_fd, const char* path, uint64_t access, bool follow, UniqueFd* opened = nullptr) noexcept;
 
+// Allows LANDLOCK_ACCESS_NET_* on one TCP port.
 Status AddPortRule(int ruleset_fd, uint64_t port, uint64_t access) noexcept;
 
 // Irreversible. Scope: the calling thread and what it starts from here on. Needs

@@ -33,6 +33,7 @@ namespace {
 
 constexpr size_t kChildStackBytes = 128 * 1024;
 constexpr int kLeftoversTimeoutMs = 5000;
+constexpr uint64_t kWriteFile = 1ull << 1;  // LANDLOCK_ACCESS_FS_WRITE_FILE
 constexpr int kMeasureEveryMs = 50;
 constexpr int kRemovalTimeoutMs = 120'000;
 
@@ -167,13 +168,18 @@ class Launcher {
       if (plan.cwd.empty() && !plan.stage.empty()) restrictions.cwd = task->scratch->path().c_str();
       else if (plan.cwd.empty()) restrictions.cwd_fd = task->scratch->folder();
     }
+    std::shared_ptr<OwnPlaces> places;
     if (plan.confined) {
+      if (plan.own_modes) {
+        places = std::make_shared<OwnPlaces>();
+        places->uid = plan.identity ? plan.identity->uid : geteuid();
+      }
       task->tag = NewTag();
       limits.push_back({kTagResource, task->tag, task->tag, true});
       restrictions.new_keyring = restrictions.no_capabilities = restrictions.no_new_privs = true;
       if (plan.handled.Any()) {
         std::string path;
-        auto built = BuildRuleset(plan, request.path, task->scratch.get(), &path);
+        auto built = BuildRuleset(plan, request.path, task->scratch.get(), places.get(), &path);
         if (!built.ok()) return fail({{Step::kLandlock, built.status}, path});
         ruleset = std::move(built.value);
         restrictions.ruleset_fd = ruleset.get();
@@ -200,8 +206,8 @@ class Launcher {
       descriptors.push_back(fd.get());
     }
     UniqueFd listener_socket;  // closed when this returns: the thread at its other end learns of a child that failed
-    if (restrictions.filter != nullptr && request.calls != nullptr) {
-      auto socket = AnswerFrom(request);
+    if (restrictions.filter != nullptr && (request.calls != nullptr || places != nullptr)) {
+      auto socket = AnswerFrom(request, places);
       if (!socket.ok()) return fail({{Step::kSeccomp, socket.status}, ""});
       listener_socket = std::move(socket.value);
       descriptors.push_back(listener_socket.get());
@@ -275,20 +281,21 @@ class Launcher {
 
   // Starts the thread that answers the task's calls, and returns the socket by which the
   // child sends it their descriptor: this thread stands still then, the other one does not.
-  Result<UniqueFd> AnswerFrom(const LaunchRequest& request) {
+  Result<UniqueFd> AnswerFrom(const LaunchRequest& request, std::shared_ptr<const OwnPlaces> places) {
     struct Work {
       UniqueFd socket;
       std::shared_ptr<const CallPlan> calls;
+      std::shared_ptr<const OwnPlaces> places;
       std::shared_ptr<const PreparedPlan> plan;
     };
     auto pair = ListenerSocketPair();
     if (!pair.ok()) return Result<UniqueFd>::Error(pair.status);
-    auto* work = new Work{std::move(pair.value.ours), request.calls, request.plan};
+    auto* work = new Work{std::move(pair.value.ours), request.calls ? request.calls : std::make_shared<CallPlan>(), std::move(places), request.plan};
     Status started = StartThread("sallyport-calls", [](void* argument) -> void* {
       std::unique_ptr<Work> work(static_cast<Work*>(argument));
       auto listener = ReceiveListener(work->socket.get());
       work->socket.reset();
-      if (listener.ok()) AnswerCalls(std::move(listener.value), *work->calls, work->plan->filter);
+      if (listener.ok()) AnswerCalls(std::move(listener.value), *work->calls, work->places.get(), work->plan->filter);
       return nullptr;
     }, work);
     if (started.ok()) return {Status::Ok(), std::move(pair.value.theirs)};
@@ -362,18 +369,21 @@ class Launcher {
 
   // A ruleset is per launch: the child adds its own /proc/<pid> to it, and one domain
   // shared by two tasks would let them trace each other.
-  Result<UniqueFd> BuildRuleset(const PreparedPlan& plan, const std::string& program, const Scratch* scratch, std::string* path) {
+  Result<UniqueFd> BuildRuleset(const PreparedPlan& plan, const std::string& program, const Scratch* scratch, OwnPlaces* places, std::string* path) {
     auto ruleset = CreateRuleset(plan.handled);
     if (!ruleset.ok()) return ruleset;
     for (const PathRule& rule : plan.path_rules) {
       if (!plan.stage.empty() && IsOfProc(rule.path)) continue;
+      UniqueFd opened;
       Status added = rule.opened ? AddPathRule(ruleset.value.get(), rule.opened->get(), rule.access)
-                                 : AddPathRuleByName(ruleset.value.get(), rule.path.c_str(), rule.access, false);
+                                 : AddPathRuleByName(ruleset.value.get(), rule.path.c_str(), rule.access, false, &opened);
       if (added.err == ENOENT && rule.optional) continue;
       if (!added.ok()) {
         *path = rule.path;
         return {added, UniqueFd()};
       }
+      // The very folder that the rule is on, whatever has its name by then.
+      if (places != nullptr && opened && !rule.optional && (rule.access & kWriteFile) != 0) places->opened.push_back(std::move(opened));
     }
     Status runnable = AddPathRuleByName(ruleset.value.get(), program.c_str(), plan.program_access, true);
     if (!runnable.ok()) {
@@ -386,6 +396,7 @@ class Launcher {
         *path = scratch->path();
         return {own, UniqueFd()};
       }
+      if (places != nullptr) places->opened.emplace_back(fcntl(scratch->folder(), F_DUPFD_CLOEXEC, 0));
     }
     for (const auto& [port, access] : plan.port_rules) {
       Status added = AddPortRule(ruleset.value.get(), port, access);

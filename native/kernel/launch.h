@@ -58,6 +58,7 @@ struct PreparedPlan {
   std::optional<Identity> identity;  // none: the supervisor's
   std::string cwd;      // empty: the supervisor's
   int umask = -1;       // -1: the supervisor's
+  bool own_modes = false;  // chmod, chown and utime of what it may write are made for it
   std::vector<std::string> environment;
 
   // A folder of the task's own. Where the temporary folders are; empty: no scratch folder.

@@ -8,7 +8,7 @@ import { compileSeccomp } from '../kernel/seccomp.js';
 import type { Architecture } from '../kernel/syscalls.js';
 import { taskGuarantees } from './enforcement.js';
 import { namesOf, networkPlan, type NetworkPlan } from './network.js';
-import { absolute, copyPolicy, type Identity, type Policy } from './policy.js';
+import { absolute, copyPolicy, type FileModes, type Identity, type Policy } from './policy.js';
 import { seccompProfile } from './seccomp-profile.js';
 
 /** One file rule: everything beneath `path`, by the kernel's names and as its bits. */
@@ -82,6 +82,7 @@ export interface Plan {
   readonly identity: Identity | undefined;
   /** undefined: the supervisor's. */
   readonly umask: number | undefined;
+  readonly fileModes: FileModes;
   readonly guarantees: readonly Guarantee[];
   /** What is allowed and worth knowing. */
   readonly notes: readonly string[];
@@ -179,6 +180,14 @@ function network(policy: Policy, host: Probe): NetworkPlan | undefined {
   return wanted;
 }
 
+/** `own` where the supervisor can read what the calls point to. */
+function modesOf({ fileModes = 'refused', identity, level }: Policy, { notify, user, seccomp, arch }: Probe): { readonly is: FileModes; readonly lacks?: string } {
+  if (fileModes !== 'own') return { is: fileModes };
+  const others = identity !== undefined && identity.uid !== user.uid && !notify.anyUser ? ['CAP_SYS_PTRACE for a task of another user'] : [];
+  const lacks = [...(level === 'strict' ? ["another level than 'strict'"] : []), ...(seccomp && arch !== 'other' ? notify.lacks : ['seccomp filters']), ...others];
+  return lacks.length === 0 ? { is: 'own' } : { is: 'ignored', lacks: lacks.join(', ') };
+}
+
 const overlap = (a: string, b: string): boolean => a === b || a.startsWith(b === '/' ? b : `${b}/`) || b.startsWith(a === '/' ? a : `${a}/`);
 
 function notes({ write = [], execute = [] }: Policy): string[] {
@@ -215,11 +224,11 @@ const unconfined = Object.freeze({ abi: 0, handled: Object.freeze([0, 0, 0] as c
 
 const compiled = new Map<string, Uint8Array>();
 
-function filter(arch: Architecture, ignoreFileModes: boolean, network: NetworkPlan | undefined): Uint8Array {
+function filter(arch: Architecture, fileModes: FileModes, network: NetworkPlan | undefined): Uint8Array {
   // Hosts and ports are no part of it: there are a few filters, however many policies.
-  const key = `${arch} ${ignoreFileModes} ${network === undefined ? 'none' : [network.connect.length > 0, network.listen.length > 0, namesOf(network).length > 0].join()}`;
+  const key = `${arch} ${fileModes} ${network === undefined ? 'none' : [network.connect.length > 0, network.listen.length > 0, namesOf(network).length > 0].join()}`;
   let bytes = compiled.get(key);
-  if (bytes === undefined) compiled.set(key, (bytes = compileSeccomp(seccompProfile({ ignoreFileModes, network }), arch)));
+  if (bytes === undefined) compiled.set(key, (bytes = compileSeccomp(seccompProfile({ fileModes, network }), arch)));
   return bytes;
 }
 
@@ -234,6 +243,7 @@ function filter(arch: Architecture, ignoreFileModes: boolean, network: NetworkPl
 export function plan(wanted: Policy, host: Probe): Plan {
   const policy = copyPolicy(wanted);
   const level = policy.level ?? 'standard';
+  const modes = modesOf(policy, host);
   const common = {
     level,
     wallTimeMs: policy.limits?.wallTimeMs,
@@ -245,8 +255,9 @@ export function plan(wanted: Policy, host: Probe): Plan {
     scratch: scratch(policy, host.landlockAbi),
     identity: identity(policy, host),
     network: network(policy, host),
-    notes: Object.freeze(notes(policy)),
-    umask: policy.ignoreFileModes === true ? 0o077 : undefined,
+    notes: Object.freeze([...notes(policy), ...(modes.lacks === undefined ? [] : [`fileModes is 'ignored': 'own' needs ${modes.lacks}`])]),
+    fileModes: modes.is,
+    umask: modes.is === 'ignored' ? 0o077 : undefined,
   };
   if (policy.dangerouslyUnconfined === true) {
     return Object.freeze({ ...common, confined: false, cgroup: undefined, namespaces: undefined, landlock: unconfined, seccomp: new Uint8Array(0), limits: [], guarantees: [] });
@@ -270,7 +281,7 @@ export function plan(wanted: Policy, host: Probe): Plan {
       unlisted: host.landlockAbi > 0 && !granted.some(({ path }) => resolve(path) === '/') ? '/' : undefined,
       program: accessBits(['read_file', 'execute'], host.landlockAbi),
     }),
-    seccomp: host.seccomp && host.arch !== 'other' ? filter(host.arch, policy.ignoreFileModes ?? false, common.network) : new Uint8Array(0),
+    seccomp: host.seccomp && host.arch !== 'other' ? filter(host.arch, common.fileModes, common.network) : new Uint8Array(0),
     limits: Object.freeze(limits(policy)),
     guarantees: Object.freeze(guarantees),
   });

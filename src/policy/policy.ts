@@ -34,11 +34,13 @@ export interface Policy {
   readonly cwd?: string;
   readonly limits?: Limits;
   /**
-   * Lets chmod, chown and utime succeed and do nothing, and makes the files a task creates its user's alone (umask 077):
-   * for tar, git, `cp -p`, Python's shutil and others that give up where these are refused. Landlock does not look at
-   * these calls, so they are never really allowed. @default false: they answer EPERM
+   * What chmod, chown and utime come to, which Landlock does not look at, so that the task's own calls are never let through.
+   * `own`: the supervisor makes them, on files of the task's user beneath `write` and the scratch folder; anything else is refused. Set-uid and
+   * set-gid bits are left out, and an owner never changes. `ignored`: they succeed and do nothing, and the files a task creates are its user's alone (umask 077).
+   * `refused`: they answer EPERM, and git, tar, `cp -p`, Python's shutil and others give up. A host without user notification of seccomp, and
+   * `level: 'strict'`, have `ignored` in the place of `own`; `plan.notes` says so. @default 'refused', and 'own' in the presets
    */
-  readonly ignoreFileModes?: boolean;
+  readonly fileModes?: FileModes;
   /**
    * `strict` adds PID, mount, IPC, network, UTS and cgroup namespaces to all of `standard`, with a user namespace where the
    * supervisor lacks CAP_SYS_ADMIN, and is refused with the reason where the host gives none. @default 'standard'
@@ -52,6 +54,9 @@ export interface Policy {
    */
   readonly dangerouslyUnconfined?: boolean;
 }
+
+const fileModes = ['own', 'ignored', 'refused'] as const;
+export type FileModes = (typeof fileModes)[number];
 
 /** A user and a group by number. */
 export interface Identity {
@@ -100,7 +105,7 @@ const fields: Record<keyof Policy, (value: unknown, path: string) => void> = {
       check((guaranteeNames as readonly unknown[]).includes(name), `${path}[${index}]`, `must be one of ${guaranteeNames.join(', ')}`),
     );
   },
-  ignoreFileModes: (value, path) => check(typeof value === 'boolean', path, 'must be a boolean'),
+  fileModes: (value, path) => check((fileModes as readonly unknown[]).includes(value), path, `must be one of ${fileModes.join(', ')}`),
   dangerouslyUnconfined: (value, path) => check(typeof value === 'boolean', path, 'must be a boolean'),
 };
 

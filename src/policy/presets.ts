@@ -125,7 +125,7 @@ function preset(base: Policy, wished: Policy): Policy {
   const environment = Object.freeze({ LANG: 'C.UTF-8', ...home, GIT_CONFIG_NOSYSTEM: '1', ...base.environment, ...wishes.environment });
   return Object.freeze({
     // git, tar, npm, pip, `cp -p` and Python's shutil end with an error where chmod, chown or utime do.
-    ignoreFileModes: true,
+    fileModes: 'own',
     ...base,
     scratch: true,
     ...wishes,

@@ -1,6 +1,7 @@
 import type { SeccompAction, SeccompFilter, SyscallRule } from '../kernel/seccomp.js';
 import { syscallNumbers, type SyscallName } from '../kernel/syscalls.js';
 import type { NetworkPlan } from './network.js';
+import type { FileModes } from './policy.js';
 import { EACCES, ENOSYS, ENOTSUP, EPERM, examined, isNull, succeedsAndDoesNothing } from './seccomp-arguments.js';
 import { networkRules } from './seccomp-network.js';
 
@@ -162,7 +163,7 @@ export const fileModes: readonly SyscallName[] = ['chmod', 'fchmod', 'fchmodat',
  * The filter of a task: what stands above, and nothing else.
  * A call without a name in the table, from a newer kernel, answers ENOSYS as on an older one.
  */
-export function seccompProfile({ ignoreFileModes, network }: { readonly ignoreFileModes: boolean; readonly network?: NetworkPlan | undefined }): SeccompFilter {
+export function seccompProfile({ fileModes: wanted, network }: { readonly fileModes: FileModes; readonly network?: NetworkPlan | undefined }): SeccompFilter {
   const rules = new Map<SyscallName, SyscallRule>();
   const set = (names: readonly SyscallName[], action: SeccompAction): void => {
     const rule: SyscallRule = { action };
@@ -174,7 +175,7 @@ export function seccompProfile({ ignoreFileModes, network }: { readonly ignoreFi
   for (const { names } of allowed) set(names, 'allow');
   for (const [name, rule] of Object.entries(examined)) rules.set(name as SyscallName, rule);
   for (const [name, rule] of Object.entries(network === undefined ? {} : networkRules(network))) rules.set(name as SyscallName, rule);
-  const modes = ignoreFileModes ? succeedsAndDoesNothing : EPERM;
+  const modes = { own: 'notify', ignored: succeedsAndDoesNothing, refused: EPERM }[wanted] as SeccompAction;
   set(fileModes, modes);
   // Without a path it is a file that the task has open, which is how touch and futimens(3) work.
   rules.set('utimensat', { clauses: [{ tests: [isNull(1)], action: 'allow' }], action: modes });
