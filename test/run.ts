@@ -257,8 +257,8 @@ running('--trace says what was refused, how often, and what grants it', async ()
 });
 
 running('what a trace shows of a task is nothing that a terminal obeys', () => {
-  const report = traceReport([{ call: 'openat', action: 'EACCES', count: 12, detail: '/x\u001b[2J\u202e\u009b\n/y', grant: 'read: /x\u001b[2J' }, { call: 'ptrace', action: 'EPERM', count: 3 }, { call: 'chmod', action: 'EPERM', count: 1, grant: 'ignoreFileModes: true' }], 80);
-  assert.is(report, 'refused by the policy:\n  12x  openat /x?[2J???/y: EACCES; --read /x?[2J\n   1x  chmod: EPERM; "ignoreFileModes": true in a policy file\n   3x  ptrace: EPERM; nothing grants it');
+  const report = traceReport([{ call: 'openat', action: 'EACCES', count: 12, detail: '/x\u001b[2J\u202e\u009b\n/y', grant: 'read: /x\u001b[2J' }, { call: 'ptrace', action: 'EPERM', count: 3 }, { call: 'chmod', action: 'EPERM', count: 1, grant: 'fileModes: "own"' }], 80);
+  assert.is(report, 'refused by the policy:\n  12x  openat /x?[2J???/y: EACCES; --read /x?[2J\n   1x  chmod: EPERM; "fileModes": "own" in a policy file\n   3x  ptrace: EPERM; nothing grants it');
 });
 
 running('network: what is granted can be reached and listened on, and nothing else', async () => {

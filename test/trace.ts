@@ -16,7 +16,7 @@ for (const folder of ['read', 'write', 'none']) {
   writeFileSync(join(root, folder, 'program'), '#!/bin/sh\n', { mode: 0o755 });
 }
 
-const strict: Policy = policies.command({ read: [join(root, 'read')], write: [join(root, 'write')], ignoreFileModes: false });
+const strict: Policy = policies.command({ read: [join(root, 'read')], write: [join(root, 'write')], fileModes: 'refused' });
 
 async function traced(argv: readonly string[], policy: Policy = strict, on = true): Promise<{ exit: TaskExit; stdout: string; stderr: string; refused: readonly RefusedCall[] }> {
   const task = await launch(argv, { policy, trace: on });
@@ -68,7 +68,7 @@ trace('calls that the filter refuses are named, counted and answered as without 
 
 trace('modes name the field that lets programs go on', async () => {
   const { refused } = await traced(['sh', '-c', `chmod 600 ${root}/write/file; chmod 600 ${root}/write/file`]);
-  assert.equal(refused.map(({ action, count, detail, grant }) => [action, count, detail, grant]), [['EPERM', 2, `${root}/write/file`, 'ignoreFileModes: true']]);
+  assert.equal(refused.map(({ action, count, detail, grant }) => [action, count, detail, grant]), [['EPERM', 2, `${root}/write/file`, 'fileModes: "own"']]);
 });
 
 trace('a connection that is not granted is named with its address', async () => {

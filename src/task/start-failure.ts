@@ -40,7 +40,7 @@ export function explained(error: unknown, program: string, plan: Plan): unknown 
   if (!(error instanceof TaskStartFailed)) return error;
   const { code, path } = error.cause as NodeJS.ErrnoException;
   const hint = error.step === 'execve' ? ofProgram(code, program, plan) : error.step === 'landlock' && code === 'ELOOP' ? replaced(path) : undefined;
-  return hint === undefined ? error : new TaskStartFailed(error.step, hint, { cause: error.cause });
+  return hint === undefined ? error : new TaskStartFailed(error.step, `${hint} (${code ?? 'no errno'})`, { cause: error.cause });
 }
 
 function ofProgram(code: string | undefined, program: string, plan: Plan): string | undefined {

@@ -58,10 +58,10 @@ const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: fal
 /** By the plan's own filter, which plans of the same kind share: it takes a while to compile. */
 const filters = new WeakMap<Uint8Array, Uint8Array>();
 
-function filterFor({ seccomp, umask, network }: Plan, arch: Architecture): Uint8Array {
+function filterFor({ seccomp, fileModes, network }: Plan, arch: Architecture): Uint8Array {
   const known = filters.get(seccomp);
   if (known !== undefined) return known;
-  const filter = compileSeccomp(tracedProfile(seccompProfile({ ignoreFileModes: umask !== undefined, network })), arch);
+  const filter = compileSeccomp(tracedProfile(seccompProfile({ fileModes, network })), arch);
   filters.set(seccomp, filter);
   return filter;
 }
@@ -171,7 +171,7 @@ const modeCalls = new Set(['chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 
 
 function grantFor(name: SyscallName | undefined, text: string): string | undefined {
   if (name === undefined) return undefined;
-  if (modeCalls.has(name)) return 'ignoreFileModes: true';
+  if (modeCalls.has(name)) return 'fileModes: "own"';
   if (name === 'connect') return `network.connect: ${text === '' ? '{ host, port }' : text}`;
   if (name === 'bind' || name === 'listen') return `network.listen: ${text === '' ? '{ port }' : text}`;
   return undefined;
