@@ -76,7 +76,7 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
   try {
     return values.json ? await asJson(api, wanted, signal) : await asTable(api, wanted, signal, paintFor(process.stdout));
   } catch (error) {
-    if (!signal.aborted) throw error;
+    if (!signal.aborted) process.stderr.write(`sallyport verify: ${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
   } finally {
     await api.end();

@@ -115,6 +115,13 @@ function hostFacts(): Readonly<Record<string, string | number>> {
  */
 export async function claims(level: Level, signal?: AbortSignal): Promise<readonly Guarantee[]> {
   const script = fileURLToPath(new URL('status-supervisor.js', import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, [script, level], { timeout: 30_000, ...(signal && { signal }) });
-  return JSON.parse(stdout) as readonly Guarantee[];
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [script, level], { timeout: 30_000, ...(signal && { signal }) });
+    return JSON.parse(stdout) as readonly Guarantee[];
+  } catch (cause) {
+    signal?.throwIfAborted();
+    const { stderr = '' } = cause as { stderr?: string };
+    const [line] = /^\w*(?:Error|Invalid|Unsupported|Partial|Failed)\b.*$/m.exec(stderr) ?? [];
+    throw new Error(`what this host can give at level ${level} could not be found out: ${line ?? (stderr.trim() || String(cause))}`, { cause });
+  }
 }
