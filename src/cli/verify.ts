@@ -5,7 +5,7 @@ import { ApiProcess } from '../proof/api-process.js';
 import type { Attack } from '../proof/attack.js';
 import { catalogue } from '../proof/catalogue.js';
 import { whyNot } from '../proof/needs.js';
-import { claims, defaultJobs, exitCodeOfProof, exploitReport, isShown, proofReport, prove, type ProofReport, type Word } from '../proof/verification.js';
+import { claims, defaultJobs, exitCodeOfProof, exploitReport, isShown, proofReport, prove, unavailable, type ProofReport, type Word } from '../proof/verification.js';
 import type { AttackResult } from '../proof/runner.js';
 import { fit, paintFor, row, type Paint, type Style } from './table.js';
 
@@ -107,7 +107,7 @@ function list(attacks: readonly Attack[], paint: Paint): number {
 async function asJson(api: ApiProcess, { attacks, level, jobs }: Wanted, signal: AbortSignal): Promise<number> {
   const status = await claims(level, signal);
   const progress = new Progress(attacks);
-  const results = await prove(attacks, api, { level, jobs, signal, ...progress.listeners }).finally(() => progress.clear());
+  const results = await prove(attacks, api, { level, without: unavailable(status), jobs, signal, ...progress.listeners }).finally(() => progress.clear());
   const report = proofReport(level, status, attacks, results);
   process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   return exitCodeOfProof(report);
@@ -136,6 +136,7 @@ async function asTable(api: ApiProcess, wanted: Wanted, signal: AbortSignal, pai
   printReady();
   const results = await prove(attacks, api, {
     level,
+    without: unavailable(status),
     jobs,
     signal,
     onStart: (attack) => progress.listeners.onStart(attack),

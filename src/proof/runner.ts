@@ -3,12 +3,12 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { Level } from '../guarantees.js';
+import type { GuaranteeName, Level } from '../guarantees.js';
 import type { Admission, ProofApi } from './api.js';
 import type { Attack } from './attack.js';
 import { harm, healthOf } from './health.js';
 import { Props, type Sighting } from './props.js';
-import { asideOf, marker, names, type Job, type Side } from './scene.js';
+import { asideOf, marker, names, temporaryOf, type Job, type Side } from './scene.js';
 import { changed, setStage, treeOf } from './stage.js';
 import { SupervisorProcess } from './supervisor-process.js';
 
@@ -24,6 +24,8 @@ export interface Attempt {
 export interface AttemptOptions {
   /** Of the hardened supervisor. @default 'standard' */
   readonly level?: Level;
+  /** What it goes without, since this host cannot give it. @default nothing */
+  readonly without?: readonly GuaranteeName[];
   readonly signal?: AbortSignal;
 }
 
@@ -63,7 +65,7 @@ export async function attempt(attack: Attack, side: Side, api: ProofApi, options
   }
 }
 
-async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofApi, { level = 'standard', signal }: AttemptOptions): Promise<Attempt> {
+async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofApi, { level = 'standard', without = [], signal }: AttemptOptions): Promise<Attempt> {
   signal?.throwIfAborted();
   const admission = await api.admit();
   await using props = await Props.putUp(attack.props ?? []);
@@ -71,6 +73,7 @@ async function attemptIn(folder: string, attack: Attack, side: Side, api: ProofA
   const job: Job = {
     baseUrl: api.baseUrl,
     level,
+    without,
     attack: attack.name,
     folder,
     hostile,
@@ -200,7 +203,7 @@ function judge(supervisor: SupervisorProcess, attack: Attack, sighting: Sighting
 
 /** A folder that an attack may have moved or closed. */
 function remove(folder: string): void {
-  for (const path of [folder, asideOf(folder)]) {
+  for (const path of [folder, asideOf(folder), temporaryOf(folder)]) {
     try {
       chmodSync(path, 0o700);
     } catch {

@@ -12,7 +12,8 @@ import { taskCode } from './locate.js';
 import { jobOf, names, sceneOf, type Identity } from './scene.js';
 
 const job = jobOf(process.argv);
-harden({ level: job.level, wipeArguments: true });
+const { level, without } = job;
+harden({ level, without, wipeArguments: true });
 const api = new ExecutionApi({ baseUrl: job.baseUrl, token: Secret.fromEnv(names.token) });
 const neighbourApi = api.withToken(Secret.fromEnv(names.neighbourToken));
 /** Held, and never opened. */
@@ -23,7 +24,7 @@ const tasks: Task[] = [];
 
 // What a Node task needs, the code it is made of, and the program whose attacks are to be tried.
 const { read = [], execute = [], write = [], limits = {} } = job.grants;
-const policy = policies.node({ level: job.level, read: [...taskCode(), job.folder, ...read], execute: [nativeProgram('attack'), ...execute], write, limits });
+const policy = policies.node({ level, without, read: [...taskCode(), job.folder, ...read], execute: [nativeProgram('attack'), ...execute], write, limits });
 
 /** One task: what it may ask for is a variable and its own results, and whose channel it is says whose those are. */
 async function start(args: string[], { dag_id, run_id, task_id, map_index }: Identity, tiApi: ExecutionApi, variable: string, audit: Audit = () => {}): Promise<Task> {

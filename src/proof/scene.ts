@@ -1,4 +1,4 @@
-import type { Level } from '../guarantees.js';
+import type { GuaranteeName, Level } from '../guarantees.js';
 import type { Grants } from './props.js';
 
 /** One task instance, by Airflow's words. */
@@ -15,6 +15,8 @@ export interface Job {
   readonly baseUrl: string;
   /** Of the hardened supervisor and its tasks. */
   readonly level: Level;
+  /** What this host cannot give them. */
+  readonly without: readonly GuaranteeName[];
   readonly attack: string;
   /** Holds the file the supervisor starts from, and its tasks' files. */
   readonly folder: string;
@@ -42,6 +44,8 @@ export interface Scene {
   readonly neighbourPid: number;
   /** A path beside `folder` where there is nothing; what an attack puts there is removed. */
   readonly aside: string;
+  /** The supervisor's folder for temporary files. */
+  readonly temporary: string;
   readonly supervisorCode: string;
   readonly neighbourCode: string;
   readonly neighbour: Identity;
@@ -111,6 +115,7 @@ export function jobOf(argv: readonly string[]): Job {
   return JSON.parse(argv[2] ?? '{}') as Job;
 }
 
+export const temporaryOf = (folder: string): string => `${folder}.tmp`;
 export const asideOf = (folder: string): string => `${folder}.aside`;
 
 /** What the hostile task of this supervisor needs to know. */
@@ -119,6 +124,7 @@ export function sceneOf(job: Job, supervisorPid: number, neighbourPid: number): 
   return {
     folder,
     aside: asideOf(folder),
+    temporary: temporaryOf(folder),
     supervisorPid,
     neighbourPid,
     supervisorCode: `${folder}/${names.supervisorCode}`,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { names, type Side } from './scene.js';
+import { names, temporaryOf, type Side } from './scene.js';
 
 /** What a supervisor starts from, in a folder of its own: as an application would lie on a disk. */
 export function setStage(folder: string, side: Side): void {
@@ -16,6 +16,7 @@ export function setStage(folder: string, side: Side): void {
     // A dependency that has reports written, as some do in the hope that they help.
     'node_modules/banner/index.js': 'process.report.reportOnSignal = true;\n',
   };
+  mkdirSync(temporaryOf(folder));
   for (const [name, text] of Object.entries(files)) {
     const path = join(folder, name);
     mkdirSync(dirname(path), { recursive: true });

@@ -10,7 +10,7 @@ import type { Admission } from './api.js';
 import { listen, tell } from './control.js';
 import { healthOf } from './health.js';
 import type { Props } from './props.js';
-import { credentialsFd, lootNames, names, sceneOf, type Job, type Loot, type LootName, type Order, type Report, type Side } from './scene.js';
+import { credentialsFd, lootNames, names, sceneOf, temporaryOf, type Job, type Loot, type LootName, type Order, type Report, type Side } from './scene.js';
 
 /** A supervisor under test in a process of its own: what it reported, and what its tasks printed. */
 export class SupervisorProcess {
@@ -81,6 +81,7 @@ export class SupervisorProcess {
         detached: true, // what is done to its process group is done to nobody else
         env: {
           PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+          TMPDIR: temporaryOf(job.folder),
           [names.token]: admission.token,
           [names.neighbourToken]: admission.neighbourToken,
           [names.unusedKey]: loot['a key the supervisor has not used yet'],

@@ -7,16 +7,14 @@ import { probe } from '../kernel/probe.js';
 import type { ProofApi } from './api.js';
 import type { Attack } from './attack.js';
 import { whyNot } from './needs.js';
-import { runAttack, type AttackResult, type Verdict } from './runner.js';
+import { runAttack, type AttackResult, type AttemptOptions, type Verdict } from './runner.js';
 
 /** Two supervisors with two tasks each run at once for one exploit; most of their time is Node's start. */
 export const defaultJobs = Math.min(8, Math.max(1, availableParallelism()));
 
-export interface ProveOptions {
-  readonly level?: Level;
+export interface ProveOptions extends AttemptOptions {
   /** How many exploits are tried at once. */
   readonly jobs?: number;
-  readonly signal?: AbortSignal;
   readonly onStart?: (attack: Attack) => void;
   readonly onResult?: (result: AttackResult) => void;
 }
@@ -29,7 +27,8 @@ export interface ProveOptions {
  * @throws `signal.reason`, when everything that was started is gone.
  */
 export async function prove(attacks: readonly Attack[], api: ProofApi, options: ProveOptions = {}): Promise<AttackResult[]> {
-  const { level = 'standard', jobs = defaultJobs, signal, onStart, onResult } = options;
+  const { jobs = defaultJobs, onStart, onResult, ...common } = options;
+  const { signal } = common;
   const results = new Map<Attack, AttackResult>();
   const runnable = attacks.filter((attack) => whyNot(attack) === undefined);
   for (const alone of [false, true]) {
@@ -37,7 +36,7 @@ export async function prove(attacks: readonly Attack[], api: ProofApi, options: 
     const work = async (): Promise<void> => {
       for (let attack = waiting.shift(); attack !== undefined && signal?.aborted !== true; attack = waiting.shift()) {
         onStart?.(attack);
-        const result = await runAttack(attack, api, { level, ...(signal && { signal }) });
+        const result = await runAttack(attack, api, common);
         results.set(attack, result);
         onResult?.(result);
       }
@@ -101,6 +100,9 @@ export function exitCodeOfProof({ guarantees }: ProofReport): 0 | 1 {
   const claimed = guarantees.filter(({ status }) => status !== 'unavailable').flatMap(({ exploits }) => exploits);
   return claimed.some(({ off }) => off !== 'skipped') && claimed.every(isShown) ? 0 : 1;
 }
+
+/** What the supervisors under test have to go without here. */
+export const unavailable = (status: readonly Guarantee[]): GuaranteeName[] => status.filter(({ enforcement }) => enforcement === 'unavailable').map(({ name }) => name);
 
 /** What the same run on another machine may differ by. */
 function hostFacts(): Readonly<Record<string, string | number>> {
