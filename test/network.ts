@@ -75,6 +75,31 @@ network('an address family that does not answer does not keep the other one from
   assert.is(await node(script, { connect: [{ host: 'localhost', port: port(server) }] }), 'connected');
 });
 
+network('IPv6 is granted and refused as IPv4 is', async () => {
+  const six = createServer((_, response) => response.end('six')).listen(0, '::1');
+  const up = await Promise.race([once(six, 'listening').then(() => true), once(six, 'error').then(() => false)]);
+  if (!up) return console.log('skipped: this host has no ::1');
+  assert.is(await node(get('::1', port(six)), { connect: [{ host: '::1', port: port(six) }] }), 'six');
+  assert.is(await node(get('localhost', port(six)), { connect: [{ host: 'localhost', port: port(six) }] }), 'six', 'whichever family answers');
+  assert.is(await node(get('::1', port(six)), undefined), 'six', 'control');
+  assert.is(await node(get('::1', port(six)), { connect: [{ host: '127.0.0.1', port: port(six) }] }), 'EACCES');
+  assert.is(await node(get('::1', port(six)), { connect: [{ host: '::1', port: port(server) }] }), 'EACCES');
+  six.close();
+});
+
+network("in a network namespace of the task's own, where the host gives one, the same is reached", async () => {
+  const strict = (granted: NetworkPolicy): Policy => policies.node({ level: 'strict', network: granted });
+  try {
+    const { stdout } = await runTask([process.execPath, '-e', get('localhost', port(server))], { policy: strict({ connect: [{ host: 'localhost', port: port(server) }] }) });
+    assert.is(stdout.trim(), 'seen /x');
+    const { stdout: refused } = await runTask([process.execPath, '-e', get('127.0.0.1', port(other))], { policy: strict({ connect: [{ host: 'localhost', port: port(server) }] }) });
+    assert.is(refused.trim(), 'EACCES');
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ERR_ENFORCEMENT_PARTIAL') throw error;
+    console.log(`skipped: ${(error as Error).message}`);
+  }
+});
+
 network('a port where nobody listens says so', async () => {
   const idle = createTcpServer().listen(0, '127.0.0.1');
   await once(idle, 'listening');
