@@ -3,7 +3,7 @@ import { release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { EnforcementPartial } from '../errors.js';
 import type { Guarantee } from '../guarantees.js';
-import { probe, type Probe } from '../kernel/probe.js';
+import { probe, strictProbe, type Probe } from '../kernel/probe.js';
 import { taskGuarantees } from '../policy/enforcement.js';
 import { plan, type Plan } from '../policy/plan.js';
 import type { Policy } from '../policy/policy.js';
@@ -38,8 +38,8 @@ export async function run(args: string[]): Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
-  const host = hostOf(values.host, values.abi);
   const asked = request(values, command);
+  const host = hostOf(values.host, values.abi, asked.policy.level === 'strict');
   const { made, refusal } = resolvedFor(asked.policy, host);
   const description = described(made, new Set(plan(fromPreset(asked.preset, {}, asked.python), generous).landlock.rules.map(({ path }) => path)));
   process.stdout.write(values.json === true ? asJson(asked, host, description, refusal) : asText(asked, host, made, description, refusal));
@@ -49,8 +49,8 @@ export async function run(args: string[]): Promise<number> {
 /** A host on which any plan can be made. */
 const generous: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 0, seccomp: true, procWhole: true, notify: { lacks: [], anyUser: true }, user: { uid: 0, gid: 0, lacks: [] } };
 
-function hostOf(file: string | undefined, abi: string | undefined): Probe {
-  const host = file === undefined ? probe() : probeIn(file);
+function hostOf(file: string | undefined, abi: string | undefined, strict: boolean): Probe {
+  const host = file !== undefined ? probeIn(file) : strict ? strictProbe() : probe();
   if (abi === undefined) return host;
   if (!/^\d{1,2}$/.test(abi)) throw usageError(`--abi is a number, not "${abi}"`);
   return { ...host, landlockAbi: Number(abi) };
@@ -78,7 +78,9 @@ function resolvedFor(policy: Policy, host: Probe): { made: Plan; refusal?: Enfor
   } catch (refusal) {
     if (!(refusal instanceof EnforcementPartial)) throw refusal;
     const lacking = taskGuarantees(host).filter(({ enforcement }) => enforcement === 'unavailable').map(({ name }) => name);
-    return { made: plan({ ...policy, without: [...(policy.without ?? []), ...lacking] }, host), refusal };
+    // A level cannot be waived: what is shown instead is the other one.
+    const level = host.namespaces?.by === undefined || host.namespaces.by === 'none' ? 'standard' : (policy.level ?? 'standard');
+    return { made: plan({ ...policy, level, without: [...(policy.without ?? []), ...lacking] }, host), refusal };
   }
 }
 
