@@ -24,6 +24,7 @@
             "native/kernel/cgroup_trial.cc",
             "native/kernel/clone.cc",
             "native/kernel/descriptors.cc",
+            "native/kernel/disk_usage.cc",
             "native/kernel/dumpable.cc",
             "native/kernel/each_thread.cc",
             "native/kernel/environment.cc",

@@ -95,13 +95,16 @@ export class TaskExitUnknown extends SallyportError {
   }
 }
 
+/** Limits of a policy that end a task; `wallTimeMs` has an error of its own. */
+export type LimitName = 'memoryBytes' | 'processes' | 'openFiles' | 'cpuSeconds' | 'fileBytes' | 'scratchBytes' | 'scratchFiles' | 'outputBytes' | 'logLineBytes';
+
 /** The task used more than its policy allows, and was killed with all it had started. */
 export class TaskLimitExceeded extends SallyportError {
   static { named(this.prototype, 'TaskLimitExceeded'); }
   readonly code = 'ERR_TASK_LIMIT';
-  /** The limit by its name in the policy; `outputBytes` is `task.output()`'s. */
-  readonly limit: 'memoryBytes' | 'processes' | 'openFiles' | 'outputBytes';
-  constructor(limit: 'memoryBytes' | 'processes' | 'openFiles' | 'outputBytes', options?: ErrorOptions) {
+  /** The limit by its name in the policy; `outputBytes` may also be that of `task.output()`. */
+  readonly limit: LimitName;
+  constructor(limit: LimitName, options?: ErrorOptions) {
     super(`the task went past its limit of ${limit}`, options);
     this.limit = limit;
   }

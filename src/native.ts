@@ -168,6 +168,12 @@ export interface NativePlan {
   /** The folder for temporary folders; empty: no scratch folder. */
   readonly scratchIn: string;
   readonly scratchAccess: number;
+  readonly scratchBytes: number;
+  readonly scratchFiles: number;
+  /** RLIMIT_FSIZE stands for `scratchBytes`, not for `fileBytes`. */
+  readonly fileLimitIsScratch: boolean;
+  /** Of all the task's processes together; 0: no bound. */
+  readonly cpuSeconds: number;
   readonly scratchVariables: readonly (readonly [name: string, below: string])[];
 }
 
@@ -176,7 +182,7 @@ export interface PreparedPlan {
   readonly __preparedPlan: never;
 }
 
-/** `started`: pid and scratch folder. `removed`: whether all of the scratch folder is gone. `failed`: step and system error. `ended`: exit code, signal number or 0, survivors, and 1 to 3 when `memoryBytes`, `processes` or `openFiles` was exceeded. An exit code of -1: it could not be learnt. */
+/** `started`: pid and scratch folder. `removed`: whether all of the scratch folder is gone. `failed`: step and system error. `ended`: exit code, signal number or 0, survivors, and the number of the limit that was exceeded, as kernel::Exceeded counts them. An exit code of -1: it could not be learnt. */
 export type TaskEventListener = (id: number, event: 'started' | 'failed' | 'ended' | 'removed', first: number | string | boolean, second?: number | string | Error, survivors?: number, exceeded?: number) => void;
 
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));

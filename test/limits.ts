@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { policies, TaskLimitExceeded, type Limits, type Policy, type TaskExit } from '../lib/index.js';
+import { launch, policies, TaskLimitExceeded, type Limits, type Policy, type TaskExit } from '../lib/index.js';
 import { runTask } from './helpers/run-task.js';
 
 const limits = suite('limits');
@@ -65,6 +65,78 @@ limits('threads count as processes do', async () => {
 
 limits('a task within its bounds ends as it does', async () => {
   assert.is(await bounded(['sh', '-c', 'exit 3'], { processes: 50, memoryBytes: 50e6 }), '{"kind":"exited","exitCode":3}');
+});
+
+const inScratch = (script: string, bounds: Limits): Promise<string> => bounded(['python3', '-c', script], bounds);
+const python = (body: string): string => `import os, time, mmap, socket\n${body}\n`;
+const small = { scratchBytes: 20e6, scratchFiles: 500, fileBytes: 1e9 };
+
+/** Each writes some 60 MB, or makes 2000 files, in its scratch folder, and then waits to be seen. */
+const fillers: Record<string, readonly [limit: string, script: string]> = {
+  'one file': ['scratchBytes', python(`f = open('f', 'wb')\nfor i in range(60): f.write(b'x' * 1000000)\nf.flush(); time.sleep(2)`)],
+  'many files': ['scratchFiles', python(`for i in range(2000): open('f%d' % i, 'w').close()\ntime.sleep(2)`)],
+  'hard links': ['scratchFiles', python(`open('f', 'w').close()\nfor i in range(2000): os.link('f', 'l%d' % i)\ntime.sleep(2)`)],
+  'folders in each other': ['scratchFiles', python(`for i in range(2000): os.mkdir('d'); os.chdir('d')\ntime.sleep(2)`)],
+  'folders it closed to itself': ['scratchFiles', python(`for i in range(40):\n  os.mkdir('d%d' % i)\n  for j in range(50): open('d%d/%d' % (i, j), 'w').close()\n  os.rename('d%d' % i, 'e%d' % i)\nos.umask(0o777); os.mkdir('closed')\ntime.sleep(2)`)],
+  'a file without a name': ['scratchBytes', python(`f = open('f', 'wb'); os.unlink('f')\nfor i in range(60): f.write(b'x' * 1000000)\nf.flush(); time.sleep(2)`)],
+  'O_TMPFILE': ['scratchBytes', python(`f = os.open('.', os.O_TMPFILE | os.O_RDWR)\nfor i in range(60): os.write(f, b'x' * 1000000)\ntime.sleep(2)`)],
+  'a mapping alone': ['scratchBytes', python(`m = []\nfor i in range(60):\n  f = open('f', 'w+b'); os.truncate('f', 1000000); m.append(mmap.mmap(f.fileno(), 1000000)); m[-1].write(b'x' * 1000000); f.close(); os.unlink('f'); time.sleep(0.01)\ntime.sleep(3)`)],
+  'a descriptor on its way': ['scratchBytes', python(`a, b = socket.socketpair()\nfor i in range(60):\n  f = open('f', 'w+b'); f.write(b'x' * 1000000); f.flush(); os.unlink('f'); socket.send_fds(a, [b'x'], [f.fileno()]); f.close()\ntime.sleep(3)`)],
+  'a thread with descriptors of its own, main thread gone': ['scratchBytes', python(`import threading, ctypes\ndef fill():\n  f = open('f', 'wb'); os.unlink('f')\n  for i in range(60): f.write(b'x' * 1000000)\n  f.flush(); time.sleep(2); os._exit(0)\nthreading.Thread(target=fill).start(); ctypes.CDLL(None).pthread_exit(None)`)],
+};
+
+for (const [what, [limit, script]] of Object.entries(fillers)) {
+  limits(`a disk filled with ${what} ends the task by name`, async () => {
+    assert.is(await inScratch(script, { scratchBytes: 1e9, scratchFiles: 5000 }), '{"kind":"exited","exitCode":0}', 'control');
+    assert.is(await inScratch(script, small), limit);
+  });
+}
+
+limits('a file too large for the scratch folder, and fallocate, do not pass between two looks', async () => {
+  assert.is(await bounded(['sh', '-c', 'exec dd if=/dev/zero of=f bs=1M count=50 2>/dev/null'], { scratchBytes: 20e6 }), 'scratchBytes');
+  assert.is(await bounded(['sh', '-c', 'exec dd if=/dev/zero of=f bs=1M count=50 2>/dev/null'], { fileBytes: 20e6 }), 'fileBytes');
+  const { stdout } = await runTask(['python3', '-c', python(`import ctypes\nf = os.open('f', os.O_CREAT | os.O_RDWR); c = ctypes.CDLL(None, use_errno=True); c.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]; r = c.fallocate(f, 1, 0, 1 << 28); print(r, ctypes.get_errno()); os.posix_fallocate(f, 0, 10000); print(os.fstat(f).st_size)`)], { policy: policies.python() });
+  assert.is(stdout, '-1 95\n10000\n');
+});
+
+limits('processor time counts for all processes, those that have ended included', async () => {
+  const burn = `end=$(( $(date +%s) + 8 )); while [ $(date +%s) -lt $end ]; do i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; done`;
+  assert.is(await bounded(['sh', '-c', burn], { cpuSeconds: 1 }), 'cpuSeconds');
+  const forking = python(`import signal\nt = time.time()\nwhile time.time() - t < 20:\n  pid = os.fork()\n  if pid == 0:\n    s = time.process_time()\n    while time.process_time() - s < 0.2: pass\n    os._exit(0)\n  os.waitpid(pid, 0)`);
+  assert.is(await bounded(['python3', '-c', forking], { cpuSeconds: 1 }), 'cpuSeconds');
+  const unwaited = forking.replace('import signal', 'import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)').replace('os.waitpid(pid, 0)', 'time.sleep(0.2)');
+  assert.is(await bounded(['python3', '-c', unwaited], { cpuSeconds: 1 }), 'cpuSeconds');
+  assert.is(await bounded(['python3', '-c', 'print(1)'], { cpuSeconds: 5 }), '{"kind":"exited","exitCode":0}');
+});
+
+limits('memory counts when the main thread has ended', async () => {
+  const script = python(`import threading, ctypes\ndef fill():\n  b = bytearray(200000000); time.sleep(2); os._exit(0)\nthreading.Thread(target=fill).start(); ctypes.CDLL(None).pthread_exit(None)`);
+  assert.is(await bounded(['python3', '-c', script], { memoryBytes: 400e6 }), '{"kind":"exited","exitCode":0}', 'control');
+  assert.is(await bounded(['python3', '-c', script], { memoryBytes: 100e6 }), 'memoryBytes');
+});
+
+limits('output is bounded over descriptors 1, 2 and 3 together, and lines of descriptor 3', async () => {
+  const flood = (fd: number): string => `while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy >&${fd}; done`;
+  for (const fd of [1, 2, 3]) {
+    const task = await launch(['sh', '-c', flood(fd)], { policy: policies.command({ limits: { outputBytes: 100_000 } }), logs: true });
+    let bytes = 0;
+    for (const stream of [task.stdout, task.stderr, task.logs]) stream?.on('data', (chunk: Buffer) => (bytes += chunk.byteLength));
+    assert.is(exceeded(await task.exited), 'outputBytes');
+    assert.is(bytes, 100_000);
+    await task[Symbol.asyncDispose]();
+  }
+  const long = await launch(['sh', '-c', 'echo short >&3; head -c 3000000 /dev/zero >&3; sleep 5'], { policy: policies.command(), logs: true });
+  long.logs?.resume();
+  assert.is(exceeded(await long.exited), 'logLineBytes');
+  const ordinary = await launch(['sh', '-c', 'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo {} >&3; done'], { policy: policies.command({ limits: { logLineBytes: 100, outputBytes: 6000 } }), logs: true });
+  ordinary.logs?.resume();
+  assert.is(exceeded(await ordinary.exited), '{"kind":"exited","exitCode":0}');
+  try {
+    await launch(['true'], { policy: policies.command({ limits: { outputBytes: 1 } }), stdout: 'inherit' });
+    assert.unreachable();
+  } catch (error) {
+    assert.is((error as { path?: string }).path, 'limits.outputBytes');
+  }
 });
 
 limits.run();

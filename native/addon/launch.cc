@@ -197,7 +197,7 @@ std::vector<sock_filter> FilterOf(const Napi::Value& value) {
 // prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
 //           ownProcAccess, unlisted, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles,
 //           cgroup: [folder, own, memoryBytes, processes, cpuWeight], sweeper, stage, userNamespace, identity?: [uid, gid], cwd, umask, ownModes, environment: [string],
-//           scratchIn, scratchAccess, scratchVariables: [[name, below]] })
+//           cpuSeconds, scratchIn, scratchBytes, scratchFiles, fileLimitIsScratch, scratchAccess, scratchVariables: [[name, below]] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Napi::Object from = info[0].As<Napi::Object>();
@@ -223,6 +223,10 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
   if (!StringsOf(env, from.Get("environment"), &plan->environment)) return env.Undefined();
 
   plan->scratch_in = from.Get("scratchIn").As<Napi::String>().Utf8Value();
+  plan->scratch_bytes = Bits(from.Get("scratchBytes"));
+  plan->scratch_files = static_cast<int64_t>(Bits(from.Get("scratchFiles")));
+  plan->file_limit_is_scratch = from.Get("fileLimitIsScratch").ToBoolean();
+  plan->cpu_seconds = Bits(from.Get("cpuSeconds"));
   plan->scratch_access = Bits(from.Get("scratchAccess"));
   Napi::Array variables = from.Get("scratchVariables").As<Napi::Array>();
   for (uint32_t i = 0; i < variables.Length(); i++) {

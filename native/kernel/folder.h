@@ -2,10 +2,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 
 #include "uapi.h"
@@ -13,7 +15,7 @@
 
 namespace kernel {
 
-// Opens a folder that lies directly in `parent`: never what a symbolic link points to, what is
+// Opens a folder that lies in `parent`, by name or by a path: never what a symbolic link points to, what is
 // mounted there, or another kind of file (a FIFO would block). openat2(2), Linux 5.6.
 inline UniqueFd OpenFolderIn(int parent, const char* name, uint64_t flags) noexcept {
   constexpr uint64_t kNoXdev = 0x01, kNoMagiclinks = 0x02, kNoSymlinks = 0x04, kBeneath = 0x08;
@@ -21,6 +23,16 @@ inline UniqueFd OpenFolderIn(int parent, const char* name, uint64_t flags) noexc
     uint64_t flags, mode, resolve;
   } how{flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, kNoXdev | kNoMagiclinks | kNoSymlinks | kBeneath};
   return UniqueFd(static_cast<int>(syscall(__NR_openat2, parent, name, &how, sizeof(how))));
+}
+
+// Lets its owner into a folder made without rights. By way of the descriptor: it is the folder that
+// was opened and no other. fchmod(2) refuses O_PATH, which alone opens such a folder.
+inline void MakeFolderUsable(int folder) noexcept {
+  struct stat status;
+  if (fstat(folder, &status) != 0 || (status.st_mode & S_IRWXU) == S_IRWXU) return;
+  char path[40];
+  snprintf(path, sizeof(path), "/proc/self/fd/%d", folder);
+  (void)chmod(path, S_IRWXU);
 }
 
 // Calls visit(name, type, inode) for each entry of an open folder, from its beginning, until it returns

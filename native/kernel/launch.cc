@@ -113,8 +113,12 @@ class Launcher {
       static_cast<Launcher*>(self)->ReapLoop();
     }, this);
     if (!started.ok()) return started;
-    return StartThread("sallyport-watch", [](void* self) -> void* {
+    started = StartThread("sallyport-watch", [](void* self) -> void* {
       static_cast<Launcher*>(self)->WatchLoop();
+    }, this);
+    if (!started.ok()) return started;
+    return StartThread("sallyport-disk", [](void* self) -> void* {
+      static_cast<Launcher*>(self)->DiskLoop();
     }, this);
   }
 
@@ -412,11 +416,17 @@ class Launcher {
     task.bounds->processes = plan.processes;
     task.bounds->open_files = plan.open_files;
     task.bounds->cgroup = task.cgroup;
+    task.bounds->cpu_seconds = plan.cpu_seconds;
+    task.bounds->scratch_bytes = plan.scratch_bytes;
+    task.bounds->scratch_files = plan.scratch_files;
+    task.bounds->scratch = task.scratch;
+    if (plan.file_limit_is_scratch) task.bounds->file_limit = Exceeded::kScratchBytes;
     {
       std::lock_guard<std::mutex> lock(bounded_mutex_);
       bounded_.push_back(task.bounds);
+      if (task.scratch) filling_.push_back(task.bounds);
     }
-    bounded_wake_.notify_one();
+    bounded_wake_.notify_all();
   }
 
   // Holds tasks to the bounds that the kernel offers for one process or one user only. Its
@@ -445,13 +455,70 @@ class Launcher {
     }
   }
 
+  // The same for scratch folders, on a thread of its own: a large tree must not keep other looks waiting.
+  [[noreturn]] void DiskLoop() {
+    for (;;) {
+      std::vector<std::shared_ptr<Bounds>> now;
+      {
+        std::unique_lock<std::mutex> lock(bounded_mutex_);
+        bounded_wake_.wait(lock, [this] { return !filling_.empty(); });
+        filling_.remove_if([](const auto& bounds) { return bounds->ended.load(); });
+        now.assign(filling_.begin(), filling_.end());
+      }
+      for (const auto& bounds : now) LookAtDisk(*bounds);
+      now.clear();
+      usleep(kMeasureEveryMs * 1000);
+    }
+  }
+
+  static int64_t NowUs() noexcept {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
+  }
+
+  static void LookAtDisk(Bounds& bounds) {
+    const int64_t before = NowUs();
+    const auto scratch = bounds.scratch.lock();
+    if (!scratch || bounds.ended || before < bounds.disk_due_us) return;
+    MeasureDisk(scratch->folder(), scratch->path(), PidsOf(OneTag(bounds.tag)), bounds.scratch_files, &bounds.disk);
+    const bool bytes = bounds.disk.bytes > bounds.scratch_bytes;
+    if (bytes || bounds.disk.files > bounds.scratch_files) {
+      EndFor(bounds, bytes ? Exceeded::kScratchBytes : Exceeded::kScratchFiles);
+    }
+    // At most a twentieth of one core for each; more often as it comes near its bound, when much can happen in little time.
+    const int64_t took = NowUs() - before;
+    const bool near = bounds.disk.bytes > bounds.scratch_bytes / 4 * 3 || bounds.disk.files > bounds.scratch_files / 2;
+    bounds.disk_due_us = NowUs() + took * (near ? 4 : 19);
+  }
+
+  // Whatever it had used by the time it ended: processes that are gone count as last seen, or as whoever waited for them says.
+  static bool PastCpu(Bounds& bounds, const Usage& usage) {
+    if (bounds.cpu_seconds == 0) return false;
+    std::map<pid_t, uint64_t> now(usage.cpu.begin(), usage.cpu.end());
+    for (const auto& [pid, ticks] : bounds.cpu_seen) {
+      auto found = now.find(pid);
+      if (found == now.end() || found->second < ticks) bounds.cpu_gone += ticks;
+    }
+    uint64_t total = std::max(bounds.cpu_gone, usage.waited_cpu);
+    for (const auto& [pid, ticks] : now) total += ticks;
+    bounds.cpu_seen = std::move(now);
+    return total >= bounds.cpu_seconds * static_cast<uint64_t>(sysconf(_SC_CLK_TCK));
+  }
+
+  static void EndFor(Bounds& bounds, Exceeded exceeded) {
+    Exceeded nothing = Exceeded::kNothing;
+    bounds.exceeded.compare_exchange_strong(nothing, exceeded);
+    if (!bounds.cgroup || !bounds.cgroup->End(kLeftoversTimeoutMs)) (void)EndTagged(OneTag(bounds.tag), kLeftoversTimeoutMs);
+  }
+
   static void HoldTo(Bounds& bounds, const Usage& usage) {
     const bool memory = bounds.memory_bytes != 0 && usage.memory_bytes > bounds.memory_bytes;
     const bool processes = (bounds.processes != 0 && usage.processes > bounds.processes) || (bounds.cgroup && bounds.cgroup->ProcessesExhausted());
     const bool open_files = bounds.open_files != 0 && usage.open_files > bounds.open_files;
-    if (!memory && !processes && !open_files) return;
-    bounds.exceeded = memory ? Exceeded::kMemoryBytes : processes ? Exceeded::kProcesses : Exceeded::kOpenFiles;
-    if (!bounds.cgroup || !bounds.cgroup->End(kLeftoversTimeoutMs)) (void)EndTagged(OneTag(bounds.tag), kLeftoversTimeoutMs);
+    const bool cpu = PastCpu(bounds, usage);
+    if (!memory && !processes && !open_files && !cpu) return;
+    EndFor(bounds, memory ? Exceeded::kMemoryBytes : processes ? Exceeded::kProcesses : open_files ? Exceeded::kOpenFiles : Exceeded::kCpuSeconds);
   }
 
   void Watch(std::shared_ptr<RunningTask> task, std::function<void(TaskEnd)> ended) {
@@ -485,6 +552,7 @@ class Launcher {
     watched->end.exit_known = exit.ok();
     if (exit.ok()) watched->end.exit = exit.value;
     if (staged && StagedExit(task.staged, &watched->end.exit)) watched->end.exit_known = true;
+    if (watched->end.exit_known && task.bounds) EndedByLimit(*task.bounds, watched->end.exit);
     if (task.cgroup) Exhausted(task);
     if (task.cgroup ? task.cgroup->Remove() : alone) return Tell(watched);
     // On a thread of its own: a task that will not be gone must not keep others waiting.
@@ -495,6 +563,15 @@ class Launcher {
       return nullptr;
     };
     if (!StartThread("sallyport-sweep", sweep, watched).ok()) sweep(watched);
+  }
+
+  // The main process was ended by an rlimit: RLIMIT_CPU kills where soft and hard are one, RLIMIT_FSIZE signals.
+  static void EndedByLimit(Bounds& bounds, const Exit& exit) {
+    if (bounds.exceeded != Exceeded::kNothing) return;
+    if (exit.signal == SIGXFSZ) bounds.exceeded = bounds.file_limit;
+    // RLIMIT_CPU counts whole ticks as they fall, which for a short time differs from what was really used.
+    const bool spent = bounds.cpu_seconds != 0 && exit.cpu_us >= static_cast<int64_t>(bounds.cpu_seconds) * 750'000;
+    if (spent && (exit.signal == SIGXCPU || exit.signal == SIGKILL)) bounds.exceeded = Exceeded::kCpuSeconds;
   }
 
   // What the kernel itself held the task to, and what that did to it.
@@ -528,6 +605,7 @@ class Launcher {
   std::mutex bounded_mutex_;
   std::condition_variable bounded_wake_;
   std::list<std::shared_ptr<Bounds>> bounded_;
+  std::list<std::shared_ptr<Bounds>> filling_;  // those with a scratch folder
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "calls.h"
 #include "cgroup.h"
+#include "disk_usage.h"
 #include "landlock.h"
 #include "pidfd.h"
 #include "restrict.h"
@@ -49,6 +51,10 @@ struct PreparedPlan {
   uint64_t memory_bytes = 0;  // of all its processes together; 0: no bound
   int processes = 0;          // and threads, likewise
   int64_t open_files = 0;     // of all its processes together, likewise
+  uint64_t cpu_seconds = 0;   // likewise
+  uint64_t scratch_bytes = 0;
+  int64_t scratch_files = 0;
+  bool file_limit_is_scratch = false;  // RLIMIT_FSIZE comes from scratch_bytes
   std::string cgroup_folder;  // where this host lets tasks have cgroups; empty: nowhere
   bool own_cgroup = false;    // the task gets one
   CgroupLimits cgroup_limits;
@@ -77,7 +83,7 @@ struct LaunchFailure {
 };
 
 // A bound that no rlimit can hold for a task as a whole, and that it went past.
-enum class Exceeded : int { kNothing, kMemoryBytes, kProcesses, kOpenFiles };
+enum class Exceeded : int { kNothing, kMemoryBytes, kProcesses, kOpenFiles, kCpuSeconds, kFileBytes, kScratchBytes, kScratchFiles };
 
 // What one task is held to. Without its descriptors, so that whoever measures keeps none open.
 struct Bounds {
@@ -85,6 +91,15 @@ struct Bounds {
   uint64_t memory_bytes = 0;  // 0: no bound, each of them
   int processes = 0;
   int64_t open_files = 0;
+  uint64_t cpu_seconds = 0;
+  uint64_t scratch_bytes = 0;
+  int64_t scratch_files = 0;
+  Exceeded file_limit = Exceeded::kFileBytes;  // what RLIMIT_FSIZE stands for
+  std::weak_ptr<Scratch> scratch;
+  DiskUsage disk;                       // the disk watch's
+  int64_t disk_due_us = 0;
+  std::map<pid_t, uint64_t> cpu_seen;   // the watch's: clock ticks of each process, and of those that are gone
+  uint64_t cpu_gone = 0;
   std::shared_ptr<const Cgroup> cgroup;  // null: none
   std::atomic<Exceeded> exceeded{Exceeded::kNothing};
   std::atomic<bool> ended{false};

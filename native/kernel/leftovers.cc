@@ -135,6 +135,18 @@ uint64_t TagOf(pid_t pid) noexcept {
   return errno == EPERM ? TagInLimitsFile(pid) : 0;
 }
 
+std::vector<pid_t> PidsOf(TagFamily family) {
+  std::vector<pid_t> pids;
+  DIR* proc = opendir("/proc");
+  if (proc == nullptr) return pids;
+  while (dirent* entry = readdir(proc)) {
+    const long pid = strtol(entry->d_name, nullptr, 10);
+    if (pid > 0 && family.Holds(TagOf(static_cast<pid_t>(pid)))) pids.push_back(static_cast<pid_t>(pid));
+  }
+  closedir(proc);
+  return pids;
+}
+
 bool ProcIsWhole() noexcept {
   char self[24] = {};
   if (readlink("/proc/self", self, sizeof(self) - 1) < 0 || strtol(self, nullptr, 10) != getpid()) return false;

@@ -1,6 +1,7 @@
 #include "pidfd.h"
 
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,16 +29,18 @@ bool PidfdExited(int pidfd, int timeout_ms) noexcept {
 
 Result<Exit> PidfdWait(int pidfd, bool block) noexcept {
   siginfo_t info{};
+  rusage usage{};
   // __WALL: a child that has not reached execve yet was cloned without SIGCHLD's rules.
   int options = WEXITED | __WALL | (block ? 0 : WNOHANG);
   long done;
   do {
-    done = syscall(__NR_waitid, P_PIDFD, pidfd, &info, options, nullptr);
+    done = syscall(__NR_waitid, P_PIDFD, pidfd, &info, options, &usage);
   } while (done != 0 && errno == EINTR);
   if (done != 0) return Result<Exit>::Error(Status::FromErrno("waitid"));
   if (info.si_pid == 0) return Result<Exit>::Error(Status::Error(EAGAIN, "waitid"));
-  if (info.si_code == CLD_EXITED) return Result<Exit>::Of({info.si_status, 0});
-  return Result<Exit>::Of({0, info.si_status});
+  const int64_t cpu_us = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1'000'000LL + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+  if (info.si_code == CLD_EXITED) return Result<Exit>::Of({info.si_status, 0, cpu_us});
+  return Result<Exit>::Of({0, info.si_status, cpu_us});
 }
 
 }  // namespace kernel

@@ -2,6 +2,8 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+
 #include "result.h"
 #include "unique_fd.h"
 
@@ -22,6 +24,7 @@ bool PidfdExited(int pidfd, int timeout_ms) noexcept;
 struct Exit {
   int code = 0;
   int signal = 0;  // 0: it exited by itself with `code`
+  int64_t cpu_us = 0;  // processor time, its own and that of children it waited for
 };
 
 // Takes the exit of our child away (it is a zombie until then). EAGAIN while it

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,16 +16,6 @@ int64_t NowMs() noexcept {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
-// By way of the descriptor: it is the folder that was opened and no other. fchmod(2) refuses
-// O_PATH, which alone opens a folder without any rights.
-void MakeUsable(int folder) noexcept {
-  struct stat status;
-  if (fstat(folder, &status) != 0 || (status.st_mode & S_IRWXU) == S_IRWXU) return;
-  char path[40];
-  snprintf(path, sizeof(path), "/proc/self/fd/%d", folder);
-  (void)chmod(path, S_IRWXU);
 }
 
 class Emptier {
@@ -68,7 +57,7 @@ class Emptier {
     if (Unlink(top_, name) || errno == ENOENT) return;
     UniqueFd handle = OpenFolderIn(top_, name, O_PATH);
     if (!handle) return;
-    MakeUsable(handle.get());
+    MakeFolderUsable(handle.get());
     UniqueFd folder(openat(handle.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder) return;
     (void)ForEachEntry(folder.get(), [&](const char* inner, uint8_t, uint64_t) {
@@ -82,7 +71,7 @@ class Emptier {
     // To move a folder is to write its `..`: it must be writable itself.
     UniqueFd inner = OpenFolderIn(folder, name, O_PATH);
     if (!inner) return;
-    MakeUsable(inner.get());
+    MakeFolderUsable(inner.get());
     // A name that is taken, by a folder with something in it or by a file, is one the task thought of.
     char fresh[32];
     int moved;
@@ -104,7 +93,7 @@ class Emptier {
 }  // namespace
 
 Emptied EmptyFolder(int folder, int timeout_ms) noexcept {
-  MakeUsable(folder);
+  MakeFolderUsable(folder);
   return Emptier(folder, NowMs() + timeout_ms).Run();
 }
 

@@ -8,7 +8,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
+#include "folder.h"
 #include "unique_fd.h"
 
 namespace kernel {
@@ -20,14 +22,48 @@ uint64_t Field(const char* status, const char* name) noexcept {
   return line == nullptr ? 0 : strtoull(line + strlen(name), nullptr, 10);
 }
 
-void AddProcess(const char* pid, Usage* usage) noexcept {
-  char path[64];
+// utime, stime, cutime and cstime: the 14th to 17th field of /proc/<pid>/stat, which stand for all its threads.
+void AddTime(const char* pid, Usage* usage) {
+  char path[64], text[1024];
+  snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+  UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
+  const ssize_t length = file ? read(file.get(), text, sizeof(text) - 1) : -1;
+  if (length <= 0) return;
+  text[length] = '\0';
+  const char* rest = strrchr(text, ')');  // the name before it may hold anything
+  unsigned long long own[2] = {}, children[2] = {};
+  if (rest == nullptr || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", own, own + 1, children, children + 1) != 4) return;
+  usage->cpu.emplace_back(static_cast<pid_t>(strtol(pid, nullptr, 10)), own[0] + own[1]);
+  usage->waited_cpu += children[0] + children[1];
+}
+
+// A main thread that has ended takes the view of its process with it, though others go on: any of those will do.
+std::string LivingThread(const char* pid) {
+  const std::string threads = std::string("/proc/") + pid + "/task";
+  UniqueFd folder(open(threads.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  std::string living;
+  if (folder) {
+    (void)ForEachEntry(folder.get(), [&](const char* tid, uint8_t, uint64_t) {
+      if (strcmp(tid, pid) != 0) living = threads.substr(6) + "/" + tid;
+      return living.empty();
+    });
+  }
+  return living;
+}
+
+void AddProcess(const char* pid, Usage* usage, bool main_thread = true) {
+  if (main_thread) AddTime(pid, usage);
+  char path[96];
   snprintf(path, sizeof(path), "/proc/%s/status", pid);
   UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
   char status[4096];
   const ssize_t length = file ? read(file.get(), status, sizeof(status) - 1) : -1;
   if (length <= 0) return;  // it has ended
   status[length] = '\0';
+  if (main_thread && strstr(status, "\nState:\tZ") != nullptr && Field(status, "\nThreads:") > 1) {
+    const std::string other = LivingThread(pid);
+    if (!other.empty()) return AddProcess(other.c_str(), usage, false);
+  }
   usage->processes += static_cast<int>(Field(status, "\nThreads:"));
   for (const char* kind : {"\nRssAnon:", "\nRssShmem:", "\nVmSwap:", "\nVmPTE:"})
     usage->memory_bytes += Field(status, kind) * 1024;

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "leftovers.h"
 
@@ -11,6 +13,8 @@ namespace kernel {
 struct Usage {
   int processes = 0;          // and threads, as pids.max counts them
   int64_t open_files = 0;     // descriptors, each process's for itself
+  std::vector<std::pair<pid_t, uint64_t>> cpu;  // processor time of each, in clock ticks
+  uint64_t waited_cpu = 0;    // and of children that they have waited for
   uint64_t memory_bytes = 0;  // their own: anonymous, shared memory, swapped out, page tables
 };
 

@@ -34,7 +34,8 @@ export const policyHelp = `  --policy FILE          a policy as JSON: {"preset":
   --connect HOST:PORT    a TCP address to connect to; a name is resolved once, before the start
   --listen [HOST:]PORT   a port to listen on, of 127.0.0.1 where there is no HOST
   --env NAME[=VALUE]     a variable, yours where there is no VALUE; no other reaches the task
-  --limit NAME=VALUE     wallTimeMs, memoryBytes, processes, cpuSeconds, openFiles, fileBytes;
+  --limit NAME=VALUE     wallTimeMs, memoryBytes, processes, cpuSeconds, openFiles, fileBytes,
+                         scratchBytes, scratchFiles, outputBytes, logLineBytes;
                          512M and 2G for bytes, 30s and 5m for times
   --cwd DIR              the folder to start in; here by default
   --level LEVEL          standard (default) or strict

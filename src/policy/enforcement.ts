@@ -40,7 +40,8 @@ const rows: readonly Row[] = [
   {
     name: 'resources',
     mechanisms: [
-      'RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_CORE',
+      'RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_SIGPENDING, RLIMIT_CORE',
+      'processor time of the whole task; bytes and files of its scratch folder, files without a name included; bytes of its output',
       'memory, processes and descriptors of the whole task, measured every 50 ms; memory where the policy bounds it',
       'wall time',
       'bounded buffers in the supervisor',
@@ -51,7 +52,7 @@ const rows: readonly Row[] = [
       ...(controllers.includes('memory') ? ['cgroup v2: memory.max, where the policy bounds memory'] : []),
       ...(controllers.includes('pids') ? ['cgroup v2: pids.max'] : []),
     ],
-    open: ['bytes written in all, and what the kernel counts per user or host (epoll watches, pipe pages, BPF memory), have no bound of their own in this release'],
+    open: ['folders of `write`, and what the kernel counts per user or host (epoll watches, pipe pages, socket buffers), have no bound of their own in this release'],
   },
   {
     name: 'leftovers',

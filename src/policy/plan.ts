@@ -37,6 +37,8 @@ export interface TaskCgroup {
 
 /** What a scratch folder is to the task. */
 export interface ScratchPlan {
+  readonly bytes: number;
+  readonly files: number;
   readonly access: readonly AccessFs[];
   readonly bits: number;
   /** Variables that point into it: the name, and what follows the folder's path. */
@@ -69,6 +71,11 @@ export interface Plan {
   readonly processes: number | undefined;
   /** Of all its processes together. */
   readonly openFiles: number | undefined;
+  readonly cpuSeconds: number | undefined;
+  /** Of descriptors 1, 2 and 3 together. */
+  readonly outputBytes: number | undefined;
+  /** Of one line on descriptor 3. */
+  readonly logLineBytes: number;
   /** The task's own cgroup v2, and what it holds the task to; undefined: none. */
   readonly cgroup: TaskCgroup | undefined;
   /** PID, mount, IPC, network, UTS and cgroup namespaces of its own, with or without a user namespace; undefined: the supervisor's. */
@@ -138,7 +145,8 @@ const scratchVariables: readonly (readonly [name: string, below: string])[] = [
 function scratch(policy: Policy, abi: number): ScratchPlan | undefined {
   if (policy.scratch !== true) return undefined;
   const variables = scratchVariables.filter(([name]) => policy.environment?.[name] === undefined);
-  return Object.freeze({ access: writing, bits: accessBits(writing, abi), variables: Object.freeze(variables) });
+  const { scratchBytes = 2 ** 30, scratchFiles = 65_536 } = policy.limits ?? {};
+  return Object.freeze({ bytes: scratchBytes, files: scratchFiles, access: writing, bits: accessBits(writing, abi), variables: Object.freeze(variables) });
 }
 
 const openFiles = (policy: Policy): number => policy.limits?.openFiles ?? 512;
@@ -148,7 +156,7 @@ function limits(policy: Policy): readonly ResourceLimit[] {
     ['core', RLIMIT.CORE, 1], // 0 still starts a core_pattern program, core(5)
     ['openFiles', RLIMIT.NOFILE, openFiles(policy)],
     ['cpuSeconds', RLIMIT.CPU, policy.limits?.cpuSeconds],
-    ['fileBytes', RLIMIT.FSIZE, policy.limits?.fileBytes],
+    ['fileBytes', RLIMIT.FSIZE, policy.limits?.fileBytes ?? (policy.scratch === true ? (policy.limits?.scratchBytes ?? 2 ** 30) : undefined)],
     ['lockedBytes', RLIMIT.MEMLOCK, 65536], // gpg locks as much for its keys
     // The kernel counts timers and queued signals per user, and holds each process to its own limit: with less than
     // the supervisor's they cannot be used up for it.
@@ -250,6 +258,9 @@ export function plan(wanted: Policy, host: Probe): Plan {
     memoryBytes: policy.limits?.memoryBytes,
     processes: policy.limits?.processes ?? defaultProcesses,
     openFiles: openFiles(policy) * 8,
+    cpuSeconds: policy.limits?.cpuSeconds,
+    outputBytes: policy.limits?.outputBytes,
+    logLineBytes: policy.limits?.logLineBytes ?? 2 ** 20,
     environment: Object.freeze({ ...(policy.environment ?? (policy.scratch === true ? withoutHome : defaultEnvironment)) }),
     cwd: policy.cwd === undefined && policy.scratch === true ? undefined : absolute(policy.cwd ?? '/'),
     scratch: scratch(policy, host.landlockAbi),

@@ -75,15 +75,27 @@ export interface Limits {
   readonly memoryBytes?: number;
   /** Processes and threads at once, as the kernel's pids.max counts them; Node itself has a dozen threads. Looked at every 50 ms. @default 1024 */
   readonly processes?: number;
-  /** Processor time of each of its processes, RLIMIT_CPU. @default no limit */
+  /** Processor time of all its processes together, those that have ended included; looked at every 50 ms, and RLIMIT_CPU for each. @default no limit */
   readonly cpuSeconds?: number;
   /**
    * Descriptors open at once in each process, RLIMIT_NOFILE; and in all its processes together eight times as many, looked at
    * every 50 ms. The kernel's count of epoll watches is one for all processes of the user, and grows with the square. @default 512
    */
   readonly openFiles?: number;
-  /** The size of any one file it writes, RLIMIT_FSIZE. @default no limit */
+  /** The size of any one file it writes, RLIMIT_FSIZE. @default scratchBytes where there is a scratch folder, else no limit */
   readonly fileBytes?: number;
+  /**
+   * What it keeps in its scratch folder, files without a name that it has open or mapped included. Looked at every 50 ms as long as that
+   * costs no more than a twentieth of a core, so it can be passed by what is written meanwhile. Folders of `write` are the author's to
+   * bound. @default 1 GiB
+   */
+  readonly scratchBytes?: number;
+  /** How many files, folders and links, likewise. @default 65,536 */
+  readonly scratchFiles?: number;
+  /** What it writes to descriptors 1, 2 and 3 together, where they are pipes; refused where one is inherited. @default no limit */
+  readonly outputBytes?: number;
+  /** The longest line on descriptor 3. @default 1 MiB */
+  readonly logLineBytes?: number;
   /** Its share of the processors when others want them too, from 1 to 10000; cgroup v2's cpu.weight, and refused where there is none. @default 100, where there is */
   readonly cpuWeight?: number;
 }
@@ -116,6 +128,10 @@ const limitFields: Record<keyof Limits, { readonly least: number; readonly most:
   cpuSeconds: { least: 1, most: 2 ** 40 },
   openFiles: { least: 16, most: 2 ** 20 },
   fileBytes: { least: 0, most: Number.MAX_SAFE_INTEGER },
+  scratchBytes: { least: 0, most: Number.MAX_SAFE_INTEGER },
+  scratchFiles: { least: 0, most: 2 ** 32 },
+  outputBytes: { least: 0, most: Number.MAX_SAFE_INTEGER },
+  logLineBytes: { least: 1, most: 2 ** 30 },
   cpuWeight: { least: 1, most: 10_000 }, // cgroups(7)
 };
 

@@ -84,7 +84,9 @@ const FILTER_WITNESS = 0x53414c59;
 
 /** Calls whose arguments decide. pid 0 means the caller: any other number is refused, its own too. */
 export const examined: Partial<Record<SyscallName, SyscallRule>> = {
-  clone: unless(EPERM, ...refusedCloneFlags.map((flag) => bit(0, flag))),
+  // A thread with descriptors of its own (CLONE_THREAD without CLONE_FILES) would keep files open that /proc/<pid>/fd does not show.
+  clone: unless(EPERM, ...refusedCloneFlags.map((flag) => bit(0, flag)), int(0, 0x00010000, 0x00010400)),
+  close_range: unless(EPERM, bit(2, 2)), // CLOSE_RANGE_UNSHARE, likewise
   // Its own limits; but RLIMIT_RTTIME carries the number by which its leftovers are found.
   prlimit64: {
     clauses: [
@@ -123,6 +125,8 @@ export const examined: Partial<Record<SyscallName, SyscallRule>> = {
       { tests: [int(0, 1), int(1, 9)], action: 'allow' },
       { tests: [int(0, 1)], action: EPERM },
       { tests: [int(0, FILTER_WITNESS)], action: succeedsAndDoesNothing },
+      // PR_SET_DUMPABLE to 0 would hide what it has open from who holds it to its limits. Agents insist on it: they are told it was done.
+      { tests: [int(0, 4), int(1, 0)], action: succeedsAndDoesNothing },
       ...prctls.map((option) => ({ tests: [int(0, option)], action: 'allow' as const })),
     ],
     action: EINVAL,

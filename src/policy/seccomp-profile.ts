@@ -26,8 +26,8 @@ export const allowed: readonly Group[] = [
   {
     what: 'files that are open',
     names: [
-      'read', 'readv', 'pread64', 'preadv', 'preadv2', 'write', 'writev', 'pwrite64', 'pwritev', 'pwritev2', 'lseek', 'close', 'close_range', 'dup', 'dup2',
-      'dup3', 'fstat', 'fstatfs', 'ftruncate', 'fallocate', 'fsync', 'fdatasync', 'sync_file_range', 'flock', 'readahead', 'copy_file_range', 'sendfile',
+      'read', 'readv', 'pread64', 'preadv', 'preadv2', 'write', 'writev', 'pwrite64', 'pwritev', 'pwritev2', 'lseek', 'close', 'dup', 'dup2',
+      'dup3', 'fstat', 'fstatfs', 'ftruncate', 'fsync', 'fdatasync', 'sync_file_range', 'flock', 'readahead', 'copy_file_range', 'sendfile',
       'splice', 'tee', 'pipe', 'pipe2',
     ],
   },
@@ -132,6 +132,7 @@ export const refused: readonly Refusal[] = [
     action: ENOSYS,
     names: ['io_setup', 'io_submit', 'io_cancel', 'io_destroy', 'io_getevents', 'io_pgetevents'],
   },
+  { what: 'fills a disk between two looks; libc writes instead', action: ENOTSUP, names: ['fallocate'] },
   { what: "makes every disk of the host write out what others wrote", action: EPERM, names: ['sync', 'syncfs'] },
   { what: 'what others have in the page cache, and the list of mounts', action: ENOSYS, names: ['cachestat', 'statmount', 'listmount'] },
   {

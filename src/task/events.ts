@@ -21,7 +21,7 @@ interface Pending {
 }
 
 /** As kernel::Exceeded counts them. */
-const boundedLimits = [undefined, 'memoryBytes', 'processes', 'openFiles'] as const;
+const boundedLimits = [undefined, 'memoryBytes', 'processes', 'openFiles', 'cpuSeconds', 'fileBytes', 'scratchBytes', 'scratchFiles'] as const;
 
 const pending = new Map<number, Pending>();
 let nextId = 1;

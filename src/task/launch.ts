@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { serve, type Audit, type MethodErrorListener, type MethodTable, type ServeOptions } from '../broker/index.js';
-import { checkOptions, invalidArgument, outOfRange, TaskStartFailed, TaskTimeout } from '../errors.js';
+import { checkOptions, invalidArgument, outOfRange, PolicyInvalid, TaskLimitExceeded, TaskStartFailed, TaskTimeout } from '../errors.js';
 import { probe, strictProbe } from '../kernel/probe.js';
 import { native, nativeProgram, type PreparedPlan } from '../native.js';
 import { refuseVoidingGrants } from '../policy/grants.js';
@@ -100,6 +100,10 @@ function prepare(wanted: Policy): Prepared {
       ownModes: made.fileModes === 'own',
       environment: Object.entries(made.environment).map(([name, value]) => `${name}=${value}`),
       scratchIn: made.scratch === undefined ? '' : resolved(tmpdir()),
+      cpuSeconds: made.cpuSeconds ?? 0,
+      scratchBytes: made.scratch?.bytes ?? 0,
+      scratchFiles: made.scratch?.files ?? 0,
+      fileLimitIsScratch: made.scratch !== undefined && policy.limits?.fileBytes === undefined,
       scratchAccess: made.scratch?.bits ?? 0,
       scratchVariables: made.scratch?.variables ?? [],
     }),
@@ -185,6 +189,9 @@ export async function launch(words: readonly string[], options: LaunchOptions = 
   const argv = checkedArguments(words);
   const { plan: made, native: prepared } = prepare(options.policy ?? {});
   if (options.collect !== undefined && made.scratch === undefined) throw invalidArgument('options.collect', 'left out where the policy has no scratch folder', options.collect);
+  if (made.outputBytes !== undefined && [options.stdout, options.stderr].includes('inherit')) {
+    throw new PolicyInvalid('limits.outputBytes', 'cannot be held where stdout or stderr is inherited: the supervisor does not see what is written there');
+  }
   const program = findProgram(argv[0], made.environment['PATH']);
 
   const pinned = made.confined && made.network !== undefined ? await pin(made.network, signal) : undefined;
@@ -198,6 +205,9 @@ export async function launch(words: readonly string[], options: LaunchOptions = 
     stdout: options.stdout ?? 'pipe',
     stderr: options.stderr ?? 'pipe',
     logs: options.logs ?? false,
+    outputBytes: made.outputBytes,
+    logLineBytes: made.logLineBytes,
+    exceeded: (limit) => task.end(new TaskLimitExceeded(limit)),
   });
   let task: Task;
   try {

@@ -14,7 +14,10 @@ class End {
   readonly #readable: boolean;
   readonly #writable: boolean;
 
-  constructor(fd: number, readable: boolean, writable: boolean) {
+  readonly #counted: ((chunk: Buffer) => Buffer) | undefined;
+
+  constructor(fd: number, readable: boolean, writable: boolean, counted?: (chunk: Buffer) => Buffer) {
+    this.#counted = counted;
     this.#fd = fd;
     this.#readable = readable;
     this.#writable = writable;
@@ -28,7 +31,8 @@ class End {
   #open(): Socket {
     const fd = this.#fd;
     this.#fd = undefined;
-    const socket = new Socket({ fd: fd as number, readable: this.#readable, writable: this.#writable, allowHalfOpen: true });
+    const socket = new CountedSocket({ fd: fd as number, readable: this.#readable, writable: this.#writable, allowHalfOpen: true });
+    socket.counted = this.#counted;
     // A task that ends with data on the way is no error of the supervisor's.
     socket.on('error', () => socket.destroy());
     return socket;
@@ -63,6 +67,72 @@ export interface StdioOptions {
   readonly stdout: Stdio;
   readonly stderr: Stdio;
   readonly logs: boolean;
+  readonly outputBytes?: number | undefined;
+  readonly logLineBytes?: number | undefined;
+  /** Told once of a limit that was passed; nothing past it is delivered. */
+  readonly exceeded?: (limit: 'outputBytes' | 'logLineBytes') => void;
+}
+
+const newline = 10;
+
+/** Counts what passes through our ends of descriptors 1, 2 and 3. */
+class OutputCount {
+  #left: number;
+  readonly #lineBytes: number;
+  readonly #exceeded: (limit: 'outputBytes' | 'logLineBytes') => void;
+  #line = 0;
+  #told = false;
+
+  constructor({ outputBytes = Infinity, logLineBytes = Infinity, exceeded = () => {} }: StdioOptions) {
+    this.#left = outputBytes;
+    this.#lineBytes = logLineBytes;
+    this.#exceeded = exceeded;
+  }
+
+  /** As much of the chunk as is within the limits. */
+  within(chunk: Buffer, isLog: boolean): Buffer {
+    const kept = isLog ? this.#lines(chunk) : chunk;
+    this.#left -= kept.byteLength;
+    if (this.#left >= 0) return kept;
+    const over = -this.#left;
+    this.#left = 0;
+    this.#tell('outputBytes');
+    return kept.subarray(0, kept.byteLength - over);
+  }
+
+  #lines(chunk: Buffer): Buffer {
+    for (let start = 0; start < chunk.byteLength; ) {
+      const end = chunk.indexOf(newline, start);
+      const length = this.#line + (end < 0 ? chunk.byteLength : end) - start;
+      if (length > this.#lineBytes) {
+        this.#tell('logLineBytes');
+        const kept = Math.max(start, start + this.#lineBytes - this.#line);
+        this.#line = this.#lineBytes; // and so it stays: nothing more of it is delivered
+        return chunk.subarray(0, kept);
+      }
+      this.#line = end < 0 ? length : 0;
+      if (end < 0) break;
+      start = end + 1;
+    }
+    return chunk;
+  }
+
+  #tell(limit: 'outputBytes' | 'logLineBytes'): void {
+    if (this.#told) return;
+    this.#told = true;
+    this.#exceeded(limit);
+  }
+}
+
+/** A socket that hands on no more than its task may write. */
+class CountedSocket extends Socket {
+  counted: ((chunk: Buffer) => Buffer) | undefined;
+
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    if (this.counted === undefined || !Buffer.isBuffer(chunk)) return super.push(chunk, encoding);
+    const kept = this.counted(chunk);
+    return kept.byteLength === 0 ? true : super.push(kept, encoding);
+  }
 }
 
 /** Both sides of a task's descriptors 0 to 3. `theirs` goes to the native side, which closes them. */
@@ -70,16 +140,18 @@ export class TaskStdio {
   readonly theirs: number[] = [];
   #ends: (End | undefined)[] = [];
 
-  constructor({ stdin, stdout, stderr, logs }: StdioOptions) {
+  constructor(options: StdioOptions) {
+    const { stdin, stdout, stderr, logs } = options;
+    const count = new OutputCount(options);
     try {
       if (stdin === 'channel') this.#add(native().socketPair(), true, true);
       else if (stdin === 'pipe') this.#add(native().writePipe(), false, true);
       else this.#share(stdin, 0);
       for (const [index, kind] of [stdout, stderr].entries()) {
-        if (kind === 'pipe') this.#add(native().readPipe(), true, false);
+        if (kind === 'pipe') this.#add(native().readPipe(), true, false, (chunk) => count.within(chunk, false));
         else this.#share(kind, index + 1);
       }
-      if (logs) this.#add(native().readPipe(), true, false);
+      if (logs) this.#add(native().readPipe(), true, false, (chunk) => count.within(chunk, true));
     } catch (error) {
       for (const fd of this.theirs) if (fd > 2) closeSync(fd);
       this.close();
@@ -87,9 +159,9 @@ export class TaskStdio {
     }
   }
 
-  #add([ours, theirs]: [number, number], readable: boolean, writable: boolean): void {
+  #add([ours, theirs]: [number, number], readable: boolean, writable: boolean, counted?: (chunk: Buffer) => Buffer): void {
     this.theirs.push(theirs);
-    this.#ends.push(new End(ours, readable, writable));
+    this.#ends.push(new End(ours, readable, writable, counted));
   }
 
   #share(kind: Stdio, fd: number): void {
