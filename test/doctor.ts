@@ -32,7 +32,7 @@ const good: Examined = {
   release: '6.12.48-generic',
   nodeVersion: '22.20.0',
   addonProblem: undefined,
-  probe: { ...probe(), arch: 'x64', landlockAbi: 6, landlockErrata: 0, seccomp: true, procWhole: true },
+  probe: { ...probe(), arch: 'x64', landlockAbi: 6, landlockErrata: 0, seccomp: true, procWhole: true, namespaces: { by: 'user', missing: '' }, cgroups: { folder: '/sys/fs/cgroup/user.slice', controllers: ['memory', 'pids', 'cpu'], missing: '' } },
   uid: 1000,
   capabilities: [],
   secretMemory: 'memfd_secret',
@@ -40,18 +40,15 @@ const good: Examined = {
   bornDumpable: false,
   node: { path: '/usr/bin/node', uid: 0, mode: 0o711, writable: false },
   temporary: { path: '/tmp', filesystem: 0xef53 },
-  namespaces: { user: true, pid: true, mount: true, ipc: true, net: true },
   texts: {
     '/proc/sys/kernel/yama/ptrace_scope': '1',
     '/proc/sys/kernel/seccomp/actions_avail': 'kill_process kill_thread trap errno user_notif trace log allow',
     '/proc/sys/kernel/core_pattern': '|/usr/lib/systemd/systemd-coredump %P %u',
     '/proc/swaps': 'Filename Type Size Used Priority',
-    'cgroup.controllers': 'cpu memory pids',
     '/proc/self/cgroup': '0::/user.slice',
   },
   markers: [],
   loaderVariables: [],
-  cgroup: { folder: '/sys/fs/cgroup/user.slice', writable: true },
   guarantees: all,
 };
 
@@ -105,12 +102,12 @@ doctor('other hosts: the row that differs, its status, and what to do', () => {
     ['Podman', on({ markers: ['/run/.containerenv'] }), 'container', 'ok', /Podman/],
     ['WSL', on({ texts: { '/proc/version': 'Linux version 6.6 (oe-user@oe-host) microsoft-standard-WSL2' } }), 'container', 'ok', /WSL/],
     ['root', on({ uid: 0, capabilities: ['CAP_SYS_PTRACE'] }), 'capabilities', 'warn', /CAP_SYS_PTRACE.*dropCapabilities/],
-    ['Docker: no namespaces', on({ markers: ['/.dockerenv'], namespaces: { ...good.namespaces, user: 'unshare: unshare failed: Operation not permitted' } }), 'namespaces', 'warn', /Operation not permitted.*seccomp=unconfined/],
-    ['Ubuntu 24.04', on({ texts: { ...good.texts, '/proc/sys/kernel/apparmor_restrict_unprivileged_userns': '1' }, namespaces: { ...good.namespaces, net: 'denied' } }), 'namespaces', 'warn', /not net.*AppArmor/],
-    ['namespaces switched off', on({ texts: { '/proc/sys/user/max_user_namespaces': '0' }, namespaces: { ...good.namespaces, user: 'No space left on device' } }), 'namespaces', 'warn', /max_user_namespaces=15000/],
-    ['cgroup v1', on({ cgroup: undefined }), 'cgroup', 'warn', /unified_cgroup_hierarchy/],
-    ['no delegation', on({ cgroup: { folder: '/sys/fs/cgroup', writable: false } }), 'cgroup', 'warn', /Delegate=yes/],
-    ['controllers elsewhere', on({ texts: { ...good.texts, 'cgroup.controllers': 'hugetlb' } }), 'cgroup', 'warn', /hugetlb/],
+    ['Docker: no namespaces', on({ markers: ['/.dockerenv'] }, { namespaces: { by: 'none', missing: 'they may not be made' } }), 'namespaces', 'warn', /may not be made.*seccomp=unconfined/],
+    ['Ubuntu 24.04', on({ texts: { ...good.texts, '/proc/sys/kernel/apparmor_restrict_unprivileged_userns': '1' } }, { namespaces: { by: 'none', missing: 'nothing may be mounted in one' } }), 'namespaces', 'warn', /AppArmor/],
+    ['namespaces switched off', on({ texts: { '/proc/sys/user/max_user_namespaces': '0' } }, { namespaces: { by: 'none', missing: 'no' } }), 'namespaces', 'warn', /max_user_namespaces=15000/],
+    ['root', on({}, { namespaces: { by: 'own', missing: '' } }), 'namespaces', 'ok', /CAP_SYS_ADMIN/],
+    ['cgroup v1', on({}, { cgroups: { folder: '', controllers: [], missing: 'version 2 is not mounted' } }), 'cgroup', 'warn', /not mounted.*Delegate=yes/],
+    ['controllers elsewhere', on({ uid: 0 }, { cgroups: { folder: '/sys/fs/cgroup', controllers: ['pids'], missing: 'memory and cpu are not passed on' } }), 'cgroup', 'warn', /pids; memory and cpu.*mounted writable/],
     ['few watches', on({ texts: { '/proc/sys/fs/epoll/max_user_watches': '8192' } }), 'epoll watches', 'warn', /max_user_watches=/],
     ['TIOCSTI allowed', on({ texts: { '/proc/sys/dev/tty/legacy_tiocsti': '1' } }), 'legacy_tiocsti', 'ok', /legacy_tiocsti=0/],
     ['a kernel before the fix', good, 'CVE-2026-46333', 'warn', /cannot be told/],
@@ -133,13 +130,13 @@ doctor('other hosts: the row that differs, its status, and what to do', () => {
 doctor('the verdict is what was tried: a guarantee that did not hold, or a process that could not be hardened', () => {
   assert.equal(verdictOn(on({ guarantees: without('code') }), checks(good)).standard, { holds: false, lacks: ['code: why'] });
   assert.is(verdictOn(on({ guarantees: undefined }), checks(good)).standard.holds, false);
-  const strict = verdictOn(good, checks(on({ namespaces: { ...good.namespaces, pid: 'denied' } }))).strict;
+  const strict = verdictOn(good, checks(on({}, { namespaces: { by: 'none', missing: 'denied' } }))).strict;
   assert.is(strict.holds, false);
-  assert.match(strict.lacks.join(), /namespaces: not pid: denied/);
+  assert.match(strict.lacks.join(), /namespaces: denied/);
 });
 
 doctor('every row of any host names guarantees that exist, and is plain data', () => {
-  const bare: Examined = { ...good, texts: {}, probe: undefined, addonProblem: 'x', node: undefined, cgroup: undefined, uid: undefined, memlockBytes: undefined, secretMemory: undefined, bornDumpable: undefined, guarantees: undefined };
+  const bare: Examined = { ...good, texts: {}, probe: undefined, addonProblem: 'x', node: undefined, uid: undefined, memlockBytes: undefined, secretMemory: undefined, bornDumpable: undefined, guarantees: undefined };
   for (const facts of [good, bare, { ...bare, platform: 'win32' }, { ...hostFacts(), guarantees: all }]) {
     for (const row of checks(facts)) {
       assert.ok(row.guarantees.every((name) => guaranteeNames.includes(name)), row.name);

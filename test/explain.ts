@@ -76,6 +76,18 @@ explain('another host: by its ABI, or by its own probe', async () => {
   assert.is(waived.code, 0);
 });
 
+explain('level strict: as this host carries it, and refused on one that cannot', async () => {
+  const { host } = await asData([]);
+  const probe = join(folder, 'strict.json');
+  writeFileSync(probe, JSON.stringify({ host: { ...host, namespaces: { by: 'none', missing: 'not here' } } }));
+  const refused = await asData(['--level', 'strict', '--host', probe]);
+  assert.equal([refused.code, refused.refused?.guarantee], [1, 'leftovers']);
+  writeFileSync(probe, JSON.stringify({ host: { ...host, namespaces: { by: 'user', missing: '' } } }));
+  const carried = await asData(['--level', 'strict', '--host', probe]);
+  assert.equal([carried.code, carried.level, carried.refused], [0, 'strict', undefined]);
+  assert.ok(carried.guarantees.find(({ name }) => name === 'leftovers')?.mechanisms.some((what) => what.includes('PID namespace')));
+});
+
 explain('a value that looks like a secret is not printed, in either form', async () => {
   const args = ['--env', 'API_TOKEN=hunter2', '--env', 'URL=https://me:hunter2@example.org/x', '--env', 'TZ=UTC'];
   for (const form of [args, ['--json', ...args]]) {

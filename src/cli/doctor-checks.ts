@@ -1,7 +1,6 @@
 // What the facts of a host mean. Pure: the same for the same facts, so that hosts which are not at hand can be tried.
 
 import type { GuaranteeName } from '../guarantees.js';
-import { namespaceNames } from '../kernel/host.js';
 import { openErrata } from '../kernel/landlock.js';
 import { standardLandlockAbi } from '../policy/enforcement.js';
 import { knownHoles } from './doctor-holes.js';
@@ -80,31 +79,26 @@ function trialChecks({ guarantees = [] }: Examined): Check[] {
 }
 
 /** What `strict` adds, and `standard` does without. */
-function strictChecks(facts: Examined): Check[] {
-  const { namespaces, texts, cgroup, uid } = facts;
-  const lacking = namespaceNames.filter((name) => namespaces[name] !== true);
-  const most = texts['/proc/sys/user/max_user_namespaces'];
+function strictChecks({ probe, texts, markers, uid }: Examined): Check[] {
+  if (probe === undefined) return [];
+  const { by, missing } = probe.namespaces ?? { by: 'none', missing: 'not tried' };
+  const bears: GuaranteeName[] = ['leftovers', 'siblings', 'network'];
   const reasons = [
-    ...(most === '0' ? ['user.max_user_namespaces is 0: sysctl -w user.max_user_namespaces=15000'] : []),
-    ...(texts['/proc/sys/kernel/unprivileged_userns_clone'] === '0' ? ['kernel.unprivileged_userns_clone is 0: set it to 1'] : []),
-    ...(texts['/proc/sys/kernel/apparmor_restrict_unprivileged_userns'] === '1' ? ['AppArmor restricts them (kernel.apparmor_restrict_unprivileged_userns): a profile for this program, or 0'] : []),
-    ...(facts.markers.some((path) => path !== '/run/systemd/system') ? ["a container's filter forbids them: --security-opt seccomp=unconfined, or do without"] : []),
+    ...(texts['/proc/sys/user/max_user_namespaces'] === '0' ? ['sysctl -w user.max_user_namespaces=15000'] : []),
+    ...(texts['/proc/sys/kernel/unprivileged_userns_clone'] === '0' ? ['sysctl -w kernel.unprivileged_userns_clone=1'] : []),
+    ...(texts['/proc/sys/kernel/apparmor_restrict_unprivileged_userns'] === '1' ? ['an AppArmor profile that allows userns to this program, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0'] : []),
+    ...(markers.some((path) => path !== '/run/systemd/system') ? ['--security-opt seccomp=unconfined --security-opt systempaths=unconfined for this container, or stay with standard'] : []),
   ];
-  const first = namespaces[lacking[0] ?? 'user'];
-  const rows = [
-    lacking.length === 0
-      ? check('namespaces', 'ok', `${namespaceNames.join(', ')} can be made`, ['leftovers', 'siblings', 'network'], 'level strict can put each task into its own')
-      : check('namespaces', 'warn', `not ${lacking.join(', ')}: ${String(first)}`, ['leftovers', 'siblings', 'network'], 'level strict is refused; standard does without them', reasons.join('; ') || 'allow user namespaces for this user, or stay with standard'),
-  ];
-  const controllers = texts['cgroup.controllers']?.split(/\s+/).filter((name) => name !== '') ?? [];
-  if (cgroup === undefined) {
-    rows.push(check('cgroup', 'warn', texts['/proc/self/cgroup'] === undefined ? 'none' : 'version 1, or not mounted', ['resources', 'leftovers'], 'memory and processes are measured every 50 ms instead of bounded by the kernel', 'boot with systemd.unified_cgroup_hierarchy=1, or mount version 2'));
-  } else if (!cgroup.writable) {
-    rows.push(check('cgroup', 'warn', `version 2 at ${cgroup.folder}, not ours to divide`, ['resources', 'leftovers'], 'memory and processes are measured every 50 ms instead of bounded by the kernel', uid === 0 ? 'mount it writable in this container' : 'start the supervisor as a service with Delegate=yes, or by systemd-run --user --scope -p Delegate=yes'));
-  } else if (!['memory', 'pids'].every((name) => controllers.includes(name))) {
-    rows.push(check('cgroup', 'warn', `version 2 at ${cgroup.folder}, controllers: ${controllers.join(' ') || 'none'}`, ['resources'], 'a task can be ended as one; memory and processes are measured, not bounded by the kernel', 'Delegate=memory pids cpu, where no version 1 hierarchy has them'));
-  } else {
-    rows.push(check('cgroup', 'ok', `version 2, delegated, controllers: ${controllers.join(' ')}`, ['resources', 'leftovers'], 'the kernel bounds each task as a whole, and ends it at once'));
-  }
-  return rows;
+  const namespaces =
+    by === 'none'
+      ? check('namespaces', 'warn', missing, bears, 'level strict is refused; standard does without them', reasons.join('; ') || 'allow user namespaces for this user, or stay with standard')
+      : check('namespaces', 'ok', by === 'own' ? 'can be made, with CAP_SYS_ADMIN' : 'can be made, in a user namespace', bears, 'level strict puts each task into its own: PID, mount, IPC, network, UTS, cgroup');
+  const { folder, controllers, missing: lacking } = probe.cgroups ?? { folder: '', controllers: [], missing: 'not tried' };
+  const measured = 'what the kernel does not bound for a task as a whole is measured every 50 ms';
+  const advice = uid === 0 ? 'version 2 with these controllers, mounted writable' : 'start the supervisor as a service with Delegate=yes, or by systemd-run --user --scope -p Delegate=yes';
+  const cgroup =
+    folder === '' || lacking !== ''
+      ? check('cgroup', 'warn', folder === '' ? `none for tasks: ${lacking}` : `${controllers.join(' ') || 'no controllers'}; ${lacking}`, ['resources', 'leftovers'], measured, advice)
+      : check('cgroup', 'ok', `one for each task: ${controllers.join(' ')}`, ['resources', 'leftovers'], 'the kernel bounds each task as a whole, and ends it at once');
+  return [namespaces, cgroup];
 }

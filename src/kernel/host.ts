@@ -1,21 +1,15 @@
-import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, realpathSync, statfsSync, statSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { native } from '../native.js';
 import { getCapabilities } from './capabilities.js';
 import { wasBornDumpable } from './dumpable.js';
-import { probe, type Probe } from './probe.js';
+import { strictProbe, type Probe } from './probe.js';
 import { getRlimit } from './rlimit.js';
-
-export const namespaceNames = ['user', 'pid', 'mount', 'ipc', 'net'] as const;
-export type NamespaceName = (typeof namespaceNames)[number];
 
 /** Files whose text says something about the host. */
 const told = [
   '/proc/1/cgroup',
-  '/proc/filesystems',
   '/proc/self/cgroup',
-  '/proc/self/mountinfo',
   '/proc/self/status',
   '/proc/swaps',
   '/proc/sys/dev/tty/legacy_tiocsti',
@@ -69,14 +63,10 @@ export interface HostFacts {
   readonly bornDumpable: boolean | undefined;
   readonly node: Binary | undefined;
   readonly temporary: { readonly path: string; readonly filesystem: number | undefined };
-  /** `true`, or why not. */
-  readonly namespaces: Readonly<Record<NamespaceName, true | string>>;
-  readonly texts: Readonly<Partial<Record<(typeof told)[number] | 'cgroup.controllers', string>>>;
+  readonly texts: Readonly<Partial<Record<(typeof told)[number], string>>>;
   readonly markers: readonly (typeof markers)[number][];
   /** Names alone. */
   readonly loaderVariables: readonly string[];
-  /** The folder of our own cgroup v2, and whether we could make one below it. */
-  readonly cgroup: { readonly folder: string; readonly writable: boolean } | undefined;
 }
 
 /** What `ask` answers, or undefined where it cannot. A host that lacks something is what is looked at here. */
@@ -92,18 +82,17 @@ const text = (path: string): string | undefined => attempt(() => readFileSync(pa
 
 const writable = (path: string): boolean => problemOf(() => accessSync(path, constants.W_OK)) === undefined;
 
-/** Reads what there is to read. Never throws; changes nothing; runs `unshare`, where it is installed, to see which namespaces can be had. */
+/** Reads what there is to read. Never throws and changes nothing; namespaces and a cgroup are made and taken down again, to see whether they can be had. */
 export function hostFacts(): HostFacts {
   const addonProblem = problemOf(native);
   const temporary = tmpdir();
-  const cgroup = ownCgroup();
   return {
     platform: process.platform,
     arch: process.arch,
     release: release(),
     nodeVersion: process.versions.node,
     addonProblem,
-    probe: attempt(probe),
+    probe: attempt(strictProbe),
     uid: process.geteuid?.(),
     capabilities: attempt(() => getCapabilities().effective) ?? [],
     secretMemory: attempt(secretMemory),
@@ -111,11 +100,9 @@ export function hostFacts(): HostFacts {
     bornDumpable: attempt(wasBornDumpable),
     node: attempt(nodeBinary),
     temporary: { path: temporary, filesystem: attempt(() => statfsSync(temporary).type) },
-    namespaces: namespaces(),
-    texts: Object.fromEntries([...told.map((path) => [path, text(path)] as const), ['cgroup.controllers', cgroup && text(`${cgroup.folder}/cgroup.controllers`)] as const].filter(([, found]) => found !== undefined)),
+    texts: Object.fromEntries(told.map((path) => [path, text(path)] as const).filter(([, found]) => found !== undefined)),
     markers: markers.filter((path) => existsSync(path)),
     loaderVariables: loaderVariables.filter((name) => (process.env[name] ?? '') !== ''),
-    cgroup,
   };
 }
 
@@ -139,27 +126,4 @@ function nodeBinary(): Binary {
   const path = realpathSync(process.execPath);
   const { uid, mode } = statSync(path);
   return { path, uid, mode: mode & 0o7777, writable: writable(path) };
-}
-
-/** cgroups(7): `0::/path` is the one of version 2. */
-function ownCgroup(): HostFacts['cgroup'] {
-  const own = /^0::(.*)$/m.exec(text('/proc/self/cgroup') ?? '')?.[1];
-  // proc_pid_mountinfo(5): the fifth field is where it is mounted.
-  const mount = (text('/proc/self/mountinfo') ?? '').split('\n').find((line) => line.includes(' - cgroup2 '))?.split(' ')[4];
-  if (own === undefined || mount === undefined) return undefined;
-  const folder = own === '/' ? mount : `${mount}${own}`;
-  return existsSync(folder) ? { folder, writable: writable(folder) && writable(`${folder}/cgroup.procs`) } : undefined;
-}
-
-const unshareOptions: Record<NamespaceName, readonly string[]> = { user: [], pid: ['--pid', '--fork'], mount: ['--mount'], ipc: ['--ipc'], net: ['--net'] };
-
-/** In a child, for it cannot be asked otherwise: a sysctl, a security module, a container's filter and a limit may each refuse it. */
-function namespaces(): HostFacts['namespaces'] {
-  const one = (name: NamespaceName): true | string => {
-    if (process.platform !== 'linux') return 'Linux only';
-    const { status, error, stderr } = spawnSync('unshare', ['--user', '--map-root-user', ...unshareOptions[name], 'true'], { encoding: 'utf8', timeout: 10_000, env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' } });
-    if (status === 0) return true;
-    return error === undefined ? (stderr.trim().split('\n')[0] ?? '') || `unshare ended with ${status}` : 'unshare(1), of util-linux, is not installed: not tried';
-  };
-  return Object.fromEntries(namespaceNames.map((name) => [name, one(name)])) as HostFacts['namespaces'];
 }
