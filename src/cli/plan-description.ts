@@ -136,7 +136,7 @@ export function withUnit(name: string, value: number): string {
     return `${Number.isInteger(scaled) ? scaled : scaled.toFixed(1)} ${scales[scale]}`;
   }
   if (name.endsWith('Ms')) return value % 1000 === 0 ? `${value / 1000} s` : `${value} ms`;
-  if (name.endsWith('Seconds')) return `${value} s of processor time in each process`;
+  if (name.endsWith('Seconds')) return `${value} s of processor time, of all processes together`;
   if (name === 'core') return 'no core file, no program of core_pattern';
   return String(value);
 }
