@@ -1,7 +1,7 @@
 import type { Policy } from '../policy/policy.js';
 import { services } from './props/services.js';
 import { careless } from './props/careless.js';
-import { bloat, crowd, descriptors, memory, pendingSignals } from './props/hoards.js';
+import { bloat, crowd, descriptors, disk, memory, pendingSignals } from './props/hoards.js';
 import { identities, mounts, objects, personalities, programs } from './props/onlookers.js';
 import { foreignFile, setUidProgram, vault, workshop } from './props/vault.js';
 
@@ -44,6 +44,7 @@ const props = {
   objects,
   personalities,
   bloat,
+  disk,
   crowd,
   memory,
   descriptors,

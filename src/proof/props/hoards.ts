@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import type { Limits } from '../../policy/policy.js';
 import type { Prop, Sighting } from '../props.js';
 import { descendants, list, read } from './process-tree.js';
@@ -39,3 +40,11 @@ export const pendingSignals = (): Prop => hoard('its processes', 'signals that n
 
 /** What the supervisor itself has come to. */
 export const bloat = (): Prop => hoard('the supervisor', 'MB of memory', 300, {}, (_pids, supervisor) => status(supervisor, 'RssAnon') / 1000);
+
+/** What its open files occupy, those without a name too. */
+export const disk = (): Prop => hoard('its processes', 'MB of files', 100, { scratchBytes: 32e6 }, (pids) => sum(pids.flatMap((pid) => list(`/proc/${pid}/fd`).map((fd) => megabytes(`/proc/${pid}/fd/${fd}`)))));
+
+function megabytes(path: string): number {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat?.isFile() === true ? stat.size / 1e6 : 0;
+}
