@@ -36,6 +36,8 @@ export interface Guarantee {
   readonly mechanisms: readonly string[];
   /** What is missing and why; empty when enforced. */
   readonly missing: readonly string[];
+  /** What the level does not promise, and a stricter one or another set-up would: how far `enforced` goes on this host. */
+  readonly notes: readonly string[];
 }
 
 /** How much must hold. `strict` adds namespaces, a cgroup and a start that no process of the user can watch. */

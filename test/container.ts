@@ -35,7 +35,7 @@ function filterFile(capabilities: readonly string[]): string {
 const containerRoot = ['setpriv', `--bounding-set=-all${dockerCapabilities.map((name) => `,+${name.slice(4).toLowerCase()}`).join('')}`, '--inh-caps=-all'];
 
 interface Report {
-  readonly harden: readonly { name: string; enforcement: string; missing: readonly string[] }[];
+  readonly harden: readonly { name: string; enforcement: string; notes: readonly string[] }[];
   readonly plain: { exit: object; output: string };
   readonly connected: { exit: object; output: string };
 }
@@ -50,7 +50,7 @@ function report(words: readonly string[], cwd: string): Report {
   assert.is(status, 0, stderr);
   const found = JSON.parse(stdout) as Report;
   // What other programs of this user are about at the time is not the profile's doing.
-  return { ...found, harden: found.harden.map((row) => ({ ...row, missing: row.missing.filter((what) => !/^the descriptors of processes/.test(what)) })) };
+  return { ...found, harden: found.harden.map((row) => ({ ...row, notes: row.notes.filter((what) => !/^the descriptors of processes/.test(what)) })) };
 }
 
 /** The words that run a command as this kind of user, with and without Docker's filter. */

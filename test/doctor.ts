@@ -23,7 +23,7 @@ interface Printed {
   checks: Check[];
 }
 
-const all = guaranteeNames.map((name): Guarantee => ({ name, enforcement: 'enforced', mechanisms: [], missing: [] }));
+const all = guaranteeNames.map((name): Guarantee => ({ name, enforcement: 'enforced', mechanisms: [], missing: [], notes: [] }));
 
 /** A current distribution on bare metal, as an ordinary user. */
 const good: Examined = {
@@ -115,7 +115,7 @@ doctor('other hosts: the row that differs, its status, and what to do', () => {
     ['no known fix, and no need of one', good, 'CVE-2026-72183', 'ok', /closed by Sallyport.*session/],
     ['systemd-coredump', good, 'CVE-2025-4598', 'ok', /closed by Sallyport/],
     ['no addon', on({ addonProblem: 'it is not there', probe: undefined }), 'addon', 'missing', /npm rebuild/],
-    ['a package of our own', on({ guarantees: all.map((row) => (row.name === 'code' ? { ...row, enforcement: 'partial', missing: ['/x belongs to this user'] } : row)) }), 'guarantee code', 'warn', /belongs to this user/],
+    ['a package of our own', on({ guarantees: all.map((row) => (row.name === 'code' ? { ...row, notes: ['/x belongs to this user'] } : row)) }), 'guarantee code', 'warn', /belongs to this user/],
     ['macOS', on({ platform: 'darwin' }), 'system', 'missing', /Linux alone/],
   ];
   for (const [host, facts, name, status, said] of rows) {

@@ -59,7 +59,8 @@ hardening('a process of the same user reads memory and environment before, and n
     const after = await attack(fixture, canary);
     assert.equal(after, { environ: 'EACCES', maps: 'EACCES', memory: 'EACCES', copies: 0, where: [] } as never);
     for (const name of ['memory', 'environ', 'debugger', 'secrets']) assert.is(row(report, name).enforcement, 'enforced', name);
-    assert.is(row(report, 'start').enforcement, 'partial');
+    assert.is(row(report, 'start').enforcement, 'enforced');
+    assert.match(row(report, 'start').notes.join(), /dumpable when it started/);
   } finally {
     await fixture.end();
   }
@@ -205,7 +206,8 @@ hardening('code that others can change is refused, and named', async () => {
   await withCopy(async (folder, run) => {
     const good = await run();
     assert.is(good.error, null); // control
-    assert.is(row(good.report, 'code').enforcement, 'partial'); // this user's own
+    assert.is(row(good.report, 'code').enforcement, 'enforced');
+    assert.match(row(good.report, 'code').notes.join(), /belongs to this user/);
     const table: readonly (readonly [string, number])[] = [
       ['lib/errors.js', 0o666], ['lib/harden', 0o777], ['test/fixtures/harden-once.js', 0o622], ['build/Release/sallyport.node', 0o775],
       ...packages.map((name) => [`node_modules/${name}/package.json`, 0o646] as const),

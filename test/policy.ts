@@ -135,4 +135,12 @@ policy('presets add to what a caller asks for and grant nothing to write', () =>
   assert.equal(made.landlock.rules.filter(({ bits }) => (bits & write) !== 0).map(({ path }) => path), ['/dev/null']);
 });
 
+policy("memory is bounded by half of the host's where the author names no bound", () => {
+  const large: Probe = { ...host, memoryBytes: 2 ** 34 };
+  assert.is(plan({}, large).memoryBytes, 2 ** 33);
+  assert.is(plan({ limits: { memoryBytes: 2 ** 34 } }, large).memoryBytes, 2 ** 34);
+  const cgroups = { folder: '/sys/fs/cgroup/x', controllers: ['memory' as const], missing: '' };
+  assert.is(plan({}, { ...large, cgroups }).cgroup?.memoryBytes, 2 ** 33);
+});
+
 policy.run();

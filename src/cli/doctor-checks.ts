@@ -74,8 +74,8 @@ function errata({ probe }: Examined): Check[] {
 /** What `harden()` found that no row above says. */
 function trialChecks({ guarantees = [] }: Examined): Check[] {
   return guarantees
-    .filter(({ name, enforcement }) => enforcement === 'unavailable' || (name === 'code' && enforcement === 'partial'))
-    .map(({ name, enforcement, missing }) => check(`guarantee ${name}`, enforcement === 'unavailable' ? 'missing' : 'warn', missing[0] ?? enforcement, [name], enforcement === 'unavailable' ? 'harden() or launch() throws' : 'holds against tasks', enforcement === 'unavailable' ? 'as the rows above say, or name it in `without`' : 'install this package and its folders as root, readable to all'));
+    .filter(({ name, enforcement, notes }) => enforcement === 'unavailable' || (name === 'code' && notes.length > 0))
+    .map(({ name, enforcement, missing, notes }) => check(`guarantee ${name}`, enforcement === 'unavailable' ? 'missing' : 'warn', missing[0] ?? notes[0] ?? enforcement, [name], enforcement === 'unavailable' ? 'harden() or launch() throws' : 'holds against tasks', enforcement === 'unavailable' ? 'as the rows above say, or name it in `without`' : 'install this package and its folders as root, readable to all'));
 }
 
 /** What `strict` adds, and `standard` does without. */

@@ -111,9 +111,10 @@ function asText({ preset, argv }: Request, host: Probe, made: Plan, description:
 
 function guarantees(rows: readonly Guarantee[], paint: Paint, columns: number): string {
   const widths = [13, 11];
-  const lines = rows.flatMap(({ name, enforcement, mechanisms, missing }) => [
+  const lines = rows.flatMap(({ name, enforcement, mechanisms, missing, notes }) => [
     wrappedRow([name, paint(styles[enforcement], enforcement), mechanisms.join('; ')], widths, columns),
     ...missing.map((what) => wrappedRow(['', paint('dim', 'missing'), what], widths, columns)),
+    ...notes.map((what) => wrappedRow(['', paint('dim', 'note'), what], widths, columns)),
   ]);
   return [paint('bold', 'Guarantees, and what they rest on'), ...lines].join('\n');
 }

@@ -151,9 +151,10 @@ async function asTable(api: ApiProcess, wanted: Wanted, signal: AbortSignal, pai
   return exitCodeOfProof(report);
 }
 
-function printGuarantee({ name, enforcement, mechanisms, missing }: Guarantee, attacks: readonly Attack[], seen: readonly AttackResult[], evidence: boolean, paint: Paint): void {
+function printGuarantee({ name, enforcement, mechanisms, missing, notes }: Guarantee, attacks: readonly Attack[], seen: readonly AttackResult[], evidence: boolean, paint: Paint): void {
   console.log(`\n${paint('bold', name)}  ${paint(statusStyles[enforcement], enforcement)}  ${paint('dim', mechanisms.join('; '))}`);
   for (const what of missing) console.log(paint('dim', `  not: ${what}`));
+  for (const what of notes) console.log(paint('dim', `  note: ${what}`));
   for (const attack of attacks) {
     const result = seen.find((candidate) => candidate.attack === attack);
     const report = exploitReport(attack, result);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { changeableByOthers, walk, type Step } from '../secrets/safe-path.js';
 import { nodeOptions } from './options.js';
+import type { Level } from '../guarantees.js';
 import type { Row } from './report.js';
 
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
@@ -17,7 +18,7 @@ const inert = /\.(d\.[cm]?ts|map|md)$/;
  * files loaded before it, and every folder on the way to them. This user can, unless root owns them; a task of the same
  * user is kept from it by its Landlock rules.
  */
-export function code(row: Row): void {
+export function code(row: Row, level: Level): void {
   const injected = ['LD_PRELOAD', 'LD_AUDIT'].filter((name) => (process.env[name] ?? '') !== '');
   for (const name of injected) row.refuse(`${name} is set: code that we know nothing of runs in this process`);
 
@@ -31,7 +32,11 @@ export function code(row: Row): void {
   else row.rests('no other user can change the node binary, this package and those it loads, the main script or their folders');
 
   const own = steps.filter(({ stats }) => stats.uid === process.geteuid?.()).sort((a, b) => Number(b.stats.isFile()) - Number(a.stats.isFile()))[0];
-  if (own !== undefined) row.lacks(`${own.path} belongs to this user: the Landlock rules of each task keep it from there, nothing keeps other programs of this user`);
+  if (own === undefined) return;
+  row.rests("the Landlock rules of each task, and the grants that `launch()` refuses");
+  const others = `${own.path} belongs to this user: nothing keeps other programs of this user from it`;
+  if (level === 'strict') row.lacks(others);
+  else row.notes(others);
 }
 
 /** Absent for `node -e`; Node resolves it before it runs anything. */

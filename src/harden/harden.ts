@@ -26,8 +26,8 @@ export interface HardenOptions {
  * Afterwards this process can no longer open its own /proc/self/environ, mem, auxv and io, unless it has CAP_SYS_PTRACE.
  *
  * @returns What holds now, read back from the kernel; for the rows that a launch gives, what it will rest on here, since
- *   `launch()` sets and verifies those itself and throws where this host cannot carry them. `partial` rows hold against other users and against every task, and
- *   say what they do not hold against.
+ *   `launch()` sets and verifies those itself and throws where this host cannot carry them. `partial` rows say
+ *   what is missing; `notes` of an `enforced` one, what the level does not promise.
  * @throws {EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL` with `guarantee` and `missing`: one that the level needs does not
  *   hold and `without` does not name it. Everything that could be enforced has been; do not load a secret.
  * @throws {KernelUnsupported} `ERR_KERNEL_UNSUPPORTED`: not Linux, or no addon. Nothing was changed.
@@ -44,7 +44,7 @@ export function harden(options: HardenOptions = {}): HardenReport {
     look('memory', memory),
     // After it: whoever has our memory open now has opened it before, and nobody can add to them.
     look('start', (row) => start(row, level)),
-    look('code', code),
+    look('code', (row) => code(row, level)),
     look('secrets', secrets),
   ];
 

@@ -20,6 +20,7 @@ export class Row {
   readonly #mechanisms: string[] = [];
   readonly #missing: string[] = [];
   readonly #refused: string[] = [];
+  readonly #notes: string[] = [];
 
   constructor(name: GuaranteeName) {
     this.#name = name;
@@ -34,13 +35,18 @@ export class Row {
     this.#missing.push(what);
   }
 
+  /** Something that the level does not promise at all. */
+  notes(what: string): void {
+    this.#notes.push(what);
+  }
+
   refuse(why: string): void {
     this.#refused.push(why);
   }
 
   finding(): Finding {
     const enforcement: Enforcement = this.#refused.length > 0 ? 'unavailable' : this.#missing.length > 0 ? 'partial' : 'enforced';
-    const guarantee = row(this.#name, enforcement, this.#mechanisms, [...this.#refused, ...this.#missing]);
+    const guarantee = row(this.#name, enforcement, this.#mechanisms, [...this.#refused, ...this.#missing], this.#notes);
     const refusal = this.#refused[0];
     return refusal === undefined ? { guarantee } : { guarantee, refusal };
   }
@@ -63,6 +69,6 @@ export function report(level: Level, guarantees: readonly Guarantee[]): HardenRe
   return Object.freeze({ level, guarantees: Object.freeze(sorted) });
 }
 
-function row(name: GuaranteeName, enforcement: Enforcement, mechanisms: readonly string[], missing: readonly string[]): Guarantee {
-  return Object.freeze({ name, enforcement, mechanisms: Object.freeze([...mechanisms]), missing: Object.freeze([...missing]) });
+function row(name: GuaranteeName, enforcement: Enforcement, mechanisms: readonly string[], missing: readonly string[], notes: readonly string[]): Guarantee {
+  return Object.freeze({ name, enforcement, mechanisms: Object.freeze([...mechanisms]), missing: Object.freeze([...missing]), notes: Object.freeze([...notes]) });
 }

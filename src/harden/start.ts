@@ -28,10 +28,11 @@ export function start(row: Row, level: Level): void {
     row.rests('this process was not dumpable when it started');
     return;
   }
-  if (hidden.length > 0) row.lacks(`the descriptors of processes of this user could not be listed: ${hidden.join(', ')}`);
+  row.rests('tasks, and what they leave behind, are in their Landlock domains for life');
+  if (hidden.length > 0) row.notes(`the descriptors of processes of this user, none of them a task's, could not be listed: ${hidden.join(', ')}`);
   const born = 'this process was dumpable when it started: a process of this user outside Sallyport could watch it; a node binary of root\'s with mode 0711 closes that';
   if (level === 'strict') row.refuse(born);
-  else row.lacks(born);
+  else row.notes(born);
 }
 
 function tracerOf(): number {

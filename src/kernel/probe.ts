@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { native } from '../native.js';
 import { getCapabilities } from './capabilities.js';
 import { cgroups, type Cgroups } from './cgroup.js';
@@ -19,6 +20,8 @@ export interface Probe {
   readonly cgroups?: Cgroups;
   /** What `strict` needs; undefined where nobody has asked. */
   readonly namespaces?: Namespaces;
+  /** Memory that the host, or the container that the supervisor is in, has in all; undefined where nobody has asked. */
+  readonly memoryBytes?: number;
   /** What the supervisor lacks to answer calls of its tasks itself, as `network` needs; and whether it may look into tasks of other users. */
   readonly notify: { readonly lacks: readonly string[]; readonly anyUser: boolean };
   /** Who the supervisor is, and what it lacks for tasks that run as someone else. */
@@ -62,6 +65,12 @@ function yamaScope(): number {
   }
 }
 
+/** process.constrainedMemory() is 0, or larger than any host, where no cgroup has a limit. */
+function memory(): number {
+  const constrained = process.constrainedMemory();
+  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
+}
+
 let probed: Probe | undefined;
 
 /** Asks the kernel, once per process: nothing here changes while it runs. */
@@ -77,6 +86,7 @@ export function probe(): Probe {
     notify: Object.freeze({ lacks: Object.freeze(lacksForNotify(anyUser)), anyUser }),
     user: Object.freeze({ uid: process.geteuid?.() ?? -1, gid: process.getegid?.() ?? -1, lacks: Object.freeze(lacksForIdentity()) }),
     cgroups: Object.freeze(cgroups()),
+    memoryBytes: memory(),
   });
   return probed;
 }

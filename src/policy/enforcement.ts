@@ -20,6 +20,8 @@ interface Row {
   readonly strict?: readonly string[];
   /** What this release does not do yet, on any host. */
   readonly open?: readonly string[];
+  /** What it does not promise. */
+  readonly notes?: readonly string[];
 }
 
 const domain = 'a Landlock domain of its own';
@@ -42,17 +44,18 @@ const rows: readonly Row[] = [
     mechanisms: [
       'RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_SIGPENDING, RLIMIT_CORE',
       'processor time of the whole task; bytes and files of its scratch folder, files without a name included; bytes of its output',
-      'memory, processes and descriptors of the whole task, measured every 50 ms; memory where the policy bounds it',
+      'memory, processes and descriptors of the whole task, measured every 50 ms',
       'wall time',
       'bounded buffers in the supervisor',
     ],
     landlockAbi: 0,
     seccomp: true,
     cgroup: (controllers) => [
-      ...(controllers.includes('memory') ? ['cgroup v2: memory.max, where the policy bounds memory'] : []),
+      ...(controllers.includes('memory') ? ['cgroup v2: memory.max'] : []),
       ...(controllers.includes('pids') ? ['cgroup v2: pids.max'] : []),
     ],
-    open: ['folders of `write`, and what the kernel counts per user or host (epoll watches, pipe pages, socket buffers), have no bound of their own in this release'],
+    open: ['what the kernel counts for all processes of the user together (epoll watches, pipe pages, socket buffers) is bounded for one task, and many tasks at once can still use it up'],
+    notes: ['folders of `write`, and processor time where the policy names no `cpuSeconds`, are the author\'s to bound'],
   },
   {
     name: 'leftovers',
@@ -99,6 +102,7 @@ export function taskGuarantees(host: Probe, level: Level = 'standard'): readonly
       enforcement: missing.length > 0 ? ('unavailable' as const) : open.length > 0 ? ('partial' as const) : ('enforced' as const),
       mechanisms: Object.freeze([...(level === 'strict' ? (row.strict ?? []) : []), ...(host.cgroups === undefined || host.cgroups.folder === '' ? [] : (row.cgroup?.(host.cgroups.controllers) ?? [])), ...row.mechanisms]),
       missing: Object.freeze([...missing, ...open]),
+      notes: Object.freeze([...(row.notes ?? [])]),
     });
   });
 }

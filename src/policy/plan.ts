@@ -206,13 +206,17 @@ function notes({ write = [], execute = [] }: Policy): string[] {
   );
 }
 
+/** Half of what there is, where the author names none: a task that takes all has the kernel end others, the supervisor among them. */
+const memoryOf = ({ limits }: Policy, { memoryBytes }: Probe): number | undefined => limits?.memoryBytes ?? (memoryBytes === undefined ? undefined : Math.floor(memoryBytes / 2));
+
 const noCgroups: Cgroups = Object.freeze({ folder: '', controllers: Object.freeze([]), missing: 'the host has none for tasks, or policy.without names interference' });
 
 /** A policy that lets the task write cgroup files gives it the means to leave its own: then nothing rests on one. */
 const hasCgroup = (policy: Policy, host: Probe): boolean => (host.cgroups?.folder ?? '') !== '' && policy.without?.includes('interference') !== true;
 
 function cgroup(policy: Policy, host: Probe): TaskCgroup | undefined {
-  const { cpuWeight, memoryBytes, processes = defaultProcesses } = policy.limits ?? {};
+  const { cpuWeight, processes = defaultProcesses } = policy.limits ?? {};
+  const memoryBytes = memoryOf(policy, host);
   const { folder, controllers, missing } = hasCgroup(policy, host) ? (host.cgroups ?? noCgroups) : noCgroups;
   const has = (controller: CgroupController): boolean => controllers.includes(controller);
   if (cpuWeight !== undefined && !has('cpu')) throw new EnforcementPartial('resources', `limits.cpuWeight needs a cgroup v2 with the cpu controller (${missing})`);
@@ -255,7 +259,7 @@ export function plan(wanted: Policy, host: Probe): Plan {
   const common = {
     level,
     wallTimeMs: policy.limits?.wallTimeMs,
-    memoryBytes: policy.limits?.memoryBytes,
+    memoryBytes: memoryOf(policy, host),
     processes: policy.limits?.processes ?? defaultProcesses,
     openFiles: openFiles(policy) * 8,
     cpuSeconds: policy.limits?.cpuSeconds,

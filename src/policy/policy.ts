@@ -70,7 +70,7 @@ export interface Limits {
   readonly wallTimeMs?: number;
   /**
    * Memory of all its processes together: anonymous and shared memory, swapped or not. Looked at every 50 ms, so it
-   * can be passed for that long. Pages shared after a fork count for each process. @default no limit
+   * can be passed for that long. Pages shared after a fork count for each process. @default half of the host's, or of the container's that the supervisor is in
    */
   readonly memoryBytes?: number;
   /** Processes and threads at once, as the kernel's pids.max counts them; Node itself has a dozen threads. Looked at every 50 ms. @default 1024 */
