@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { launch, policies, type TaskExit } from '../lib/index.js';
+import { compile } from './helpers/compile.js';
 import { settled } from './helpers/peer.js';
 import { runTask } from './helpers/run-task.js';
 
@@ -234,6 +235,26 @@ launching('200 launches, 16 at a time, leave no descriptor, thread or listener b
   }
   // Threads that swept are on their way out; a hang is the runner's to end.
   while (now() > before) await new Promise((resolve) => setTimeout(resolve, 10));
+});
+
+launching('a task that sends descriptors without end keeps no other one from being started', async () => {
+  const program = compile('descriptors-in-flight');
+  const fill = async () => {
+    const task = await launch([program], { policy: policies.command({ execute: [program] }), stdin: 'pipe' });
+    let said = '';
+    task.stdout?.on('data', (bytes: Buffer) => (said += bytes));
+    while (!said.includes('\n')) await new Promise((resolve) => setTimeout(resolve, 10));
+    return { task, said: said.trim() };
+  };
+  const first = await fill();
+  const second = await fill(); // the control: whoever has a task's limits sends nothing more
+  assert.equal([first.said, second.said], ['ETOOMANYREFS', 'ETOOMANYREFS']);
+  const { exit, stdout } = await runTask(['sh', '-c', 'ulimit -n; ulimit -Hn'], { policy: policies.command({ limits: { openFiles: 100 } }) });
+  assert.equal([exit, stdout], [{ kind: 'exited', exitCode: 0 }, '100\n100\n']);
+  for (const { task } of [first, second]) {
+    task.stdin?.end();
+    assert.equal(await task.exited, { kind: 'exited', exitCode: 0 });
+  }
 });
 
 launching('works where clone3 is hidden, as in a container: from inside a task', async () => {

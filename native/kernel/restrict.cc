@@ -71,17 +71,38 @@ Status DieWithParent(const Restrictions& r) noexcept {
   return Status::Ok();
 }
 
-Status SetLimits(const Limit* limits, size_t count) noexcept {
-  for (size_t i = 0; i < count; i++) {
-    rlimit64 value{limits[i].soft, limits[i].hard};
-    rlimit64 ours;
-    if (syscall(__NR_prlimit64, 0, limits[i].resource, nullptr, &ours) != 0)
-      return Status::FromErrno("prlimit");
-    // A stricter limit of the supervisor's own stays, for it could not be raised.
-    if (!limits[i].exact && ours.rlim_max < value.rlim_max) value.rlim_max = ours.rlim_max;
-    if (value.rlim_cur > value.rlim_max) value.rlim_cur = value.rlim_max;
-    if (syscall(__NR_prlimit64, 0, limits[i].resource, &value, nullptr) != 0)
-      return Status::FromErrno("prlimit");
+Status SetLimit(const Limit& limit) noexcept {
+  rlimit64 value{limit.soft, limit.hard};
+  rlimit64 ours;
+  if (syscall(__NR_prlimit64, 0, limit.resource, nullptr, &ours) != 0) return Status::FromErrno("prlimit");
+  // A stricter limit of the supervisor's own stays, for it could not be raised.
+  if (!limit.exact && ours.rlim_max < value.rlim_max) value.rlim_max = ours.rlim_max;
+  if (value.rlim_cur > value.rlim_max) value.rlim_cur = value.rlim_max;
+  if (syscall(__NR_prlimit64, 0, limit.resource, &value, nullptr) != 0) return Status::FromErrno("prlimit");
+  return Status::Ok();
+}
+
+// Asked for again, as everything is.
+Status VerifyLimit(const Limit& limit) noexcept {
+  rlimit64 now;
+  if (syscall(__NR_prlimit64, 0, limit.resource, nullptr, &now) != 0) return Status::FromErrno("prlimit");
+  if (now.rlim_max > limit.hard || now.rlim_cur > limit.soft || (limit.exact && now.rlim_max != limit.hard))
+    return Status::Error(EPERM, "prlimit");
+  return Status::Ok();
+}
+
+// Whoever sends a descriptor is held to RLIMIT_NOFILE by all that the user's processes have sent and not received,
+// other tasks' included (unix(7), ETOOMANYREFS): with the task's own, one task could keep every other from being started.
+bool IsSetBehindTheFilter(const Restrictions& r, const Limit& limit) noexcept {
+  return r.sends_listener && limit.resource == RLIMIT_NOFILE;
+}
+
+Status SetLimits(const Restrictions& r, bool behind_the_filter) noexcept {
+  for (size_t i = 0; i < r.limit_count; i++) {
+    if (IsSetBehindTheFilter(r, r.limits[i]) != behind_the_filter) continue;
+    Status status = SetLimit(r.limits[i]);
+    if (status.ok() && behind_the_filter) status = VerifyLimit(r.limits[i]);
+    if (!status.ok()) return status;
   }
   return Status::Ok();
 }
@@ -134,17 +155,15 @@ Status Verify(const Restrictions& restrictions) noexcept {
     if (left != 0) return Status::Error(EPERM, "capget");
   }
   for (size_t i = 0; i < restrictions.limit_count; i++) {
-    const Limit& wanted = restrictions.limits[i];
-    rlimit64 now;
-    if (syscall(__NR_prlimit64, 0, wanted.resource, nullptr, &now) != 0) return Status::FromErrno("prlimit");
-    if (now.rlim_max > wanted.hard || now.rlim_cur > wanted.soft || (wanted.exact && now.rlim_max != wanted.hard))
-      return Status::Error(EPERM, "prlimit");
+    if (IsSetBehindTheFilter(restrictions, restrictions.limits[i])) continue;
+    Status limited = VerifyLimit(restrictions.limits[i]);
+    if (!limited.ok()) return limited;
   }
   return restrictions.ruleset_fd < 0 ? Status::Ok() : VerifyDomain(restrictions);
 }
 
-// Both descriptors are close-on-exec. The filter must let sendmsg through, as all of ours do:
-// the call is under it already.
+// Both descriptors are close-on-exec. The filter must let sendmsg through, and prlimit64 behind it,
+// as all of ours do: the calls are under it already.
 Status LockInAndSendListener(const sock_fprog& filter, int socket) noexcept {
   auto listener = InstallFilterWithListenerOnCurrentThread(filter);
   if (!listener.ok()) return listener.status;
@@ -218,11 +237,12 @@ Failure RestrictForExec(const Restrictions& r) noexcept {
   if (listener_socket >= 0 && fcntl(listener_socket, F_SETFD, FD_CLOEXEC) != 0)
     return {Step::kDescriptors, Status::FromErrno("fcntl")};
   // Behind the descriptors: until they were closed there may be more than the task is allowed.
-  if (!(status = SetLimits(r.limits, r.limit_count)).ok()) return {Step::kLimits, status};
+  if (!(status = SetLimits(r, false)).ok()) return {Step::kLimits, status};
   if (!(status = Verify(r)).ok()) return {Step::kVerify, status};
   if (!(status = UnblockSignals()).ok()) return {Step::kSignals, status};
   // Last, so that the filter need not allow what the steps above call.
   if (!(status = LockIn(r.filter, listener_socket)).ok()) return {Step::kSeccomp, status};
+  if (!(status = SetLimits(r, true)).ok()) return {Step::kLimits, status};
   return {};
 }
 
