@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { launch, policies, type Policy, type RefusedCall, type TaskExit } from '../lib/index.js';
@@ -95,6 +96,26 @@ trace('what is kept is bounded, and read while the task runs', async () => {
   assert.is(task.exitCode, null, 'it runs');
   task.stdin?.end('\n');
   await task.exited;
+});
+
+trace('paths through two thousand folders, a thousand at once, do not hold the event loop', async () => {
+  const script = `import os
+path = os.getcwd()
+while len(path) < 3900: os.mkdir('d'); os.chdir('d'); path += '/d'
+for i in range(1200):
+  try: os.open('none%d' % i, os.O_RDONLY)
+  except OSError: pass
+print('ready', flush=True)
+os.read(0, 1)`;
+  const delay = monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+  const task = await launch(['python3', '-S', '-c', script], { policy: policies.python(), trace: true, stdin: 'pipe' });
+  await new Promise((resolve) => task.stdout?.once('data', resolve));
+  await new Promise((resolve) => setTimeout(resolve, 1000)); // ten looks
+  task.stdin?.end();
+  assert.equal(await task.exited, { kind: 'exited', exitCode: 0 });
+  delay.disable();
+  assert.ok(delay.max < 2e9, `held for ${delay.max / 1e6} ms`); // a minute where each folder of each path is looked at by its name
 });
 
 trace('a launch that fails leaves nothing behind', async () => {

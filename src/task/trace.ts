@@ -1,4 +1,4 @@
-import { realpathSync, statSync } from 'node:fs';
+import { closeSync, openSync, readlinkSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename, dirname, join, normalize } from 'node:path';
 import { accessBits, type AccessFs } from '../kernel/landlock.js';
@@ -25,6 +25,8 @@ export interface RefusedCall {
 /** Of kinds: a task that makes others for ever fills no more. */
 const mostKinds = 1024;
 const everyMs = 100;
+/** Of the event loop's time at once: looking at a thousand paths takes longer, and which ones is the task's to say. */
+const judgedForMs = 5;
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 const errnoName = (errno: number): string => (errno === 95 ? 'ENOTSUP' : (errnoNames.get(errno) ?? `errno ${errno}`));
@@ -45,9 +47,15 @@ function argumentsOf(name: SyscallName | undefined, numbers: readonly number[]):
   return kept.length === 0 ? undefined : kept.join(' ');
 }
 
+/** One walk by the kernel: realpath(3) makes one for each of a path's two thousand folders, which a task can give it. */
 function real(path: string): string | undefined {
   try {
-    return realpathSync(path);
+    const fd = openSync(path, O_PATH);
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } finally {
+      closeSync(fd);
+    }
   } catch {
     return undefined;
   }
@@ -78,6 +86,8 @@ export class Trace {
   readonly #rules: readonly (readonly [path: string, bits: number])[];
   readonly #kept = new Map<string, RefusedCall>();
   readonly #timer: NodeJS.Timeout;
+  /** Taken, and not judged yet; no more are taken meanwhile, and what finds no room is counted. */
+  #waiting: NativeTraceEntry[] = [];
 
   constructor(plan: Plan, arch: Architecture, program: string) {
     this.#plan = plan;
@@ -86,25 +96,37 @@ export class Trace {
     this.#rules = plan.landlock.rules.map(({ path, bits }) => [real(path) ?? path, bits] as const);
     this.handle = native().newTrace(tracedCalls(arch));
     this.filter = filterFor(plan, arch);
-    this.#timer = setInterval(() => this.#drain(), everyMs).unref();
+    this.#timer = setInterval(() => this.#drain(judgedForMs), everyMs).unref();
   }
 
   /** In the order in which each was first seen. */
   get refused(): readonly RefusedCall[] {
-    this.#drain();
+    this.#drain(Infinity);
     return Object.freeze([...this.#kept.values()]);
   }
 
   /** The task has ended, or was not started. */
   end(): void {
     clearInterval(this.#timer);
-    this.#drain();
+    this.#drain(judgedForMs);
   }
 
-  #drain(): void {
+  #drain(ms: number): void {
+    const deadline = performance.now() + ms;
+    if (!this.#judgeUntil(deadline)) return;
     const { entries, dropped } = native().takeTrace(this.handle);
-    for (const entry of entries) this.#judge(entry);
     if (dropped > 0) this.#keep({ call: 'other calls', action: 'not recorded', count: dropped });
+    this.#waiting = [...entries];
+    this.#judgeUntil(deadline);
+  }
+
+  /** False when time ran out before it was through. */
+  #judgeUntil(deadline: number): boolean {
+    while (this.#waiting.length > 0) {
+      if (performance.now() > deadline) return false;
+      this.#judge(this.#waiting.shift() as NativeTraceEntry);
+    }
+    return true;
   }
 
   #keep(refused: RefusedCall): void {
