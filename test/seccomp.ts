@@ -139,6 +139,8 @@ const table: [SyscallName, (number | string)[], number[], number][] = [
   ['madvise', [0, 0, 12], [0], EINVAL],
   ['fadvise64', [-1, 0, 0, 4], [EBADF], 0],
   ['io_setup', [1, bad], [EFAULT], ENOSYS],
+  ['landlock_create_ruleset', [bad, 24, 0], [EFAULT], ENOSYS],
+  ['landlock_restrict_self', [-1, 0], [EBADF, EPERM], ENOSYS],
   ['vmsplice', [-1, bad, 1, 0], [EBADF], EPERM],
   ['syncfs', [-1], [EBADF], EPERM],
   ['cachestat', [-1, bad, bad, 0], [EFAULT, EBADF, ENOSYS], ENOSYS],

@@ -75,7 +75,6 @@ export const allowed: readonly Group[] = [
       'setfsuid', 'setfsgid', 'setgroups', 'capget', 'capset',
     ],
   },
-  { what: 'more restrictions of its own', names: ['landlock_create_ruleset', 'landlock_add_rule', 'landlock_restrict_self'] },
   {
     what: 'sockets that it was given, or made in pairs',
     names: ['recvfrom', 'recvmsg', 'recvmmsg', 'shutdown', 'getsockname', 'getpeername', 'getsockopt'],
@@ -126,6 +125,11 @@ export const refused: readonly Refusal[] = [
     what: 'compiled filters take from room that is one for the whole host (net.core.bpf_jit_limit): used up, nothing could be launched any more',
     action: ENOSYS,
     names: ['seccomp'],
+  },
+  {
+    what: "rules take memory of the kernel's, some GB for a task's descriptors, which no measure of its memory shows; its domain is closed already",
+    action: ENOSYS,
+    names: ['landlock_create_ruleset', 'landlock_add_rule', 'landlock_restrict_self'],
   },
   {
     what: 'asynchronous reads and writes, whose number is one for the whole host (fs.aio-max-nr); who uses them can do without',
