@@ -137,6 +137,7 @@ const table: [SyscallName, (number | string)[], number[], number][] = [
   ['setsockopt', [-1, 1, 26, bad, 16], [EBADF], EPERM],
   ['setsockopt', [-1, '0x100000001', '0x100000033', bad, 16], [EBADF], EPERM],
   ['madvise', [0, 0, 12], [0], EINVAL],
+  ['madvise', [0, 0, 21], [0], EINVAL],
   ['fadvise64', [-1, 0, 0, 4], [EBADF], 0],
   ['io_setup', [1, bad], [EFAULT], ENOSYS],
   ['landlock_create_ruleset', [bad, 24, 0], [EFAULT], ENOSYS],

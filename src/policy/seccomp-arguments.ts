@@ -132,7 +132,8 @@ export const examined: Partial<Record<SyscallName, SyscallRule>> = {
     action: EINVAL,
   },
   // MADV_MERGEABLE: pages that are merged with those of others tell, by how long a write takes, what others hold.
-  madvise: unless(EINVAL, int(2, 12)),
+  // MADV_PAGEOUT: throws out of the page cache what others use, as POSIX_FADV_DONTNEED does, of any file of the task's user.
+  madvise: unless(EINVAL, int(2, 12), int(2, 21)),
   // POSIX_FADV_DONTNEED would throw files that others use out of the page cache. It is advice: not to follow it is no error.
   fadvise64: unless(succeedsAndDoesNothing, int(3, 4)),
   // PER_LINUX and the question what is set
