@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { compileSeccomp, type SyscallRule } from '../lib/kernel/seccomp.js';
-import { probe } from '../lib/kernel/probe.js';
+import { probe, strictProbe } from '../lib/kernel/probe.js';
 import { syscallNumbers, type SyscallName } from '../lib/kernel/syscalls.js';
 import { compile } from './helpers/compile.js';
 
@@ -17,13 +17,13 @@ const folder = mkdtempSync(join(tmpdir(), 'sallyport-restrict-'));
 restrict.after(() => rmSync(folder, { recursive: true, force: true }));
 const { arch } = probe();
 
-function launchUnder(lie: Partial<Record<SyscallName, SyscallRule>>): unknown {
+function launchUnder(lie: Partial<Record<SyscallName, SyscallRule>>, level = 'standard'): unknown {
   const rules = new Map<SyscallName, SyscallRule>();
   for (const name of Object.keys(syscallNumbers) as SyscallName[]) rules.set(name, lie[name] ?? { action: 'allow' });
   const filter = join(folder, 'filter');
   writeFileSync(filter, compileSeccomp({ rules, defaultAction: { errno: 38 } }, arch as 'x64' | 'arm64'));
   const fixture = fileURLToPath(new URL('fixtures/launch-once.js', import.meta.url));
-  const { stdout, stderr } = spawnSync(compile('confine'), [filter, process.execPath, fixture], { encoding: 'utf8', timeout: 60_000, killSignal: 'SIGKILL' });
+  const { stdout, stderr } = spawnSync(compile('confine'), [filter, process.execPath, fixture, level], { encoding: 'utf8', timeout: 60_000, killSignal: 'SIGKILL' });
   assert.is(stderr, '');
   return JSON.parse(stdout);
 }
@@ -50,6 +50,13 @@ const lies: Lie[] = [
 for (const [what, lie, step, syscall] of lies) {
   restrict(`${what}: a kernel that only says that it is there starts nothing`, () => {
     assert.equal(launchUnder(lie), { code: 'ERR_TASK_START', step, syscall });
+  });
+}
+
+if (strictProbe().namespaces?.by !== 'none') {
+  restrict('the Landlock domain of a task in namespaces of its own, likewise', () => {
+    assert.equal(launchUnder({}, 'strict'), { exit: { kind: 'exited', exitCode: 0 } });
+    assert.equal(launchUnder({ landlock_restrict_self: { action: done } }, 'strict'), { code: 'ERR_TASK_START', step: 'verify', syscall: 'landlock_restrict_self' });
   });
 }
 

@@ -68,7 +68,7 @@ Packed Pack(const StageRequest& request) {
   }
   const ExecWork& work = *request.work;
   const Restrictions& r = work.restrictions;
-  header.flags |= (r.ruleset_fd >= 0 ? kStageHasRuleset : 0u) | (r.sends_listener ? kStageSendsListener : 0u);
+  header.flags |= (r.ruleset_fd >= 0 ? kStageHasRuleset : 0u) | (r.sends_listener ? kStageSendsListener : 0u) | (r.scoped_signals ? kStageScopedSignals : 0u);
   if (r.identity != nullptr) {
     header.flags |= kStageHasIdentity;
     header.task_uid = r.identity->uid;
@@ -91,6 +91,7 @@ Packed Pack(const StageRequest& request) {
   if (r.filter != nullptr) packed.Add(r.filter->filter, r.filter->len);
   packed.AddString(work.path);
   packed.AddString(r.cwd == nullptr ? "/" : r.cwd);
+  packed.AddString(r.unlisted == nullptr ? "" : r.unlisted);
   for (const StageRule& rule : request.rules) packed.AddString(rule.path.c_str());
   for (size_t i = 0; i < header.argc; i++) packed.AddString(work.argv[i]);
   for (size_t i = 0; i < header.envc; i++) packed.AddString(work.envp[i]);

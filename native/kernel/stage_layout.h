@@ -20,11 +20,12 @@ enum StageFlags : uint32_t {
   kStageHasRuleset = 4,
   kStageHasIdentity = 8,
   kStageSendsListener = 16,
+  kStageScopedSignals = 32,
 };
 
 // Behind it, each at a multiple of 8: `limits` times Limit, `rules` times a uint64_t (bit 63: the
 // path may be absent), `filter` times sock_filter, and the strings, each with its NUL: path, cwd,
-// the rules' paths, argv, envp.
+// unlisted (empty: none), the rules' paths, argv, envp.
 struct StageHeader {
   uint32_t magic;
   uint32_t bytes;  // of all of it

@@ -174,6 +174,7 @@ int main() {
   const kernel::Identity identity{header.task_uid, header.task_gid};
   work.path = reader.String();
   task.cwd = reader.String();
+  if (const char* unlisted = reader.String(); unlisted[0] != '\0') task.unlisted = unlisted;
   AddRules(reader, access, header.rules);
   const auto argv = reader.Strings(header.argc);
   const auto envp = reader.Strings(header.envc);
@@ -187,6 +188,7 @@ int main() {
   task.new_keyring = task.no_capabilities = task.no_new_privs = true;
   task.ruleset_fd = has(kernel::kStageHasRuleset) ? kernel::kRulesetFd : -1;
   task.own_proc_access = header.own_proc_access;
+  task.scoped_signals = has(kernel::kStageScopedSignals);
   task.filter = header.filter == 0 ? nullptr : &filter;
   task.sends_listener = has(kernel::kStageSendsListener);
   std::vector<int> descriptors;
