@@ -97,6 +97,11 @@ scratch('`collect` gets the folder when the task has ended, before it is removed
   }
 });
 
+scratch('folders keep the modes that the task gave them, but for what it takes to measure them', async () => {
+  const { stdout } = await runTask(['sh', '-c', 'mkdir d e && chmod 555 d && chmod 0 e && sleep 0.5 && stat -c %a d e'], { policy });
+  assert.is(stdout, '555\n500\n');
+});
+
 /** What is hard to remove, made by the task itself. */
 const hostileTree = `
 import os

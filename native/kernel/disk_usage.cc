@@ -40,15 +40,22 @@ class Look {
       UniqueFd handle = OpenFolderIn(folder_, path.c_str(), O_PATH);
       if (!handle) {
         if (errno == ENAMETOOLONG) files_ = most_files_ + 1;  // too deep to be named: to be counted, too
+        Refused();
         continue;
       }
-      MakeFolderUsable(handle.get());
+      GiveOwner(S_IRUSR | S_IXUSR, handle.get());  // while the task works there: no more than it takes to look
       UniqueFd open_folder(openat(handle.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOATIME));
       if (!open_folder) open_folder.reset(openat(handle.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      if (!open_folder) continue;
+      if (!open_folder) {
+        Refused();
+        continue;
+      }
       (void)ForEachEntry(open_folder.get(), [&](const char* name, uint8_t, uint64_t) {
         struct stat status;
-        if (fstatat(open_folder.get(), name, &status, AT_SYMLINK_NOFOLLOW) != 0) return true;
+        if (fstatat(open_folder.get(), name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+          Refused();
+          return true;
+        }
         if (S_ISDIR(status.st_mode)) {
           waiting.push_back(path == "." ? std::string(name) : path + "/" + name);
           path_bytes += waiting.back().size();
@@ -89,14 +96,14 @@ class Look {
   bool OpenFiles(const std::string& thread) {
     UniqueFd descriptors(open((thread + "/fd").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!descriptors) {
-      if (errno == EACCES) unknown_ = true;
+      Refused();
       return unknown_;
     }
     bool any = false;
     (void)ForEachEntry(descriptors.get(), [&](const char* name, uint8_t, uint64_t) {
       any = true;
       struct statx status;
-      if (statx(descriptors.get(), name, 0, STATX_BASIC_STATS | STATX_MNT_ID, &status) != 0) return true;
+      if (statx(descriptors.get(), name, AT_STATX_DONT_SYNC, STATX_BASIC_STATS | STATX_MNT_ID, &status) != 0) return true;
       if (S_ISSOCK(status.stx_mode) && CarriesDescriptors(thread, name)) unknown_ = true;
       if (S_ISREG(status.stx_mode) && status.stx_nlink == 0 && IsHere(status)) Add(status.stx_ino, status.stx_blocks * kBlock, true);
       return !Over();
@@ -108,7 +115,7 @@ class Look {
   bool Mappings(const std::string& thread, const std::string& top) {
     FILE* maps = fopen((thread + "/maps").c_str(), "re");
     if (maps == nullptr) {
-      if (errno == EACCES) unknown_ = true;
+      Refused();
       return unknown_;
     }
     bool any = false;
@@ -130,6 +137,11 @@ class Look {
     free(line);
     fclose(maps);
     return any;
+  }
+
+  // errno: what may not be looked at is not known, and not nothing. A task can take its folder's rights again as we look.
+  void Refused() noexcept {
+    if (errno == EACCES || errno == EPERM) unknown_ = true;
   }
 
   // On the folder's file system. By its mount where a file there may have another device number (overlayfs), by its

@@ -25,14 +25,14 @@ inline UniqueFd OpenFolderIn(int parent, const char* name, uint64_t flags) noexc
   return UniqueFd(static_cast<int>(syscall(__NR_openat2, parent, name, &how, sizeof(how))));
 }
 
-// Lets its owner into a folder made without rights. By way of the descriptor: it is the folder that
-// was opened and no other. fchmod(2) refuses O_PATH, which alone opens such a folder.
-inline void MakeFolderUsable(int folder) noexcept {
+// Gives its owner these rights on a folder made without them, and takes none. By way of the descriptor: it is
+// the folder that was opened and no other. fchmod(2) refuses O_PATH, which alone opens such a folder.
+inline void GiveOwner(mode_t rights, int folder) noexcept {
   struct stat status;
-  if (fstat(folder, &status) != 0 || (status.st_mode & S_IRWXU) == S_IRWXU) return;
+  if (fstat(folder, &status) != 0 || (status.st_mode & rights) == rights) return;
   char path[40];
   snprintf(path, sizeof(path), "/proc/self/fd/%d", folder);
-  (void)chmod(path, S_IRWXU);
+  (void)chmod(path, (status.st_mode & 07777) | rights);
 }
 
 // Calls visit(name, type, inode) for each entry of an open folder, from its beginning, until it returns

@@ -35,6 +35,7 @@ constexpr size_t kChildStackBytes = 128 * 1024;
 constexpr int kLeftoversTimeoutMs = 5000;
 constexpr uint64_t kWriteFile = 1ull << 1;  // LANDLOCK_ACCESS_FS_WRITE_FILE
 constexpr int kMeasureEveryMs = 50;
+constexpr int kEndBetweenLooksMs = 200;  // a task that takes longer to be gone must not keep the others from being looked at
 constexpr int kRemovalTimeoutMs = 120'000;
 
 // A rule is about a file, not about its name: the /proc inside is not ours.
@@ -67,16 +68,12 @@ class Launcher {
  public:
   static Result<Launcher*> Get() noexcept {
     static std::mutex mutex;
-    static Launcher* ready = nullptr;
+    // Never destroyed, for its threads run until the process ends. One that could not be started
+    // whole, for want of threads say, is started further by the next launch.
+    static auto* launcher = new Launcher();
     std::lock_guard<std::mutex> lock(mutex);
-    if (ready == nullptr) {
-      // Never destroyed, for its threads run until the process ends. One that could not be
-      // started whole, for want of descriptors say, is given up; the next launch tries again.
-      auto* launcher = new Launcher();
-      if (!launcher->ready_.ok()) return Result<Launcher*>::Error(launcher->ready_);
-      ready = launcher;
-    }
-    return Result<Launcher*>::Of(ready);
+    Status started = launcher->Start();
+    return started.ok() ? Result<Launcher*>::Of(launcher) : Result<Launcher*>::Error(started);
   }
 
   void Queue(LaunchRequest request) {
@@ -94,32 +91,35 @@ class Launcher {
     TaskEnd end;
   };
 
-  Launcher() noexcept { ready_ = Start(); }
-
   Status Start() noexcept {
-    epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
+    if (!epoll_) epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
     if (!epoll_) return Status::FromErrno("epoll_create1");
-    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    void* map = mmap(nullptr, kChildStackBytes + page, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (map == MAP_FAILED) return Status::FromErrno("mmap");
-    if (mprotect(map, page, PROT_NONE) != 0) return Status::FromErrno("mprotect");
-    stack_ = static_cast<char*>(map) + page;
-    Status started = StartThread("sallyport-launch", [](void* self) -> void* {
-      static_cast<Launcher*>(self)->LaunchLoop();
-    }, this);
-    if (!started.ok()) return started;
-    started = StartThread("sallyport-reap", [](void* self) -> void* {
-      static_cast<Launcher*>(self)->ReapLoop();
-    }, this);
-    if (!started.ok()) return started;
-    started = StartThread("sallyport-watch", [](void* self) -> void* {
-      static_cast<Launcher*>(self)->WatchLoop();
-    }, this);
-    if (!started.ok()) return started;
-    return StartThread("sallyport-disk", [](void* self) -> void* {
-      static_cast<Launcher*>(self)->DiskLoop();
-    }, this);
+    if (stack_ == nullptr) {
+      const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+      void* map = mmap(nullptr, kChildStackBytes + page, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+      if (map == MAP_FAILED) return Status::FromErrno("mmap");
+      if (mprotect(map, page, PROT_NONE) != 0) {
+        Status failed = Status::FromErrno("mprotect");
+        munmap(map, kChildStackBytes + page);
+        return failed;
+      }
+      stack_ = static_cast<char*>(map) + page;
+    }
+    struct {
+      const char* name;
+      void* (*body)(void*);
+    } constexpr kThreads[] = {
+        {"sallyport-launch", [](void* self) -> void* { static_cast<Launcher*>(self)->LaunchLoop(); }},
+        {"sallyport-reap", [](void* self) -> void* { static_cast<Launcher*>(self)->ReapLoop(); }},
+        {"sallyport-watch", [](void* self) -> void* { static_cast<Launcher*>(self)->WatchLoop(); }},
+        {"sallyport-disk", [](void* self) -> void* { static_cast<Launcher*>(self)->DiskLoop(); }},
+    };
+    for (; threads_ < std::size(kThreads); threads_++) {
+      Status started = StartThread(kThreads[threads_].name, kThreads[threads_].body, this);
+      if (!started.ok()) return started;
+    }
+    return Status::Ok();
   }
 
   [[noreturn]] void LaunchLoop() {
@@ -240,7 +240,7 @@ class Launcher {
     }
     LaunchFailure failure = plan.stage.empty() ? Start(&work, cgroup_fd.get(), task.get()) : StartInNamespaces(plan, &work, cgroup_fd.get(), task.get());
     if (!failure.failure.status.ok()) {
-      if (task->cgroup) (void)task->cgroup->Remove();
+      if (task->cgroup) (void)task->cgroup->End(kLeftoversTimeoutMs);  // rmdir(2) can find it busy for a moment yet
       if (failure.failure.step == Step::kCwd && failure.path.empty()) failure.path = plan.cwd;
       if (failure.failure.step == Step::kExecve) failure.path = request.path;
       return fail(std::move(failure));
@@ -441,18 +441,21 @@ class Launcher {
         now.assign(bounded_.begin(), bounded_.end());
       }
       if (now.empty()) continue;
-      timespec before, after;
-      clock_gettime(CLOCK_MONOTONIC, &before);
+      const int64_t before = NowUs();
       const auto usage = MeasureTagged(OwnTags());
-      clock_gettime(CLOCK_MONOTONIC, &after);
+      const int64_t took = NowUs() - before;
       for (const auto& bounds : now) {
-        auto found = usage.find(bounds->tag);
-        HoldTo(*bounds, found != usage.end() ? found->second : Usage{});
+        if (!usage) break;
+        auto found = usage->find(bounds->tag);
+        HoldTo(*bounds, found != usage->end() ? found->second : Usage{});
       }
-      // At most a twentieth of one core, however many processes the host has.
-      const int64_t took = (after.tv_sec - before.tv_sec) * 1000000LL + (after.tv_nsec - before.tv_nsec) / 1000;
-      usleep(static_cast<useconds_t>(std::max<int64_t>(kMeasureEveryMs * 1000, took * 19)));
+      usleep(PauseAfter(took));
     }
+  }
+
+  // At most a twentieth of one core, however many processes the host has.
+  static useconds_t PauseAfter(int64_t took_us) noexcept {
+    return static_cast<useconds_t>(std::max<int64_t>(kMeasureEveryMs * 1000, took_us * 19));
   }
 
   // The same for scratch folders, on a thread of its own: a large tree must not keep other looks waiting.
@@ -465,9 +468,17 @@ class Launcher {
         filling_.remove_if([](const auto& bounds) { return bounds->ended.load(); });
         now.assign(filling_.begin(), filling_.end());
       }
-      for (const auto& bounds : now) LookAtDisk(*bounds);
+      const int64_t before = NowUs();
+      const bool due = std::any_of(now.begin(), now.end(), [before](const auto& bounds) { return before >= bounds->disk_due_us; });
+      // Once for all of them: it is the same look at every process of the host.
+      const auto pids = due ? PidsByTag(OwnTags()) : std::map<uint64_t, std::vector<pid_t>>();
+      const int64_t took = NowUs() - before;
+      for (const auto& bounds : now) {
+        auto found = pids.find(bounds->tag);
+        if (before >= bounds->disk_due_us) LookAtDisk(*bounds, found != pids.end() ? found->second : std::vector<pid_t>());
+      }
       now.clear();
-      usleep(kMeasureEveryMs * 1000);
+      usleep(PauseAfter(took));
     }
   }
 
@@ -477,11 +488,11 @@ class Launcher {
     return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
   }
 
-  static void LookAtDisk(Bounds& bounds) {
+  static void LookAtDisk(Bounds& bounds, const std::vector<pid_t>& processes) {
     const int64_t before = NowUs();
     const auto scratch = bounds.scratch.lock();
-    if (!scratch || bounds.ended || before < bounds.disk_due_us) return;
-    MeasureDisk(scratch->folder(), scratch->path(), PidsOf(OneTag(bounds.tag)), bounds.scratch_files, &bounds.disk);
+    if (!scratch || bounds.ended) return;
+    MeasureDisk(scratch->folder(), scratch->path(), processes, bounds.scratch_files, &bounds.disk);
     const bool bytes = bounds.disk.bytes > bounds.scratch_bytes;
     if (bytes || bounds.disk.files > bounds.scratch_files) {
       EndFor(bounds, bytes ? Exceeded::kScratchBytes : Exceeded::kScratchFiles);
@@ -509,10 +520,12 @@ class Launcher {
   static void EndFor(Bounds& bounds, Exceeded exceeded) {
     Exceeded nothing = Exceeded::kNothing;
     bounds.exceeded.compare_exchange_strong(nothing, exceeded);
-    if (!bounds.cgroup || !bounds.cgroup->End(kLeftoversTimeoutMs)) (void)EndTagged(OneTag(bounds.tag), kLeftoversTimeoutMs);
+    if (!bounds.cgroup || !bounds.cgroup->End(kEndBetweenLooksMs)) (void)EndTagged(OneTag(bounds.tag), kEndBetweenLooksMs);
   }
 
   static void HoldTo(Bounds& bounds, const Usage& usage) {
+    // What outlived the last try.
+    if (const Exceeded before = bounds.exceeded; before != Exceeded::kNothing && usage.processes > 0) return EndFor(bounds, before);
     const bool memory = bounds.memory_bytes != 0 && usage.memory_bytes > bounds.memory_bytes;
     const bool processes = (bounds.processes != 0 && usage.processes > bounds.processes) || (bounds.cgroup && bounds.cgroup->ProcessesExhausted());
     const bool open_files = bounds.open_files != 0 && usage.open_files > bounds.open_files;
@@ -593,9 +606,9 @@ class Launcher {
     ended(end);
   }
 
-  Status ready_;
   UniqueFd epoll_;
   char* stack_ = nullptr;
+  size_t threads_ = 0;  // that run
   Child sweeper_;      // the launcher thread's
   UniqueFd lifeline_;  // closes when this process ends, which is what the sweeper waits for
   std::shared_ptr<const ScratchRoot> swept_root_;  // the one that the sweeper knows of

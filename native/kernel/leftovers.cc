@@ -135,13 +135,14 @@ uint64_t TagOf(pid_t pid) noexcept {
   return errno == EPERM ? TagInLimitsFile(pid) : 0;
 }
 
-std::vector<pid_t> PidsOf(TagFamily family) {
-  std::vector<pid_t> pids;
+std::map<uint64_t, std::vector<pid_t>> PidsByTag(TagFamily family) {
+  std::map<uint64_t, std::vector<pid_t>> pids;
   DIR* proc = opendir("/proc");
   if (proc == nullptr) return pids;
   while (dirent* entry = readdir(proc)) {
     const long pid = strtol(entry->d_name, nullptr, 10);
-    if (pid > 0 && family.Holds(TagOf(static_cast<pid_t>(pid)))) pids.push_back(static_cast<pid_t>(pid));
+    const uint64_t tag = pid > 0 ? TagOf(static_cast<pid_t>(pid)) : 0;
+    if (family.Holds(tag)) pids[tag].push_back(static_cast<pid_t>(pid));
   }
   closedir(proc);
   return pids;

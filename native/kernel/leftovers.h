@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 namespace kernel {
@@ -38,8 +39,8 @@ bool NothingStartedSince(pid_t pid) noexcept;
 // The tag that a process carries, 0 or some other limit when it has none.
 uint64_t TagOf(pid_t pid) noexcept;
 
-// The living and dead processes of a family.
-std::vector<pid_t> PidsOf(TagFamily family);
+// The living and dead processes of a family, by their tags.
+std::map<uint64_t, std::vector<pid_t>> PidsByTag(TagFamily family);
 
 // Whether /proc is that of our PID namespace and shows every process: what is not shown
 // cannot be found. proc(5), hidepid.

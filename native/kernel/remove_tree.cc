@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -57,7 +58,7 @@ class Emptier {
     if (Unlink(top_, name) || errno == ENOENT) return;
     UniqueFd handle = OpenFolderIn(top_, name, O_PATH);
     if (!handle) return;
-    MakeFolderUsable(handle.get());
+    GiveOwner(S_IRWXU, handle.get());
     UniqueFd folder(openat(handle.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder) return;
     (void)ForEachEntry(folder.get(), [&](const char* inner, uint8_t, uint64_t) {
@@ -71,7 +72,7 @@ class Emptier {
     // To move a folder is to write its `..`: it must be writable itself.
     UniqueFd inner = OpenFolderIn(folder, name, O_PATH);
     if (!inner) return;
-    MakeFolderUsable(inner.get());
+    GiveOwner(S_IRWXU, inner.get());
     // A name that is taken, by a folder with something in it or by a file, is one the task thought of.
     char fresh[32];
     int moved;
@@ -93,7 +94,7 @@ class Emptier {
 }  // namespace
 
 Emptied EmptyFolder(int folder, int timeout_ms) noexcept {
-  MakeFolderUsable(folder);
+  GiveOwner(S_IRWXU, folder);
   return Emptier(folder, NowMs() + timeout_ms).Run();
 }
 

@@ -32,7 +32,11 @@ std::string RandomName(const char* prefix) {
 Result<UniqueFd> MakeFolder(int parent, const char* name) noexcept {
   if (mkdirat(parent, name, 0700) != 0) return {Status::FromErrno("mkdir"), UniqueFd()};
   UniqueFd folder = OpenFolderIn(parent, name, O_RDONLY);
-  if (!folder) return {Status::FromErrno("open"), UniqueFd()};
+  if (!folder) {
+    Status failed = Status::FromErrno("open");
+    (void)unlinkat(parent, name, AT_REMOVEDIR);
+    return {failed, UniqueFd()};
+  }
   struct stat status;
   if (fstat(folder.get(), &status) != 0) return {Status::FromErrno("fstat"), UniqueFd()};
   // /tmp is anybody's: another process could have put one of its own there meanwhile, were it not sticky.

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -22,19 +23,24 @@ uint64_t Field(const char* status, const char* name) noexcept {
   return line == nullptr ? 0 : strtoull(line + strlen(name), nullptr, 10);
 }
 
+// Why something of a process could not be opened: it has ended, or there is nothing left to open it with.
+bool Starved() noexcept { return errno == EMFILE || errno == ENFILE || errno == ENOMEM; }
+
 // utime, stime, cutime and cstime: the 14th to 17th field of /proc/<pid>/stat, which stand for all its threads.
-void AddTime(const char* pid, Usage* usage) {
+bool AddTime(const char* pid, Usage* usage) {
   char path[64], text[1024];
   snprintf(path, sizeof(path), "/proc/%s/stat", pid);
   UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
+  if (!file && Starved()) return false;
   const ssize_t length = file ? read(file.get(), text, sizeof(text) - 1) : -1;
-  if (length <= 0) return;
+  if (length <= 0) return true;
   text[length] = '\0';
   const char* rest = strrchr(text, ')');  // the name before it may hold anything
   unsigned long long own[2] = {}, children[2] = {};
-  if (rest == nullptr || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", own, own + 1, children, children + 1) != 4) return;
+  if (rest == nullptr || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", own, own + 1, children, children + 1) != 4) return true;
   usage->cpu.emplace_back(static_cast<pid_t>(strtol(pid, nullptr, 10)), own[0] + own[1]);
   usage->waited_cpu += children[0] + children[1];
+  return true;
 }
 
 // A main thread that has ended takes the view of its process with it, though others go on: any of those will do.
@@ -51,14 +57,16 @@ std::string LivingThread(const char* pid) {
   return living;
 }
 
-void AddProcess(const char* pid, Usage* usage, bool main_thread = true) {
-  if (main_thread) AddTime(pid, usage);
+// False when it could not be told.
+bool AddProcess(const char* pid, Usage* usage, bool main_thread = true) {
+  if (main_thread && !AddTime(pid, usage)) return false;
   char path[96];
   snprintf(path, sizeof(path), "/proc/%s/status", pid);
   UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
+  if (!file && Starved()) return false;
   char status[4096];
   const ssize_t length = file ? read(file.get(), status, sizeof(status) - 1) : -1;
-  if (length <= 0) return;  // it has ended
+  if (length <= 0) return true;  // it has ended
   status[length] = '\0';
   if (main_thread && strstr(status, "\nState:\tZ") != nullptr && Field(status, "\nThreads:") > 1) {
     const std::string other = LivingThread(pid);
@@ -71,20 +79,23 @@ void AddProcess(const char* pid, Usage* usage, bool main_thread = true) {
   struct stat folder;
   snprintf(path, sizeof(path), "/proc/%s/fd", pid);
   if (stat(path, &folder) == 0) usage->open_files += folder.st_size;
+  return true;
 }
 
 }  // namespace
 
-std::map<uint64_t, Usage> MeasureTagged(TagFamily family) {
-  std::map<uint64_t, Usage> found;
+std::optional<std::map<uint64_t, Usage>> MeasureTagged(TagFamily family) {
   DIR* proc = opendir("/proc");
-  if (proc == nullptr) return found;
-  while (dirent* entry = readdir(proc)) {
+  if (proc == nullptr) return std::nullopt;
+  std::map<uint64_t, Usage> found;
+  bool told = true;
+  while (dirent* entry = told ? readdir(proc) : nullptr) {
     const long pid = strtol(entry->d_name, nullptr, 10);
     const uint64_t tag = pid > 0 ? TagOf(static_cast<pid_t>(pid)) : 0;
-    if (family.Holds(tag)) AddProcess(entry->d_name, &found[tag]);
+    if (family.Holds(tag)) told = AddProcess(entry->d_name, &found[tag]);
   }
   closedir(proc);
+  if (!told) return std::nullopt;
   return found;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -19,7 +20,8 @@ struct Usage {
 };
 
 // One look at every process, for all tags of the family. Pages that processes share after a
-// fork count for each of them: an upper bound. proc(5).
-std::map<uint64_t, Usage> MeasureTagged(TagFamily family);
+// fork count for each of them: an upper bound. None where it could not be told for want of
+// descriptors or memory: a process that was not seen would look like one that has ended. proc(5).
+std::optional<std::map<uint64_t, Usage>> MeasureTagged(TagFamily family);
 
 }  // namespace kernel
