@@ -76,10 +76,10 @@ class Tasks {
 
   void Started(uint32_t id, std::shared_ptr<kernel::RunningTask> task) {
     std::lock_guard<std::mutex> lock(mutex_);
+    running_[id] = task;
     if (!open_) return (void)task->Signal(SIGKILL);  // nobody is left to supervise it
     const pid_t pid = task->pid;
     const std::string scratch = task->scratch ? task->scratch->path() : "";
-    running_[id] = std::move(task);
     PostLocked(new Event{Event::kStarted, id, pid, {}, {}, scratch, false});
   }
 

@@ -105,7 +105,7 @@ class Calls {
       auto got = ReadMemory(static_cast<pid_t>(call.pid), call.data.args[path], read, sizeof(read));
       if (got.ok() && got.value == sizeof(read) && memcmp(read, kHostsPath, sizeof(read)) == 0) {
         const UniqueFd file = HostsFile(plan_.hosts);
-        if (!file) return listener_.Answer(call.id, -errno);
+        if (!file) return listener_.Answer(call.id, -ENFILE);
         Status added = listener_.AnswerWithDescriptor(call.id, file.get(), (flags & O_CLOEXEC) != 0);
         if (!added.ok()) listener_.Answer(call.id, -added.err);
         return;

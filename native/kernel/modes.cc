@@ -66,6 +66,7 @@ UniqueFd OpenBeneath(int folder, const char* path, bool follows, bool links) noe
 
 // What /proc says a link of its leads to; empty when it leads to no path.
 std::string Readlink(const char* link) {
+  errno = 0;
   char name[PATH_MAX];
   const ssize_t length = readlink(link, name, sizeof(name));
   if (length <= 0 || length == static_cast<ssize_t>(sizeof(name)) || name[0] != '/') return "";
