@@ -13,11 +13,11 @@ const folder = mkdtempSync(join(tmpdir(), 'sallyport-sanitizers-'));
 sanitizers.after(() => rmSync(folder, { recursive: true, force: true }));
 
 const kernel = readdirSync(join(root, 'native', 'kernel')).filter((name) => name.endsWith('.cc')).map((name) => join(root, 'native', 'kernel', name));
-const drivers = ['kernel-driver.cc', 'process-driver.cc', 'calls-driver.cc'].map((name) => join(root, 'test', 'fixtures', name));
+const drivers = ['kernel-driver.cc', 'process-driver.cc', 'calls-driver.cc', 'files-driver.cc'].map((name) => join(root, 'test', 'fixtures', name));
 
 function build(name: string, ...flags: string[]): string {
   const program = join(folder, name);
-  const options = ['-std=c++17', '-O1', '-g', '-fno-rtti', '-fno-exceptions', ...flags];
+  const options = ['-std=c++17', '-O1', '-g', '-fno-rtti', '-fno-exceptions', '-Wl,--wrap=pthread_create', ...flags];
   const built = spawnSync(process.env['CXX'] ?? 'g++', [...options, '-o', program, ...drivers, ...kernel, '-lpthread'], { encoding: 'utf8' });
   assert.is(built.status, 0, built.stderr);
   return program;
