@@ -256,6 +256,12 @@ running('--trace says what was refused, how often, and what grants it', async ()
   assert.match(granted.stderr, /refused nothing/);
 });
 
+running('--trace names what grants a TCP socket, and nothing for any other', async () => {
+  const { stderr } = await run(['--trace', '--preset', 'node', process.execPath, '-e', "require('node:net').connect(80, '127.0.0.1').on('error', () => {}); require('node:dgram').createSocket('udp4').bind(0).on('error', () => {});"]);
+  assert.match(stderr, /socket AF_INET SOCK_STREAM 0: EACCES; --connect HOST:PORT or --listen PORT/);
+  assert.match(stderr, /socket AF_INET SOCK_DGRAM 0: EACCES; nothing grants it/);
+});
+
 running('what a trace shows of a task is nothing that a terminal obeys', () => {
   const report = traceReport([{ call: 'openat', action: 'EACCES', count: 12, detail: '/x\u001b[2J\u202e\u009b\n/y', grant: 'read: /x\u001b[2J' }, { call: 'ptrace', action: 'EPERM', count: 3 }, { call: 'chmod', action: 'EPERM', count: 1, grant: 'fileModes: "own"' }], 80);
   assert.is(report, 'refused by the policy:\n  12x  openat /x?[2J???/y: EACCES; --read /x?[2J\n   1x  chmod: EPERM; "fileModes": "own" in a policy file\n   3x  ptrace: EPERM; nothing grants it');

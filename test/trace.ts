@@ -78,7 +78,7 @@ trace('a connection that is not granted is named with its address', async () => 
   assert.is(stdout, 'EACCES\n');
   assert.equal(refused.filter(({ call }) => call === 'connect'), [{ call: 'connect', action: 'EACCES', count: 1, detail: '127.0.0.1:2', grant: 'network.connect: 127.0.0.1:2' }]);
   const { refused: none } = await traced([process.execPath, '-e', script], policies.node());
-  assert.equal(none.filter(({ call }) => call === 'socket').map(({ detail }) => detail), ['AF_INET SOCK_STREAM 0']);
+  assert.equal(none.filter(({ call }) => call === 'socket').map(({ detail, grant }) => [detail, grant]), [['AF_INET SOCK_STREAM 0', 'network: { connect: [{ host, port }] } or { listen: [{ port }] }']]);
 });
 
 trace('an ordinary program is refused nothing that matters to it', async () => {

@@ -11,6 +11,7 @@ export const visible = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{C
 export function grantOf({ grant }: RefusedCall): string | undefined {
   if (grant === undefined) return undefined;
   const [, field = '', value = ''] = /^([\w.]+): (.*)$/s.exec(grant) ?? [];
+  if (field === 'network') return '--connect HOST:PORT or --listen PORT';
   const flag = Object.hasOwn(flags, field) ? flags[field] : undefined;
   return visible(flag === undefined ? `"${field}": ${value} in a policy file` : `${flag} ${value}`);
 }

@@ -145,7 +145,7 @@ export class Trace {
       return;
     }
     const detail = text !== '' ? text : argumentsOf(name, numbers);
-    const grant = grantFor(name, text);
+    const grant = grantFor(name, numbers, text);
     this.#keep({ call, action: errnoName(errno), count, ...(detail !== undefined && { detail }), ...(grant !== undefined && { grant }) });
   }
 
@@ -191,9 +191,13 @@ function beside(path: string): string | undefined {
 
 const modeCalls = new Set(['chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat', 'utimensat']);
 
-function grantFor(name: SyscallName | undefined, text: string): string | undefined {
+const isTcp = ([family = 0, type = 0, protocol = 0]: readonly number[]): boolean => (family === 2 || family === 10) && (type & 0xf) === 1 && (protocol === 0 || protocol === 6);
+
+function grantFor(name: SyscallName | undefined, numbers: readonly number[], text: string): string | undefined {
   if (name === undefined) return undefined;
   if (modeCalls.has(name)) return 'fileModes: "own"';
+  // Refused only where the policy has no network: what the socket is for, the task has not said yet.
+  if (name === 'socket' && isTcp(numbers)) return 'network: { connect: [{ host, port }] } or { listen: [{ port }] }';
   if (name === 'connect') return `network.connect: ${text === '' ? '{ host, port }' : text}`;
   if (name === 'bind' || name === 'listen') return `network.listen: ${text === '' ? '{ port }' : text}`;
   return undefined;
