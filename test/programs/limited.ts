@@ -17,5 +17,6 @@ export const limited: readonly Limited[] = [
   { name: 'fs.watch', kind: 'node', code: `try { require('fs').watch('.').close(); console.log('worked') } catch ({ code }) { console.log(code) }`, unconfined: /worked/, inTask: /EPERM/ },
   { name: 'servers on Unix sockets', kind: 'node', code: `require('net').createServer().on('error', ({ code }) => console.log(code)).listen('s', function () { console.log('worked'); this.close() })`, unconfined: /worked/, inTask: /EACCES|EPERM/ },
   { name: 'multiprocessing: locks, queues, pools', kind: 'python', code: 'import multiprocessing as m\nwith m.Pool(2) as p: print("worked", p.map(abs, [-1]))', unconfined: /worked/, inTask: /PermissionError/ },
+  { name: 'multiprocessing: ThreadPool', kind: 'python', code: 'from multiprocessing.pool import ThreadPool\nwith ThreadPool(2) as p: print("worked", p.map(abs, [-1]))', unconfined: /worked/, inTask: /PermissionError/ },
   { name: 'multiprocessing: shared_memory', kind: 'python', code: 'from multiprocessing import shared_memory as s\nm = s.SharedMemory(create=True, size=10); m.close(); m.unlink(); print("worked")', unconfined: /worked/, inTask: /PermissionError/ },
 ];
