@@ -19,11 +19,11 @@ Exit code 0: every attack was blocked by the hardened supervisor. 1: something g
 130, 143: interrupted.
 `;
 
-const widths = [22, 9, 9];
 const styles: Record<Verdict, Style> = { leaked: 'red', disrupted: 'yellow', blocked: 'green', error: 'red' };
 
 /** A few of the catalogue; `sallyport verify` runs all of it. */
 const shown = catalogue.filter(({ demo }) => demo === true);
+const widths = [Math.max(...shown.map(({ title }) => title.length)), 9, 9];
 
 export async function run(args: string[], signal: AbortSignal): Promise<number> {
   const { values } = parseArgs({ args, options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } });
@@ -89,7 +89,7 @@ function printRow(result: AttackResult, paint: Paint): void {
   console.log(row([result.attack.title, word(result.unprotected), word(result.protected), paint('dim', fit(result.attack.how, widths, process.stdout.columns))], widths));
   if (result.unprotected.verdict === 'blocked') note(`this host refuses it here too: ${result.unprotected.evidence}`);
   if (result.unprotected.verdict === 'error') note(result.unprotected.evidence);
-  if (!held(result)) note(paint('red', `through: ${result.protected.evidence}`));
+  if (!held(result)) note(paint('red', `${result.protected.verdict === 'error' ? 'Sallyport' : 'through'}: ${result.protected.evidence}`));
 
   function note(text: string): void {
     console.log(row(['', text], [2]));
@@ -106,6 +106,10 @@ function summary(seen: readonly AttackResult[], paint: Paint): string {
 }
 
 function conclusion(seen: readonly AttackResult[], paint: Paint): string {
-  const through = seen.filter((result) => !held(result)).length;
-  return through === 0 ? paint('green', 'Nothing got through.') : paint('red', `${through} of ${seen.length} were not blocked.`);
+  const missed = seen.filter((result) => !held(result));
+  if (missed.length === 0) return paint('green', 'Nothing got through.');
+  const failed = missed.filter(({ protected: { verdict } }) => verdict === 'error').length;
+  const through = missed.length - failed;
+  const told = [...(through > 0 ? [`${through} of ${seen.length} were not blocked`] : []), ...(failed > 0 ? [`${failed} of ${seen.length} did not run to their end, and show nothing`] : [])];
+  return paint('red', `${told.join('; ')}.`);
 }
