@@ -218,7 +218,7 @@ export class WorkloadInvalid extends SallyportError {
 
 /** Node's own shape for a wrong argument. */
 export function invalidArgument(name: string, expected: string, actual: unknown): TypeError {
-  const kind = actual === null ? 'null' : typeof actual;
+  const kind = actual === null ? 'null' : Array.isArray(actual) ? (actual.length === 0 ? 'an empty array' : 'an array') : typeof actual;
   return Object.assign(new TypeError(`"${name}" must be ${expected}; got ${kind}`), { code: 'ERR_INVALID_ARG_TYPE' as const });
 }
 

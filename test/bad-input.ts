@@ -178,6 +178,7 @@ bad('what is no command at all is misuse', async () => {
   for (const argv of [[], [''], ['a\0'], ['true', 'b\0'], ['true', undefined], ['true', , 'x'], [1], 'true', undefined, null, { 0: 'true', length: 1 }]) {
     assert.is((await failure(() => launch(argv as string[], { policy }))).code, 'ERR_INVALID_ARG_TYPE', JSON.stringify(argv));
   }
+  assert.match((await failure(() => launch([], {}))).message, /got an empty array$/);
   assert.is((await runTask(['printf', '[%s]', '', '-n', '--', 'a b', '$HOME', 'ü'], { policy })).stdout, '[][-n][--][a b][$HOME][ü]', 'control: odd ones that are not');
 });
 
