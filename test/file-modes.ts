@@ -186,4 +186,16 @@ modes('a hard link made beforehand is what its folder says it is', async () => {
   assert.is((await runTask(['sh', '-c', `echo y >> ${at('own', 'linked')} && chmod 600 ${at('own', 'linked')} && echo done`], { policy })).stdout, 'done\n');
 });
 
+modes('no call makes a file that is set-uid or set-gid, whatever is granted', async () => {
+  const ways = ['os.open(f, os.O_CREAT | os.O_WRONLY, 0o4755)', 'os.open(f, os.O_CREAT | os.O_WRONLY, 0o2755)', 'os.mknod(f, 0o104755)', 'os.open(os.path.dirname(f), os.O_TMPFILE | os.O_RDWR, 0o4755)'];
+  for (const way of ways) {
+    const policy = fresh();
+    const code = `f = ${JSON.stringify(at('own', 'made'))}; ${way}`;
+    for (const network of ['none', { connect: [{ host: 'localhost', port: 9 }] }] as const) assert.is(await python(code, { ...policy, network }), 'EPERM', way);
+    assert.is(await python(code.replace(/0o(10)?[24]755/, '0o100755'), policy), 'done', way);
+    rmSync(at('own', 'made'), { force: true });
+    assert.is(await python(code, open), 'done', `control: ${way}`);
+  }
+});
+
 modes.run();

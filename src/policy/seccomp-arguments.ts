@@ -82,8 +82,23 @@ const prctls = [
 /** No kernel has this option: the launch tries it to see that the filter is on. native/kernel/seccomp.h has the same number. */
 const FILTER_WITNESS = 0x53414c59;
 
+const [O_CREAT, O_TMPFILE] = [0o100, 0o20000000];
+
+/** No file is made set-uid or set-gid: `fileModes` keeps the bits out of a chmod, these out of the call that makes it. */
+const withoutPrivileges = (mode: Argument, flags?: Argument): SyscallRule => ({
+  clauses: [0o4000, 0o2000].flatMap((privilege) =>
+    flags === undefined ? [{ tests: [bit(mode, privilege)], action: EPERM }] : [O_CREAT, O_TMPFILE].map((makes) => ({ tests: [bit(flags, makes), bit(mode, privilege)], action: EPERM })),
+  ),
+  action: 'allow',
+});
+
 /** Calls whose arguments decide. pid 0 means the caller: any other number is refused, its own too. */
 export const examined: Partial<Record<SyscallName, SyscallRule>> = {
+  open: withoutPrivileges(2, 1),
+  openat: withoutPrivileges(3, 2),
+  creat: withoutPrivileges(1),
+  mknod: withoutPrivileges(1),
+  mknodat: withoutPrivileges(2),
   // A thread with descriptors of its own (CLONE_THREAD without CLONE_FILES) would keep files open that /proc/<pid>/fd does not show.
   clone: unless(EPERM, ...refusedCloneFlags.map((flag) => bit(0, flag)), int(0, 0x00010000, 0x00010400)),
   close_range: unless(EPERM, bit(2, 2)), // CLOSE_RANGE_UNSHARE, likewise

@@ -1,7 +1,7 @@
 import type { ArgumentTest, SyscallRule } from '../kernel/seccomp.js';
 import type { SyscallName } from '../kernel/syscalls.js';
 import { namesOf, type NetworkPlan } from './network.js';
-import { EACCES, int } from './seccomp-arguments.js';
+import { EACCES, examined, int } from './seccomp-arguments.js';
 
 const ENOPROTOOPT = { errno: 92 };
 
@@ -51,6 +51,6 @@ export function networkRules(plan: NetworkPlan): Partial<Record<SyscallName, Sys
     ...(connects && { connect: asks }),
     ...(listens && { bind: asks, listen: asks, accept: { action: 'allow' }, accept4: { action: 'allow' } }),
     // /etc/hosts is ours; every other path goes on to Landlock.
-    ...(namesOf(plan).length > 0 && { open: asks, openat: asks }),
+    ...(namesOf(plan).length > 0 && { open: { ...examined.open, ...asks }, openat: { ...examined.openat, ...asks } }),
   };
 }

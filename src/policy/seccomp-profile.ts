@@ -18,7 +18,7 @@ export const allowed: readonly Group[] = [
   {
     what: 'files and folders by name: Landlock decides which',
     names: [
-      'open', 'openat', 'openat2', 'creat', 'mkdir', 'mkdirat', 'mknod', 'mknodat', 'rmdir', 'unlink', 'unlinkat', 'rename', 'renameat', 'renameat2',
+      'mkdir', 'mkdirat', 'rmdir', 'unlink', 'unlinkat', 'rename', 'renameat', 'renameat2',
       'link', 'linkat', 'symlink', 'symlinkat', 'readlink', 'readlinkat', 'truncate', 'stat', 'lstat', 'newfstatat', 'statx', 'statfs', 'access',
       'faccessat', 'faccessat2', 'chdir', 'fchdir', 'getcwd', 'getdents', 'getdents64', 'umask',
     ],
@@ -136,6 +136,7 @@ export const refused: readonly Refusal[] = [
     action: ENOSYS,
     names: ['io_setup', 'io_submit', 'io_cancel', 'io_destroy', 'io_getevents', 'io_pgetevents'],
   },
+  { what: 'its mode lies behind a pointer, and with it set-uid; libraries go on with openat', action: ENOSYS, names: ['openat2'] },
   { what: 'fills a disk between two looks; libc writes instead', action: ENOTSUP, names: ['fallocate'] },
   { what: "makes every disk of the host write out what others wrote", action: EPERM, names: ['sync', 'syncfs'] },
   { what: 'what others have in the page cache, and the list of mounts', action: ENOSYS, names: ['cachestat', 'statmount', 'listmount'] },
