@@ -162,6 +162,8 @@ export interface NativePlan {
   /** -1: the supervisor's. */
   readonly umask: number;
   /** The filter leaves chmod, chown and utime to us. */
+  /** Whether the filter asks before each new process or thread. */
+  readonly asksToStart: boolean;
   readonly ownModes: boolean;
   /** NAME=value */
   readonly environment: readonly string[];

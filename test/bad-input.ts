@@ -16,7 +16,7 @@ const bad = suite('bad input');
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-bad-input-')));
 bad.after(() => rmSync(folder, { recursive: true, force: true }));
 const at = (...names: string[]): string => join(folder, ...names);
-const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true, procWhole: true, notify: { lacks: [], anyUser: true }, user: { uid: 0, gid: 0, lacks: [] } };
+const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true, procWhole: true, notify: { available: true, lacks: [], anyUser: true }, user: { uid: 0, gid: 0, lacks: [] } };
 const policy = policies.command();
 
 type Failure = Error & { code?: string; path?: string; step?: string; cause?: NodeJS.ErrnoException };

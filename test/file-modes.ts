@@ -171,7 +171,7 @@ modes("'refused' and 'ignored' never ask, and a host that cannot answer has 'ign
   assert.is(await python(`os.chmod(${file}, 0o777)`, Object.freeze({ ...policy, fileModes: 'ignored' as const })), 'done');
   assert.is(seen('own', 'file')[0], 0o644);
   const host = probe();
-  const without: Probe = { ...host, notify: { lacks: ['seccomp user notification'], anyUser: false } };
+  const without: Probe = { ...host, notify: { available: false, lacks: ['seccomp user notification'], anyUser: false } };
   const made = plan(policy, without);
   assert.equal([made.fileModes, made.umask], ['ignored', 0o077]);
   assert.match(made.notes.join(), /'own' needs seccomp user notification/);

@@ -9,7 +9,7 @@ import { taskGuarantees } from '../lib/policy/enforcement.js';
 import { plan } from '../lib/policy/plan.js';
 
 const hosts = suite('hosts');
-const best: Probe = { arch: 'x64', landlockAbi: 10, landlockErrata: 0xf, seccomp: true, procWhole: true, notify: { lacks: [], anyUser: true }, user: { uid: 1000, gid: 1000, lacks: [] } };
+const best: Probe = { arch: 'x64', landlockAbi: 10, landlockErrata: 0xf, seccomp: true, procWhole: true, notify: { available: true, lacks: [], anyUser: true }, user: { uid: 1000, gid: 1000, lacks: [] } };
 
 const newest = 11; // one beyond what this release knows
 /** The ABI that each guarantee of a task needs; those that need none are not here. */

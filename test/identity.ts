@@ -10,7 +10,7 @@ import { inChild } from './helpers/fixture.js';
 import { runTask } from './helpers/run-task.js';
 
 const identity = suite('identity');
-const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true, procWhole: true, notify: { lacks: [], anyUser: true }, user: { uid: 0, gid: 0, lacks: [] } };
+const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true, procWhole: true, notify: { available: true, lacks: [], anyUser: true }, user: { uid: 0, gid: 0, lacks: [] } };
 const nobody = { uid: 65534, gid: 65533 };
 
 function refusedPath(call: () => unknown): string {

@@ -58,6 +58,46 @@ limits('the number of processes is bounded, and none of a bomb is left', async (
   assert.equal(left, []);
 });
 
+limits('a fork bomb stands still at its bound, and the supervisor and another task go on', async () => {
+  const other = await launch(['cat'], { policy: policies.command(), stdin: 'pipe' });
+  const answers = other.stdout?.[Symbol.asyncIterator]();
+  const task = await launch(['bash', '-c', ':(){ :|:& };:; sleep 60'], { policy: policies.command({ limits: { processes: 64 } }) });
+  let most = 0;
+  const looking = setInterval(() => (most = Math.max(most, ofSession(task.pid))), 1);
+  other.stdin?.write('still here');
+  assert.is(String((await answers?.next())?.value), 'still here');
+  assert.is(exceeded(await task.exited), 'processes');
+  clearInterval(looking);
+  assert.ok(most <= 64, `${most} at once`);
+  assert.is(ofSession(task.pid), 0);
+  await other[Symbol.asyncDispose]();
+  // The control: a bound that it does not reach ends nobody.
+  const some = 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 0.2 & done; wait';
+  assert.is(await bounded(['bash', '-c', some], { processes: 64 }), '{"kind":"exited","exitCode":0}');
+  assert.is(await bounded(['bash', '-c', some], { processes: 16 }), 'processes');
+});
+
+/** How many processes of a session there are, zombies aside. */
+function ofSession(sid: number): number {
+  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && new RegExp(`^\\d+ \\(.*\\) [^Z] \\d+ \\d+ ${sid} `).test(stat(pid))).length;
+}
+
+function stat(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return ''; // it has ended
+  }
+}
+
+limits('a shell whose children end while it starts others is not disturbed', async () => {
+  for (const shell of ['sh', 'bash']) {
+    const script = 'i=0; while [ $i -lt 400 ]; do i=$((i+1)); true | true & done; wait; echo done $i';
+    const { exit, stdout, stderr } = await runTask([shell, '-c', script], { policy: policies.command({ limits: { processes: 4096 } }) });
+    assert.equal([exit, stdout, stderr], [{ kind: 'exited', exitCode: 0 }, 'done 400\n', ''], shell);
+  }
+});
+
 limits('threads count as processes do', async () => {
   const threads = `const { Worker } = require('worker_threads'); for (let i = 0; i < 60; i++) new Worker('setTimeout(() => {}, 1000)', { eval: true })`;
   assert.is(await bounded([process.execPath, '-e', threads], { processes: 50 }), 'processes');

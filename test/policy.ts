@@ -8,7 +8,7 @@ import { taskGuarantees } from '../lib/policy/enforcement.js';
 import { plan } from '../lib/policy/plan.js';
 
 const policy = suite('policy');
-const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true, procWhole: true, notify: { lacks: [], anyUser: true }, user: { uid: 0, gid: 0, lacks: [] } };
+const host: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 7, seccomp: true, procWhole: true, notify: { available: true, lacks: [], anyUser: true }, user: { uid: 0, gid: 0, lacks: [] } };
 
 function refusal(call: () => unknown): PolicyInvalid | EnforcementPartial {
   try {
@@ -105,7 +105,7 @@ policy('a host with less is refused by name, unless the caller can do without', 
 });
 
 policy('a host with none at all still makes a plan when all is waived', () => {
-  const bare: Probe = { arch: 'other', landlockAbi: 0, landlockErrata: 0, seccomp: false, procWhole: false, notify: { lacks: [], anyUser: false }, user: { uid: 1000, gid: 1000, lacks: [] } };
+  const bare: Probe = { arch: 'other', landlockAbi: 0, landlockErrata: 0, seccomp: false, procWhole: false, notify: { available: false, lacks: [], anyUser: false }, user: { uid: 1000, gid: 1000, lacks: [] } };
   const made = plan({ without: guaranteeNames }, bare);
   assert.equal([made.landlock.handled, made.landlock.rules, made.seccomp.length], [[0, 0, 0], [], 0]);
 });
@@ -117,12 +117,12 @@ policy('a network is resolved to hosts and ports, and refused where the supervis
   assert.ok(Object.isFrozen(made.network) && Object.isFrozen(made.network?.connect) && Object.isFrozen(made.network?.connect[0]));
   for (const none of ['none', {}, { connect: [] }] as const) assert.is(plan({ network: none }, host).network, undefined);
   assert.is(made.landlock.handled[1], 3, 'the domain itself lets no TCP through');
-  const lesser = { ...host, notify: { lacks: ['seccomp user notification'], anyUser: false } };
+  const lesser = { ...host, notify: { available: false, lacks: ['seccomp user notification'], anyUser: false } };
   assert.is((refusal(() => plan({ network, without: ['network'] }, lesser)) as EnforcementPartial).guarantee, 'network');
   assert.ok(plan({ network: 'none' }, lesser));
   assert.is((refusal(() => plan({ network, without: guaranteeNames }, { ...host, seccomp: false })) as EnforcementPartial).guarantee, 'network');
   const other = { network, identity: { uid: 1, gid: 1 } };
-  assert.is((refusal(() => plan(other, { ...host, notify: { lacks: [], anyUser: false } })) as PolicyInvalid).path, 'network');
+  assert.is((refusal(() => plan(other, { ...host, notify: { available: true, lacks: [], anyUser: false } })) as PolicyInvalid).path, 'network');
   assert.ok(plan(other, host));
 });
 

@@ -196,7 +196,7 @@ std::vector<sock_filter> FilterOf(const Napi::Value& value) {
 
 // prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
 //           ownProcAccess, unlisted, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles,
-//           cgroup: [folder, own, memoryBytes, processes, cpuWeight], sweeper, stage, userNamespace, identity?: [uid, gid], cwd, umask, ownModes, environment: [string],
+//           cgroup: [folder, own, memoryBytes, processes, cpuWeight], sweeper, stage, userNamespace, identity?: [uid, gid], cwd, umask, asksToStart, ownModes, environment: [string],
 //           cpuSeconds, scratchIn, scratchBytes, scratchFiles, fileLimitIsScratch, scratchAccess, scratchVariables: [[name, below]] })
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -213,6 +213,7 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
   plan->stage = from.Get("stage").As<Napi::String>().Utf8Value();
   plan->user_namespace = from.Get("userNamespace").ToBoolean();
   plan->sweeper = from.Get("sweeper").As<Napi::String>().Utf8Value();
+  plan->asks_to_start = from.Get("asksToStart").ToBoolean();
   plan->own_modes = from.Get("ownModes").ToBoolean();
   plan->umask = from.Get("umask").As<Napi::Number>().Int32Value();
   if (Napi::Value identity = from.Get("identity"); identity.IsArray()) {

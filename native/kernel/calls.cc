@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <optional>
 #include <cstring>
 
@@ -31,8 +33,9 @@ UniqueFd HostsFile(const std::string& text) noexcept {
 
 class Calls {
  public:
-  Calls(const Listener& listener, const CallPlan& plan, const OwnPlaces* places, const std::vector<sock_filter>& filter)
-      : listener_(listener), plan_(plan), filter_(filter), network_(plan.network, listener) {
+  Calls(const Listener& listener, const CallPlan& plan, const OwnPlaces* places, const std::function<bool()>& may_start,
+        const std::vector<sock_filter>& filter)
+      : listener_(listener), plan_(plan), may_start_(may_start), filter_(filter), network_(plan.network, listener) {
     if (places != nullptr) modes_.emplace(*places, listener);
   }
 
@@ -81,6 +84,12 @@ class Calls {
       return;
     }
     switch (call.data.nr) {
+#ifdef __NR_fork
+      case __NR_fork:
+      case __NR_vfork:
+#endif
+      case __NR_clone: return NewProcess(call);
+      case __NR_rt_sigaction: return ChildHandler(call);
 #ifdef __NR_open
       case __NR_open: return Open(call, 0);
 #endif
@@ -92,6 +101,31 @@ class Calls {
       default: refused = EPERM; listener_.Answer(call.id, -EPERM);
     }
     if (refused != 0) Record(call, refused, std::move(target));
+  }
+
+  // The kernel makes it: what decides are its flags, in registers, which the filter has examined.
+  void NewProcess(const Notification& call) {
+    if (may_start_ && !may_start_()) return listener_.Answer(call.id, -EAGAIN);
+    listener_.Continue(call.id);
+  }
+
+  // A handler of SIGCHLD that is about to be set is given SA_RESTART. A signal that comes while a
+  // call waits for us ends it with EINTR otherwise, which fork(2) never answers: dash, which
+  // asks for no restart, gives up then. The memory is the task's own, and so is the harm of
+  // having it changed meanwhile.
+  void ChildHandler(const Notification& call) {
+    struct {
+      uint64_t handler;
+      uint64_t flags;
+    } action;
+    const pid_t tid = static_cast<pid_t>(call.pid);
+    const uint64_t address = call.data.args[1];
+    auto got = ReadMemory(tid, address, &action, sizeof(action));
+    if (got.ok() && got.value == sizeof(action) && (action.flags & SA_RESTART) == 0 && listener_.Waits(call)) {
+      action.flags |= SA_RESTART;
+      WriteMemory(tid, address + offsetof(decltype(action), flags), &action.flags, sizeof(action.flags));
+    }
+    listener_.Continue(call.id);
   }
 
   // Opening the hosts file gets ours; any other open is the kernel's to make. Its path may
@@ -121,6 +155,7 @@ class Calls {
 
   const Listener& listener_;
   const CallPlan& plan_;
+  const std::function<bool()>& may_start_;
   const std::vector<sock_filter>& filter_;
   Network network_;
   std::optional<FileModes> modes_;
@@ -128,9 +163,10 @@ class Calls {
 
 }  // namespace
 
-void AnswerCalls(UniqueFd fd, const CallPlan& plan, const OwnPlaces* places, const std::vector<sock_filter>& filter) {
+void AnswerCalls(UniqueFd fd, const CallPlan& plan, const OwnPlaces* places, const std::function<bool()>& may_start,
+                 const std::vector<sock_filter>& filter) {
   const Listener listener(std::move(fd));
-  Calls(listener, plan, places, filter).Run();
+  Calls(listener, plan, places, may_start, filter).Run();
 }
 
 }  // namespace kernel

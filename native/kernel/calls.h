@@ -2,6 +2,7 @@
 
 #include <linux/filter.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,7 +28,9 @@ struct CallPlan {
 // Answers a task's calls until none of its processes is left. A thread for each such task,
 // so that what one task asks for, or how often, never keeps another one waiting; it allows
 // itself no call that waits. `filter`: the plan's.
-// `places`: null where modes are not the supervisor's to change.
-void AnswerCalls(UniqueFd listener, const CallPlan& plan, const OwnPlaces* places, const std::vector<sock_filter>& filter);
+// `places`: null where modes are not the supervisor's to change. `may_start`: asked before
+// each new process or thread; empty where the filter does not ask.
+void AnswerCalls(UniqueFd listener, const CallPlan& plan, const OwnPlaces* places, const std::function<bool()>& may_start,
+                 const std::vector<sock_filter>& filter);
 
 }  // namespace kernel

@@ -209,17 +209,6 @@ class Launcher {
       if (!fd) return fail({{Step::kDescriptors, Status::FromErrno("open")}, "/dev/null"});
       descriptors.push_back(fd.get());
     }
-    UniqueFd listener_socket;  // closed when this returns: the thread at its other end learns of a child that failed
-    if (restrictions.filter != nullptr && (request.calls != nullptr || places != nullptr)) {
-      auto socket = AnswerFrom(request, places);
-      if (!socket.ok()) return fail({{Step::kSeccomp, socket.status}, ""});
-      listener_socket = std::move(socket.value);
-      descriptors.push_back(listener_socket.get());
-      restrictions.sends_listener = true;
-    }
-    restrictions.descriptors = descriptors.data();
-    restrictions.descriptor_count = descriptors.size();
-
     std::vector<char*> argv, envp;
     for (const std::string& word : request.argv) argv.push_back(const_cast<char*>(word.c_str()));
     std::vector<std::string> environment = plan.environment;
@@ -238,6 +227,22 @@ class Launcher {
       Status made = MakeCgroup(plan, task.get(), &cgroup_fd);
       if (!made.ok()) return fail({{Step::kCgroup, made}, plan.cgroup_folder});
     }
+    if (task->tag != 0) task->bounds = BoundsOf(*task, plan);
+
+    UniqueFd listener_socket;  // closed when this returns: the thread at its other end learns of a child that failed
+    if (restrictions.filter != nullptr && (request.calls != nullptr || places != nullptr || plan.asks_to_start)) {
+      auto socket = AnswerFrom(request, places, task->bounds);
+      if (!socket.ok()) {
+        if (task->cgroup) (void)task->cgroup->Remove();
+        return fail({{Step::kSeccomp, socket.status}, ""});
+      }
+      listener_socket = std::move(socket.value);
+      descriptors.push_back(listener_socket.get());
+      restrictions.sends_listener = true;
+    }
+    restrictions.descriptors = descriptors.data();
+    restrictions.descriptor_count = descriptors.size();
+
     LaunchFailure failure = plan.stage.empty() ? Start(&work, cgroup_fd.get(), task.get()) : StartInNamespaces(plan, &work, cgroup_fd.get(), task.get());
     if (!failure.failure.status.ok()) {
       if (task->cgroup) (void)task->cgroup->End(kLeftoversTimeoutMs);  // rmdir(2) can find it busy for a moment yet
@@ -246,7 +251,7 @@ class Launcher {
       return fail(std::move(failure));
     }
 
-    if (task->tag != 0) Bound(*task, plan);
+    if (task->bounds) WatchOver(task->bounds);
     request.descriptors.clear();  // the task has its own now: ours would hide its end of file
     request.started(task);
     Watch(std::move(task), std::move(request.ended));
@@ -285,21 +290,23 @@ class Launcher {
 
   // Starts the thread that answers the task's calls, and returns the socket by which the
   // child sends it their descriptor: this thread stands still then, the other one does not.
-  Result<UniqueFd> AnswerFrom(const LaunchRequest& request, std::shared_ptr<const OwnPlaces> places) {
+  Result<UniqueFd> AnswerFrom(const LaunchRequest& request, std::shared_ptr<const OwnPlaces> places, std::shared_ptr<Bounds> bounds) {
     struct Work {
       UniqueFd socket;
       std::shared_ptr<const CallPlan> calls;
       std::shared_ptr<const OwnPlaces> places;
       std::shared_ptr<const PreparedPlan> plan;
+      std::function<bool()> may_start;
     };
     auto pair = ListenerSocketPair();
     if (!pair.ok()) return Result<UniqueFd>::Error(pair.status);
-    auto* work = new Work{std::move(pair.value.ours), request.calls ? request.calls : std::make_shared<CallPlan>(), std::move(places), request.plan};
+    auto* work = new Work{std::move(pair.value.ours), request.calls ? request.calls : std::make_shared<CallPlan>(), std::move(places), request.plan, {}};
+    if (request.plan->asks_to_start) work->may_start = [bounds = std::move(bounds)] { return MayStart(*bounds); };
     Status started = StartThread("sallyport-calls", [](void* argument) -> void* {
       std::unique_ptr<Work> work(static_cast<Work*>(argument));
       auto listener = ReceiveListener(work->socket.get());
       work->socket.reset();
-      if (listener.ok()) AnswerCalls(std::move(listener.value), *work->calls, work->places.get(), work->plan->filter);
+      if (listener.ok()) AnswerCalls(std::move(listener.value), *work->calls, work->places.get(), work->may_start, work->plan->filter);
       return nullptr;
     }, work);
     if (started.ok()) return {Status::Ok(), std::move(pair.value.theirs)};
@@ -409,22 +416,26 @@ class Launcher {
     return ruleset;
   }
 
-  void Bound(RunningTask& task, const PreparedPlan& plan) {
-    task.bounds = std::make_shared<Bounds>();
-    task.bounds->tag = task.tag;
-    task.bounds->memory_bytes = plan.memory_bytes;
-    task.bounds->processes = plan.processes;
-    task.bounds->open_files = plan.open_files;
-    task.bounds->cgroup = task.cgroup;
-    task.bounds->cpu_seconds = plan.cpu_seconds;
-    task.bounds->scratch_bytes = plan.scratch_bytes;
-    task.bounds->scratch_files = plan.scratch_files;
-    task.bounds->scratch = task.scratch;
-    if (plan.file_limit_is_scratch) task.bounds->file_limit = Exceeded::kScratchBytes;
+  static std::shared_ptr<Bounds> BoundsOf(const RunningTask& task, const PreparedPlan& plan) {
+    auto bounds = std::make_shared<Bounds>();
+    bounds->tag = task.tag;
+    bounds->memory_bytes = plan.memory_bytes;
+    bounds->processes = plan.processes;
+    bounds->open_files = plan.open_files;
+    bounds->cgroup = task.cgroup;
+    bounds->cpu_seconds = plan.cpu_seconds;
+    bounds->scratch_bytes = plan.scratch_bytes;
+    bounds->scratch_files = plan.scratch_files;
+    bounds->scratch = task.scratch;
+    if (plan.file_limit_is_scratch) bounds->file_limit = Exceeded::kScratchBytes;
+    return bounds;
+  }
+
+  void WatchOver(const std::shared_ptr<Bounds>& bounds) {
     {
       std::lock_guard<std::mutex> lock(bounded_mutex_);
-      bounded_.push_back(task.bounds);
-      if (task.scratch) filling_.push_back(task.bounds);
+      bounded_.push_back(bounds);
+      if (!bounds->scratch.expired()) filling_.push_back(bounds);
     }
     bounded_wake_.notify_all();
   }
@@ -441,13 +452,16 @@ class Launcher {
         now.assign(bounded_.begin(), bounded_.end());
       }
       if (now.empty()) continue;
+      std::vector<uint32_t> begun;
+      for (const auto& bounds : now) begun.push_back(bounds->process_count.Begin());
       const int64_t before = NowUs();
       const auto usage = MeasureTagged(OwnTags());
       const int64_t took = NowUs() - before;
-      for (const auto& bounds : now) {
-        if (!usage) break;
-        auto found = usage->find(bounds->tag);
-        HoldTo(*bounds, found != usage->end() ? found->second : Usage{});
+      for (size_t i = 0; usage && i < now.size(); i++) {
+        auto found = usage->find(now[i]->tag);
+        const Usage& used = found != usage->end() ? found->second : Usage{};
+        now[i]->process_count.Looked(begun[i], used.processes);
+        HoldTo(*now[i], used);
       }
       usleep(PauseAfter(took));
     }
@@ -523,6 +537,19 @@ class Launcher {
     if (!bounds.cgroup || !bounds.cgroup->End(kEndBetweenLooksMs)) (void)EndTagged(OneTag(bounds.tag), kEndBetweenLooksMs);
   }
 
+  // Whoever has no room for another process is ended, as who went past any other bound. While
+  // one asks, all others of the task that want to start one wait: a fork bomb stands still.
+  static bool MayStart(Bounds& bounds) {
+    if (bounds.process_count.Admit(bounds.processes)) return true;
+    const uint32_t begun = bounds.process_count.Begin();
+    auto usage = MeasureTagged(OneTag(bounds.tag));
+    if (!usage) return false;  // it may try again
+    bounds.process_count.Looked(begun, (*usage)[bounds.tag].processes);
+    if (bounds.process_count.Admit(bounds.processes)) return true;
+    EndFor(bounds, Exceeded::kProcesses);
+    return false;
+  }
+
   static void HoldTo(Bounds& bounds, const Usage& usage) {
     // What outlived the last try.
     if (const Exceeded before = bounds.exceeded; before != Exceeded::kNothing && usage.processes > 0) return EndFor(bounds, before);
@@ -560,14 +587,14 @@ class Launcher {
     const RunningTask& task = *watched->task;
     const bool staged = static_cast<bool>(task.staged.init.pidfd);
     // With pid 1 the kernel has ended all of its namespace: nobody can be left.
-    const bool alone = task.tag == 0 || staged || (!task.cgroup && NothingStartedSince(task.pid));
+    const bool alone = task.tag == 0 || staged || NothingStartedSince(task.pid);
     auto exit = PidfdWait(task.end_fd(), true);
     watched->end.exit_known = exit.ok();
     if (exit.ok()) watched->end.exit = exit.value;
     if (staged && StagedExit(task.staged, &watched->end.exit)) watched->end.exit_known = true;
     if (watched->end.exit_known && task.bounds) EndedByLimit(*task.bounds, watched->end.exit);
     if (task.cgroup) Exhausted(task);
-    if (task.cgroup ? task.cgroup->Remove() : alone) return Tell(watched);
+    if (task.cgroup ? task.cgroup->Remove() && (alone || !AdoptsOrphans()) : alone) return Tell(watched);
     // On a thread of its own: a task that will not be gone must not keep others waiting.
     auto sweep = [](void* argument) -> void* {
       auto* watched = static_cast<Watched*>(argument);
@@ -623,6 +650,24 @@ class Launcher {
 
 }  // namespace
 
+bool ProcessCount::Admit(int most) noexcept {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (found_ + static_cast<int>(started_ - begun_) >= most) return false;
+  started_++;
+  return true;
+}
+
+uint32_t ProcessCount::Begin() noexcept {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return started_;
+}
+
+void ProcessCount::Looked(uint32_t begun, int found) noexcept {
+  std::lock_guard<std::mutex> lock(mutex_);
+  begun_ = begun;
+  found_ = found;
+}
+
 Status PreparedPlan::AddSystemPath(const std::string& path, uint64_t access) {
   static std::mutex mutex;
   static std::map<std::string, std::shared_ptr<const UniqueFd>> opened;
@@ -648,7 +693,7 @@ int RunningTask::EndAll(int timeout_ms) const noexcept {
     (void)PidfdSendSignal(staged.init.pidfd.get(), SIGKILL);
     if (!PidfdExited(staged.init.pidfd.get(), timeout_ms)) return 1;
   }
-  if (cgroup && cgroup->End(timeout_ms)) return 0;
+  if (cgroup && cgroup->End(timeout_ms) && !AdoptsOrphans()) return 0;
   return tag == 0 ? 0 : EndTagged(OneTag(tag), timeout_ms);
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -64,6 +65,7 @@ struct PreparedPlan {
   std::optional<Identity> identity;  // none: the supervisor's
   std::string cwd;      // empty: the supervisor's
   int umask = -1;       // -1: the supervisor's
+  bool asks_to_start = false;  // each new process or thread, so that there are never more than `processes`
   bool own_modes = false;  // chmod, chown and utime of what it may write are made for it
   std::vector<std::string> environment;
 
@@ -85,11 +87,30 @@ struct LaunchFailure {
 // A bound that no rlimit can hold for a task as a whole, and that it went past.
 enum class Exceeded : int { kNothing, kMemoryBytes, kProcesses, kOpenFiles, kCpuSeconds, kFileBytes, kScratchBytes, kScratchFiles };
 
+// How many processes and threads a task can have by now: as many as were there at the last
+// look, and those that it was let start since that look began. Never less than there are, but
+// for those that were let start and have not come so far. Any thread.
+class ProcessCount {
+ public:
+  // False: there may be `most` already. Look, and ask again.
+  bool Admit(int most) noexcept;
+  // Before and after a look.
+  uint32_t Begin() noexcept;
+  void Looked(uint32_t begun, int found) noexcept;
+
+ private:
+  std::mutex mutex_;
+  int found_ = 1;
+  uint32_t begun_ = 0;
+  uint32_t started_ = 0;
+};
+
 // What one task is held to. Without its descriptors, so that whoever measures keeps none open.
 struct Bounds {
   uint64_t tag = 0;
   uint64_t memory_bytes = 0;  // 0: no bound, each of them
   int processes = 0;
+  ProcessCount process_count;
   int64_t open_files = 0;
   uint64_t cpu_seconds = 0;
   uint64_t scratch_bytes = 0;

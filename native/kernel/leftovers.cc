@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -127,6 +128,11 @@ int EndTagged(TagFamily family, int timeout_ms) noexcept {
   }
   closedir(proc);
   return found;
+}
+
+bool AdoptsOrphans() noexcept {
+  int subreaper = 0;
+  return getpid() == 1 || (prctl(PR_GET_CHILD_SUBREAPER, &subreaper, 0, 0, 0) == 0 && subreaper != 0);
 }
 
 uint64_t TagOf(pid_t pid) noexcept {

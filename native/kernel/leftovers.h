@@ -36,6 +36,10 @@ inline TagFamily OneTag(uint64_t tag) noexcept { return {tag, ~uint64_t{0}}; }
 // taken and cannot have come round again. False when that cannot be told. /proc/loadavg.
 bool NothingStartedSince(pid_t pid) noexcept;
 
+// Whether orphans become our children, as those of pid 1 in a container do: then their zombies
+// are ours to take away, which EndTagged does.
+bool AdoptsOrphans() noexcept;
+
 // The tag that a process carries, 0 or some other limit when it has none.
 uint64_t TagOf(pid_t pid) noexcept;
 

@@ -77,6 +77,16 @@ Result<size_t> ReadMemory(pid_t tid, uint64_t address, void* into, size_t length
   return Result<size_t>::Of(static_cast<size_t>(got));
 }
 
+void WriteMemory(pid_t tid, uint64_t address, const void* from, size_t length) noexcept {
+  iovec local{const_cast<void*>(from), length};
+  iovec remote{reinterpret_cast<void*>(address), length};
+  if (process_vm_writev(tid, &local, 1, &remote, 1, 0) >= 0 || (errno != ENOSYS && errno != EPERM)) return;
+  char path[32];
+  snprintf(path, sizeof(path), "/proc/%d/mem", tid);
+  const UniqueFd memory(open(path, O_WRONLY | O_CLOEXEC));
+  if (memory) (void)!pwrite64(memory.get(), from, length, static_cast<off64_t>(address));
+}
+
 bool NotificationsAvailable() noexcept {
   seccomp_notif_sizes sizes{};
   if (syscall(__NR_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) != 0) return false;

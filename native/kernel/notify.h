@@ -53,6 +53,9 @@ class Listener {
 // what ptrace(2) needs: the same user and a dumpable target, or CAP_SYS_PTRACE.
 Result<size_t> ReadMemory(pid_t tid, uint64_t address, void* into, size_t length) noexcept;
 
+// Writes where it can: a task that cannot be looked into is left as it is.
+void WriteMemory(pid_t tid, uint64_t address, const void* from, size_t length) noexcept;
+
 // Whether this kernel and what contains us have all of the above.
 bool NotificationsAvailable() noexcept;
 

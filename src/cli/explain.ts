@@ -47,7 +47,7 @@ export async function run(args: string[]): Promise<number> {
 }
 
 /** A host on which any plan can be made. */
-const generous: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 0, seccomp: true, procWhole: true, notify: { lacks: [], anyUser: true }, user: { uid: 0, gid: 0, lacks: [] } };
+const generous: Probe = { arch: 'x64', landlockAbi: 7, landlockErrata: 0, seccomp: true, procWhole: true, notify: { available: true, lacks: [], anyUser: true }, user: { uid: 0, gid: 0, lacks: [] } };
 
 function hostOf(file: string | undefined, abi: string | undefined, strict: boolean): Probe {
   const host = file !== undefined ? probeIn(file) : strict ? strictProbe() : probe();
@@ -68,7 +68,7 @@ function probeIn(file: string): Probe {
   if (typeof arch !== 'string' || !Number.isInteger(landlockAbi) || typeof seccomp !== 'boolean') {
     throw usageError(`--host ${file}: no "host" with "arch", "landlockAbi" and "seccomp", as \`sallyport explain --json\` prints it`);
   }
-  return { landlockErrata: 0, procWhole: false, notify: { lacks: ['what this host can do'], anyUser: false }, user: { uid: -1, gid: -1, lacks: ['what this host can do'] }, ...host } as Probe;
+  return { landlockErrata: 0, procWhole: false, notify: { available: false, lacks: ['what this host can do'], anyUser: false }, user: { uid: -1, gid: -1, lacks: ['what this host can do'] }, ...host } as Probe;
 }
 
 /** The plan; where the host lacks something, the one that would be made without it, and the refusal. */

@@ -151,7 +151,7 @@ function answerOf(action: SeccompAction): string {
 const dockers = "what Docker's default profile refuses as well: mounts, namespaces, kernel modules, bpf, perf events, keyrings ...";
 
 function seccompSummary(plan: Plan): SeccompSummary {
-  const { rules } = seccompProfile({ fileModes: plan.fileModes, network: plan.network });
+  const { rules } = seccompProfile(plan);
   const isAsked = ({ clauses = [], action }: SyscallRule): boolean => [action, ...clauses.map((clause) => clause.action)].includes('notify');
   const isExamined = (rule: SyscallRule): boolean => (rule.clauses ?? []).length > 0 && !isAsked(rule);
   const those = (has: (rule: SyscallRule) => boolean): SyscallName[] => [...rules].filter(([, rule]) => has(rule)).map(([name]) => name).sort();

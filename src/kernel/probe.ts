@@ -23,7 +23,7 @@ export interface Probe {
   /** Memory that the host, or the container that the supervisor is in, has in all; undefined where nobody has asked. */
   readonly memoryBytes?: number;
   /** What the supervisor lacks to answer calls of its tasks itself, as `network` needs; and whether it may look into tasks of other users. */
-  readonly notify: { readonly lacks: readonly string[]; readonly anyUser: boolean };
+  readonly notify: { readonly available: boolean; readonly lacks: readonly string[]; readonly anyUser: boolean };
   /** Who the supervisor is, and what it lacks for tasks that run as someone else. */
   readonly user: { readonly uid: number; readonly gid: number; readonly lacks: readonly string[] };
 }
@@ -51,8 +51,8 @@ function suidDumpable(): number {
 }
 
 /** The address that a task connects to lies in its memory: what ptrace(2) needs is needed to read it. Yama: Documentation/admin-guide/LSM/Yama.rst. */
-function lacksForNotify(anyUser: boolean): string[] {
-  const lacks = native().notificationsAvailable() ? [] : ['seccomp user notification (Linux 5.14)'];
+function lacksForNotify(available: boolean, anyUser: boolean): string[] {
+  const lacks = available ? [] : ['seccomp user notification (Linux 5.14)'];
   if (!anyUser && yamaScope() >= 2) lacks.push('kernel.yama.ptrace_scope below 2, or CAP_SYS_PTRACE');
   return lacks;
 }
@@ -77,13 +77,14 @@ let probed: Probe | undefined;
 export function probe(): Probe {
   if (probed !== undefined) return probed;
   const anyUser = getCapabilities().effective.includes('CAP_SYS_PTRACE');
+  const available = native().notificationsAvailable();
   probed = Object.freeze({
     arch: architectures.find((known) => known === process.arch) ?? 'other',
     landlockAbi: landlockAbi(),
     landlockErrata: landlockErrata(),
     seccomp: seccompAvailable(),
     procWhole: native().procIsWhole(),
-    notify: Object.freeze({ lacks: Object.freeze(lacksForNotify(anyUser)), anyUser }),
+    notify: Object.freeze({ available, lacks: Object.freeze(lacksForNotify(available, anyUser)), anyUser }),
     user: Object.freeze({ uid: process.geteuid?.() ?? -1, gid: process.getegid?.() ?? -1, lacks: Object.freeze(lacksForIdentity()) }),
     cgroups: Object.freeze(cgroups()),
     memoryBytes: memory(),

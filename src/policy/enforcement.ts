@@ -44,7 +44,8 @@ const rows: readonly Row[] = [
     mechanisms: [
       'RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_SIGPENDING, RLIMIT_CORE',
       'processor time of the whole task; bytes and files of its scratch folder, files without a name included; bytes of its output',
-      'memory, processes and descriptors of the whole task, measured every 50 ms',
+      'each new process or thread allowed by the supervisor, where no cgroup counts them',
+      'memory and descriptors of the whole task, measured every 50 ms',
       'wall time',
       'bounded buffers in the supervisor',
     ],

@@ -9,7 +9,7 @@ import type { Architecture } from '../kernel/syscalls.js';
 import { taskGuarantees } from './enforcement.js';
 import { namesOf, networkPlan, type NetworkPlan } from './network.js';
 import { absolute, copyPolicy, type FileModes, type Identity, type Policy } from './policy.js';
-import { seccompProfile } from './seccomp-profile.js';
+import { seccompProfile, type ProfileOptions } from './seccomp-profile.js';
 
 /** One file rule: everything beneath `path`, by the kernel's names and as its bits. */
 export interface PathRule {
@@ -90,6 +90,8 @@ export interface Plan {
   /** undefined: the supervisor's. */
   readonly umask: number | undefined;
   readonly fileModes: FileModes;
+  /** Each new process or thread is allowed by the supervisor, so that there are never more than `processes`; false where the kernel counts. */
+  readonly asksToStart: boolean;
   readonly guarantees: readonly Guarantee[];
   /** What is allowed and worth knowing. */
   readonly notes: readonly string[];
@@ -127,7 +129,7 @@ function rules(policy: Policy, abi: number): readonly PathRule[] {
   ]);
 }
 
-const defaultProcesses = 1024;
+const defaultProcesses = 512;
 
 /** Where programs keep what they may lose. The XDG folders as their specification has them below HOME. */
 const scratchVariables: readonly (readonly [name: string, below: string])[] = [
@@ -236,11 +238,11 @@ const unconfined = Object.freeze({ abi: 0, handled: Object.freeze([0, 0, 0] as c
 
 const compiled = new Map<string, Uint8Array>();
 
-function filter(arch: Architecture, fileModes: FileModes, network: NetworkPlan | undefined): Uint8Array {
+function filter(arch: Architecture, { fileModes, network, asksToStart }: ProfileOptions): Uint8Array {
   // Hosts and ports are no part of it: there are a few filters, however many policies.
-  const key = `${arch} ${fileModes} ${network === undefined ? 'none' : [network.connect.length > 0, network.listen.length > 0, namesOf(network).length > 0].join()}`;
+  const key = `${arch} ${fileModes} ${asksToStart} ${network === undefined ? 'none' : [network.connect.length > 0, network.listen.length > 0, namesOf(network).length > 0].join()}`;
   let bytes = compiled.get(key);
-  if (bytes === undefined) compiled.set(key, (bytes = compileSeccomp(seccompProfile({ fileModes, network }), arch)));
+  if (bytes === undefined) compiled.set(key, (bytes = compileSeccomp(seccompProfile({ fileModes, network, asksToStart }), arch)));
   return bytes;
 }
 
@@ -275,18 +277,22 @@ export function plan(wanted: Policy, host: Probe): Plan {
     umask: modes.is === 'ignored' ? 0o077 : undefined,
   };
   if (policy.dangerouslyUnconfined === true) {
-    return Object.freeze({ ...common, confined: false, cgroup: undefined, namespaces: undefined, landlock: unconfined, seccomp: new Uint8Array(0), limits: [], guarantees: [] });
+    return Object.freeze({ ...common, confined: false, cgroup: undefined, asksToStart: false, namespaces: undefined, landlock: unconfined, seccomp: new Uint8Array(0), limits: [], guarantees: [] });
   }
   const guarantees = taskGuarantees(hasCgroup(policy, host) ? host : { ...host, cgroups: noCgroups }, level);
   const lacking = guarantees.find(({ name, enforcement }) => enforcement === 'unavailable' && !policy.without?.includes(name));
   if (lacking !== undefined) throw new EnforcementPartial(lacking.name, lacking.missing.join('; '));
 
+  const group = cgroup(policy, host);
+  // pids.max does the same, and asks nobody.
+  const asksToStart = host.seccomp && host.arch !== 'other' && host.notify.available && !group?.processes;
   const { fs, net, scoped } = handledAccess(host.landlockAbi);
   const granted = host.landlockAbi > 0 ? rules(policy, host.landlockAbi) : [];
   return Object.freeze({
     ...common,
     confined: true,
-    cgroup: cgroup(policy, host),
+    cgroup: group,
+    asksToStart,
     namespaces: level === 'strict' ? namespaces(policy, host) : undefined,
     landlock: Object.freeze({
       abi: host.landlockAbi,
@@ -296,7 +302,7 @@ export function plan(wanted: Policy, host: Probe): Plan {
       unlisted: host.landlockAbi > 0 && !granted.some(({ path }) => resolve(path) === '/') ? '/' : undefined,
       program: accessBits(['read_file', 'execute'], host.landlockAbi),
     }),
-    seccomp: host.seccomp && host.arch !== 'other' ? filter(host.arch, common.fileModes, common.network) : new Uint8Array(0),
+    seccomp: host.seccomp && host.arch !== 'other' ? filter(host.arch, { ...common, asksToStart }) : new Uint8Array(0),
     limits: Object.freeze(limits(policy)),
     guarantees: Object.freeze(guarantees),
   });

@@ -73,7 +73,7 @@ export interface Limits {
    * can be passed for that long. Pages shared after a fork count for each process. @default half of the host's, or of the container's that the supervisor is in
    */
   readonly memoryBytes?: number;
-  /** Processes and threads at once, as the kernel's pids.max counts them; Node itself has a dozen threads. Looked at every 50 ms. @default 1024 */
+  /** Processes and threads at once, as the kernel's pids.max counts them; Node itself has a dozen threads. One more ends the task. @default 512 */
   readonly processes?: number;
   /** Processor time of all its processes together, those that have ended included; looked at every 50 ms, and RLIMIT_CPU for each. @default no limit */
   readonly cpuSeconds?: number;

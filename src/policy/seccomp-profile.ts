@@ -2,7 +2,7 @@ import type { SeccompAction, SeccompFilter, SyscallRule } from '../kernel/seccom
 import { syscallNumbers, type SyscallName } from '../kernel/syscalls.js';
 import type { NetworkPlan } from './network.js';
 import type { FileModes } from './policy.js';
-import { EACCES, ENOSYS, ENOTSUP, EPERM, examined, isNull, succeedsAndDoesNothing } from './seccomp-arguments.js';
+import { EACCES, ENOSYS, ENOTSUP, EPERM, examined, int, isNull, succeedsAndDoesNothing } from './seccomp-arguments.js';
 import { networkRules } from './seccomp-network.js';
 
 interface Group {
@@ -165,11 +165,22 @@ export const absent: readonly SyscallName[] = [
 /** What Landlock does not see either: modes, owners and times. Of any file of the user's that can be named, the supervisor's too. */
 export const fileModes: readonly SyscallName[] = ['chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat'];
 
+/** signal(7), on x86_64 and aarch64 alike. */
+const SIGCHLD = 17;
+
+/** What a plan decides about the filter. */
+export interface ProfileOptions {
+  readonly fileModes: FileModes;
+  readonly network?: NetworkPlan | undefined;
+  /** Leaves each new process or thread to the supervisor to allow, by its number alone: its flags have been examined. @default false */
+  readonly asksToStart?: boolean | undefined;
+}
+
 /**
  * The filter of a task: what stands above, and nothing else.
  * A call without a name in the table, from a newer kernel, answers ENOSYS as on an older one.
  */
-export function seccompProfile({ fileModes: wanted, network }: { readonly fileModes: FileModes; readonly network?: NetworkPlan | undefined }): SeccompFilter {
+export function seccompProfile({ fileModes: wanted, network, asksToStart = false }: ProfileOptions): SeccompFilter {
   const rules = new Map<SyscallName, SyscallRule>();
   const set = (names: readonly SyscallName[], action: SeccompAction): void => {
     const rule: SyscallRule = { action };
@@ -181,6 +192,12 @@ export function seccompProfile({ fileModes: wanted, network }: { readonly fileMo
   for (const { names } of allowed) set(names, 'allow');
   for (const [name, rule] of Object.entries(examined)) rules.set(name as SyscallName, rule);
   for (const [name, rule] of Object.entries(network === undefined ? {} : networkRules(network))) rules.set(name as SyscallName, rule);
+  if (asksToStart) {
+    set(['fork', 'vfork'], 'notify');
+    rules.set('clone', { ...examined.clone, action: 'notify' });
+    // While one of these waits for the supervisor a signal can end it: native/kernel/calls.cc has SIGCHLD restart it.
+    rules.set('rt_sigaction', { clauses: [{ tests: [int(0, SIGCHLD), isNull(1)], action: 'allow' }, { tests: [int(0, SIGCHLD)], action: 'notify' }], action: 'allow' });
+  }
   const modes = { own: 'notify', ignored: succeedsAndDoesNothing, refused: EPERM }[wanted] as SeccompAction;
   set(fileModes, modes);
   // Without a path it is a file that the task has open, which is how touch and futimens(3) work.

@@ -97,6 +97,7 @@ function prepare(wanted: Policy): Prepared {
       identity: made.identity === undefined ? undefined : [made.identity.uid, made.identity.gid],
       cwd: made.cwd ?? '',
       umask: made.umask ?? -1,
+      asksToStart: made.asksToStart,
       ownModes: made.fileModes === 'own',
       environment: Object.entries(made.environment).map(([name, value]) => `${name}=${value}`),
       scratchIn: made.scratch === undefined ? '' : resolved(tmpdir()),

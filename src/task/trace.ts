@@ -66,11 +66,11 @@ const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: fal
 /** By the plan's own filter, which plans of the same kind share: it takes a while to compile. */
 const filters = new WeakMap<Uint8Array, Uint8Array>();
 
-function filterFor({ seccomp, fileModes, network }: Plan, arch: Architecture): Uint8Array {
-  const known = filters.get(seccomp);
+function filterFor(plan: Plan, arch: Architecture): Uint8Array {
+  const known = filters.get(plan.seccomp);
   if (known !== undefined) return known;
-  const filter = compileSeccomp(tracedProfile(seccompProfile({ fileModes, network })), arch);
-  filters.set(seccomp, filter);
+  const filter = compileSeccomp(tracedProfile(seccompProfile(plan)), arch);
+  filters.set(plan.seccomp, filter);
   return filter;
 }
 
