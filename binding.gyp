@@ -18,6 +18,7 @@
             "native/addon/secret_memory.cc",
             "native/addon/signals.cc",
             "native/addon/trace.cc",
+            "native/kernel/bounds.cc",
             "native/kernel/calls.cc",
             "native/kernel/capabilities.cc",
             "native/kernel/cgroup.cc",

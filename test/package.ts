@@ -43,7 +43,7 @@ const inside = (...path: string[]): string => join(project, 'node_modules', 'sal
 
 packed('holds the compiled addon and nothing that only a developer needs', () => {
   const prebuilt = readdirSync(inside('prebuilds', `${process.platform}-${process.arch}`)).sort();
-  assert.equal(prebuilt.map((name) => name.replace(/glibc|musl/, 'libc')), ['attack', 'sallyport.libc.node', 'sweeper']);
+  assert.equal(prebuilt.map((name) => name.replace(/glibc|musl/, 'libc')), ['attack', 'sallyport.libc.node', 'stage', 'sweeper']);
   for (const name of ['src', 'test', 'bench', '.ci', 'build', 'node_modules']) assert.not.ok(existsSync(inside(name)), name);
 });
 

@@ -9,14 +9,12 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <iterator>
 #include <condition_variable>
 #include <cstdio>
 #include <deque>
-#include <list>
 #include <map>
 #include <mutex>
 
@@ -26,7 +24,6 @@
 #include "exec.h"
 #include "leftovers.h"
 #include "uapi.h"
-#include "usage.h"
 
 namespace kernel {
 namespace {
@@ -34,8 +31,6 @@ namespace {
 constexpr size_t kChildStackBytes = 128 * 1024;
 constexpr int kLeftoversTimeoutMs = 5000;
 constexpr uint64_t kWriteFile = 1ull << 1;  // LANDLOCK_ACCESS_FS_WRITE_FILE
-constexpr int kMeasureEveryMs = 50;
-constexpr int kEndBetweenLooksMs = 200;  // a task that takes longer to be gone must not keep the others from being looked at
 constexpr int kRemovalTimeoutMs = 120'000;
 
 // A rule is about a file, not about its name: the /proc inside is not ours.
@@ -112,8 +107,8 @@ class Launcher {
     } constexpr kThreads[] = {
         {"sallyport-launch", [](void* self) -> void* { static_cast<Launcher*>(self)->LaunchLoop(); }},
         {"sallyport-reap", [](void* self) -> void* { static_cast<Launcher*>(self)->ReapLoop(); }},
-        {"sallyport-watch", [](void* self) -> void* { static_cast<Launcher*>(self)->WatchLoop(); }},
-        {"sallyport-disk", [](void* self) -> void* { static_cast<Launcher*>(self)->DiskLoop(); }},
+        {"sallyport-watch", [](void* self) -> void* { static_cast<Launcher*>(self)->watch_.LookLoop(); }},
+        {"sallyport-disk", [](void* self) -> void* { static_cast<Launcher*>(self)->watch_.DiskLoop(); }},
     };
     for (; threads_ < std::size(kThreads); threads_++) {
       Status started = StartThread(kThreads[threads_].name, kThreads[threads_].body, this);
@@ -251,7 +246,7 @@ class Launcher {
       return fail(std::move(failure));
     }
 
-    if (task->bounds) WatchOver(task->bounds);
+    if (task->bounds) watch_.Add(task->bounds);
     request.descriptors.clear();  // the task has its own now: ours would hide its end of file
     request.started(task);
     Watch(std::move(task), std::move(request.ended));
@@ -301,7 +296,7 @@ class Launcher {
     auto pair = ListenerSocketPair();
     if (!pair.ok()) return Result<UniqueFd>::Error(pair.status);
     auto* work = new Work{std::move(pair.value.ours), request.calls ? request.calls : std::make_shared<CallPlan>(), std::move(places), request.plan, {}};
-    if (request.plan->asks_to_start) work->may_start = [bounds = std::move(bounds)] { return MayStart(*bounds); };
+    if (request.plan->asks_to_start) work->may_start = [bounds = std::move(bounds)] { return bounds->MayStart(); };
     Status started = StartThread("sallyport-calls", [](void* argument) -> void* {
       std::unique_ptr<Work> work(static_cast<Work*>(argument));
       auto listener = ReceiveListener(work->socket.get());
@@ -431,136 +426,6 @@ class Launcher {
     return bounds;
   }
 
-  void WatchOver(const std::shared_ptr<Bounds>& bounds) {
-    {
-      std::lock_guard<std::mutex> lock(bounded_mutex_);
-      bounded_.push_back(bounds);
-      if (!bounds->scratch.expired()) filling_.push_back(bounds);
-    }
-    bounded_wake_.notify_all();
-  }
-
-  // Holds tasks to the bounds that the kernel offers for one process or one user only. Its
-  // own thread: killing a thousand processes must not keep other tasks' ends waiting.
-  [[noreturn]] void WatchLoop() {
-    for (;;) {
-      std::vector<std::shared_ptr<Bounds>> now;
-      {
-        std::unique_lock<std::mutex> lock(bounded_mutex_);
-        bounded_wake_.wait(lock, [this] { return !bounded_.empty(); });
-        bounded_.remove_if([](const auto& bounds) { return bounds->ended.load(); });
-        now.assign(bounded_.begin(), bounded_.end());
-      }
-      if (now.empty()) continue;
-      std::vector<uint32_t> begun;
-      for (const auto& bounds : now) begun.push_back(bounds->process_count.Begin());
-      const int64_t before = NowUs();
-      const auto usage = MeasureTagged(OwnTags());
-      const int64_t took = NowUs() - before;
-      for (size_t i = 0; usage && i < now.size(); i++) {
-        auto found = usage->find(now[i]->tag);
-        const Usage& used = found != usage->end() ? found->second : Usage{};
-        now[i]->process_count.Looked(begun[i], used.processes);
-        HoldTo(*now[i], used);
-      }
-      usleep(PauseAfter(took));
-    }
-  }
-
-  // At most a twentieth of one core, however many processes the host has.
-  static useconds_t PauseAfter(int64_t took_us) noexcept {
-    return static_cast<useconds_t>(std::max<int64_t>(kMeasureEveryMs * 1000, took_us * 19));
-  }
-
-  // The same for scratch folders, on a thread of its own: a large tree must not keep other looks waiting.
-  [[noreturn]] void DiskLoop() {
-    for (;;) {
-      std::vector<std::shared_ptr<Bounds>> now;
-      {
-        std::unique_lock<std::mutex> lock(bounded_mutex_);
-        bounded_wake_.wait(lock, [this] { return !filling_.empty(); });
-        filling_.remove_if([](const auto& bounds) { return bounds->ended.load(); });
-        now.assign(filling_.begin(), filling_.end());
-      }
-      const int64_t before = NowUs();
-      const bool due = std::any_of(now.begin(), now.end(), [before](const auto& bounds) { return before >= bounds->disk_due_us; });
-      // Once for all of them: it is the same look at every process of the host.
-      const auto pids = due ? PidsByTag(OwnTags()) : std::map<uint64_t, std::vector<pid_t>>();
-      const int64_t took = NowUs() - before;
-      for (const auto& bounds : now) {
-        auto found = pids.find(bounds->tag);
-        if (before >= bounds->disk_due_us) LookAtDisk(*bounds, found != pids.end() ? found->second : std::vector<pid_t>());
-      }
-      now.clear();
-      usleep(PauseAfter(took));
-    }
-  }
-
-  static int64_t NowUs() noexcept {
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
-  }
-
-  static void LookAtDisk(Bounds& bounds, const std::vector<pid_t>& processes) {
-    const int64_t before = NowUs();
-    const auto scratch = bounds.scratch.lock();
-    if (!scratch || bounds.ended) return;
-    MeasureDisk(scratch->folder(), scratch->path(), processes, bounds.scratch_files, &bounds.disk);
-    const bool bytes = bounds.disk.bytes > bounds.scratch_bytes;
-    if (bytes || bounds.disk.files > bounds.scratch_files) {
-      EndFor(bounds, bytes ? Exceeded::kScratchBytes : Exceeded::kScratchFiles);
-    }
-    // At most a twentieth of one core for each; more often as it comes near its bound, when much can happen in little time.
-    const int64_t took = NowUs() - before;
-    const bool near = bounds.disk.bytes > bounds.scratch_bytes / 4 * 3 || bounds.disk.files > bounds.scratch_files / 2;
-    bounds.disk_due_us = NowUs() + took * (near ? 4 : 19);
-  }
-
-  // Whatever it had used by the time it ended: processes that are gone count as last seen, or as whoever waited for them says.
-  static bool PastCpu(Bounds& bounds, const Usage& usage) {
-    if (bounds.cpu_seconds == 0) return false;
-    std::map<pid_t, uint64_t> now(usage.cpu.begin(), usage.cpu.end());
-    for (const auto& [pid, ticks] : bounds.cpu_seen) {
-      auto found = now.find(pid);
-      if (found == now.end() || found->second < ticks) bounds.cpu_gone += ticks;
-    }
-    uint64_t total = std::max(bounds.cpu_gone, usage.waited_cpu);
-    for (const auto& [pid, ticks] : now) total += ticks;
-    bounds.cpu_seen = std::move(now);
-    return total >= bounds.cpu_seconds * static_cast<uint64_t>(sysconf(_SC_CLK_TCK));
-  }
-
-  static void EndFor(Bounds& bounds, Exceeded exceeded) {
-    Exceeded nothing = Exceeded::kNothing;
-    bounds.exceeded.compare_exchange_strong(nothing, exceeded);
-    if (!bounds.cgroup || !bounds.cgroup->End(kEndBetweenLooksMs)) (void)EndTagged(OneTag(bounds.tag), kEndBetweenLooksMs);
-  }
-
-  // Whoever has no room for another process is ended, as who went past any other bound. While
-  // one asks, all others of the task that want to start one wait: a fork bomb stands still.
-  static bool MayStart(Bounds& bounds) {
-    if (bounds.process_count.Admit(bounds.processes)) return true;
-    const uint32_t begun = bounds.process_count.Begin();
-    auto usage = MeasureTagged(OneTag(bounds.tag));
-    if (!usage) return false;  // it may try again
-    bounds.process_count.Looked(begun, (*usage)[bounds.tag].processes);
-    if (bounds.process_count.Admit(bounds.processes)) return true;
-    EndFor(bounds, Exceeded::kProcesses);
-    return false;
-  }
-
-  static void HoldTo(Bounds& bounds, const Usage& usage) {
-    // What outlived the last try.
-    if (const Exceeded before = bounds.exceeded; before != Exceeded::kNothing && usage.processes > 0) return EndFor(bounds, before);
-    const bool memory = bounds.memory_bytes != 0 && usage.memory_bytes > bounds.memory_bytes;
-    const bool processes = (bounds.processes != 0 && usage.processes > bounds.processes) || (bounds.cgroup && bounds.cgroup->ProcessesExhausted());
-    const bool open_files = bounds.open_files != 0 && usage.open_files > bounds.open_files;
-    const bool cpu = PastCpu(bounds, usage);
-    if (!memory && !processes && !open_files && !cpu) return;
-    EndFor(bounds, memory ? Exceeded::kMemoryBytes : processes ? Exceeded::kProcesses : open_files ? Exceeded::kOpenFiles : Exceeded::kCpuSeconds);
-  }
-
   void Watch(std::shared_ptr<RunningTask> task, std::function<void(TaskEnd)> ended) {
     const int fd = task->end_fd();
     auto* watched = new Watched{std::move(task), std::move(ended), {}};
@@ -592,8 +457,7 @@ class Launcher {
     watched->end.exit_known = exit.ok();
     if (exit.ok()) watched->end.exit = exit.value;
     if (staged && StagedExit(task.staged, &watched->end.exit)) watched->end.exit_known = true;
-    if (watched->end.exit_known && task.bounds) EndedByLimit(*task.bounds, watched->end.exit);
-    if (task.cgroup) Exhausted(task);
+    if (task.bounds) task.bounds->EndedByKernel(watched->end.exit);
     if (task.cgroup ? task.cgroup->Remove() && (alone || !AdoptsOrphans()) : alone) return Tell(watched);
     // On a thread of its own: a task that will not be gone must not keep others waiting.
     auto sweep = [](void* argument) -> void* {
@@ -603,22 +467,6 @@ class Launcher {
       return nullptr;
     };
     if (!StartThread("sallyport-sweep", sweep, watched).ok()) sweep(watched);
-  }
-
-  // The main process was ended by an rlimit: RLIMIT_CPU kills where soft and hard are one, RLIMIT_FSIZE signals.
-  static void EndedByLimit(Bounds& bounds, const Exit& exit) {
-    if (bounds.exceeded != Exceeded::kNothing) return;
-    if (exit.signal == SIGXFSZ) bounds.exceeded = bounds.file_limit;
-    // RLIMIT_CPU counts whole ticks as they fall, which for a short time differs from what was really used.
-    const bool spent = bounds.cpu_seconds != 0 && exit.cpu_us >= static_cast<int64_t>(bounds.cpu_seconds) * 750'000;
-    if (spent && (exit.signal == SIGXCPU || exit.signal == SIGKILL)) bounds.exceeded = Exceeded::kCpuSeconds;
-  }
-
-  // What the kernel itself held the task to, and what that did to it.
-  static void Exhausted(const RunningTask& task) {
-    if (!task.bounds || task.bounds->exceeded != Exceeded::kNothing) return;
-    if (task.cgroup->MemoryExhausted()) task.bounds->exceeded = Exceeded::kMemoryBytes;
-    else if (task.cgroup->ProcessesExhausted()) task.bounds->exceeded = Exceeded::kProcesses;
   }
 
   // Last of all, so that nothing of the task is open any more when it is told.
@@ -642,31 +490,10 @@ class Launcher {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<LaunchRequest> queue_;
-  std::mutex bounded_mutex_;
-  std::condition_variable bounded_wake_;
-  std::list<std::shared_ptr<Bounds>> bounded_;
-  std::list<std::shared_ptr<Bounds>> filling_;  // those with a scratch folder
+  BoundsWatch watch_;
 };
 
 }  // namespace
-
-bool ProcessCount::Admit(int most) noexcept {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (found_ + static_cast<int>(started_ - begun_) >= most) return false;
-  started_++;
-  return true;
-}
-
-uint32_t ProcessCount::Begin() noexcept {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return started_;
-}
-
-void ProcessCount::Looked(uint32_t begun, int found) noexcept {
-  std::lock_guard<std::mutex> lock(mutex_);
-  begun_ = begun;
-  found_ = found;
-}
 
 Status PreparedPlan::AddSystemPath(const std::string& path, uint64_t access) {
   static std::mutex mutex;

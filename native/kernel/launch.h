@@ -2,20 +2,17 @@
 
 #include <linux/filter.h>
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "bounds.h"
 #include "calls.h"
 #include "cgroup.h"
-#include "disk_usage.h"
 #include "landlock.h"
 #include "pidfd.h"
 #include "restrict.h"
@@ -82,48 +79,6 @@ struct PreparedPlan {
 struct LaunchFailure {
   Failure failure;
   std::string path;
-};
-
-// A bound that no rlimit can hold for a task as a whole, and that it went past.
-enum class Exceeded : int { kNothing, kMemoryBytes, kProcesses, kOpenFiles, kCpuSeconds, kFileBytes, kScratchBytes, kScratchFiles };
-
-// How many processes and threads a task can have by now: as many as were there at the last
-// look, and those that it was let start since that look began. Never less than there are, but
-// for those that were let start and have not come so far. Any thread.
-class ProcessCount {
- public:
-  // False: there may be `most` already. Look, and ask again.
-  bool Admit(int most) noexcept;
-  // Before and after a look.
-  uint32_t Begin() noexcept;
-  void Looked(uint32_t begun, int found) noexcept;
-
- private:
-  std::mutex mutex_;
-  int found_ = 1;
-  uint32_t begun_ = 0;
-  uint32_t started_ = 0;
-};
-
-// What one task is held to. Without its descriptors, so that whoever measures keeps none open.
-struct Bounds {
-  uint64_t tag = 0;
-  uint64_t memory_bytes = 0;  // 0: no bound, each of them
-  int processes = 0;
-  ProcessCount process_count;
-  int64_t open_files = 0;
-  uint64_t cpu_seconds = 0;
-  uint64_t scratch_bytes = 0;
-  int64_t scratch_files = 0;
-  Exceeded file_limit = Exceeded::kFileBytes;  // what RLIMIT_FSIZE stands for
-  std::weak_ptr<Scratch> scratch;
-  DiskUsage disk;                       // the disk watch's
-  int64_t disk_due_us = 0;
-  std::map<pid_t, uint64_t> cpu_seen;   // the watch's: clock ticks of each process, and of those that are gone
-  uint64_t cpu_gone = 0;
-  std::shared_ptr<const Cgroup> cgroup;  // null: none
-  std::atomic<Exceeded> exceeded{Exceeded::kNothing};
-  std::atomic<bool> ended{false};
 };
 
 // A running task as the native side holds it.
