@@ -100,21 +100,24 @@ class OutputCount {
     return kept.subarray(0, kept.byteLength - over);
   }
 
+  /** Looks for the last newline that is near enough, not for each: a chunk can be nothing but newlines, and 32 chunks one turn of the loop. */
   #lines(chunk: Buffer): Buffer {
-    for (let start = 0; start < chunk.byteLength; ) {
-      const end = chunk.indexOf(newline, start);
-      const length = this.#line + (end < 0 ? chunk.byteLength : end) - start;
-      if (length > this.#lineBytes) {
-        this.#tell('logLineBytes');
-        const kept = Math.max(start, start + this.#lineBytes - this.#line);
-        this.#line = this.#lineBytes; // and so it stays: nothing more of it is delivered
-        return chunk.subarray(0, kept);
+    for (let start = 0; ; ) {
+      const room = this.#lineBytes - this.#line;
+      const near = chunk.subarray(start, start + room + 1);
+      const last = near.lastIndexOf(newline);
+      if (near.byteLength <= room) {
+        this.#line = last < 0 ? this.#line + near.byteLength : near.byteLength - last - 1;
+        return chunk;
       }
-      this.#line = end < 0 ? length : 0;
-      if (end < 0) break;
-      start = end + 1;
+      if (last < 0) {
+        this.#tell('logLineBytes');
+        this.#line = this.#lineBytes; // and so it stays: nothing more of it is delivered
+        return chunk.subarray(0, start + room);
+      }
+      start += last + 1;
+      this.#line = 0;
     }
-    return chunk;
   }
 
   #tell(limit: 'outputBytes' | 'logLineBytes'): void {
