@@ -171,12 +171,50 @@ limits('output is bounded over descriptors 1, 2 and 3 together, and lines of des
   const ordinary = await launch(['sh', '-c', 'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo {} >&3; done'], { policy: policies.command({ limits: { logLineBytes: 100, outputBytes: 6000 } }), logs: true });
   ordinary.logs?.resume();
   assert.is(exceeded(await ordinary.exited), '{"kind":"exited","exitCode":0}');
+  // Of chunks with many lines, and lines over many chunks, the same is kept: all before the byte that is one too many.
+  const zeros = (count: number): string => `head -c ${count} /dev/zero >&3`;
+  const cases: readonly [script: string, limit: string, bytes: number][] = [
+    [`${zeros(100_000)}; echo >&3; ${zeros(100_000)}; echo >&3`, '{"kind":"exited","exitCode":0}', 200_002],
+    [`echo >&3; ${zeros(100_000)}; echo >&3; ${zeros(100_001)}; sleep 5`, 'logLineBytes', 200_002],
+    [`head -c 300000 /dev/zero | tr '\\0' '\\n' >&3; ${zeros(100_001)}; sleep 5`, 'logLineBytes', 400_000],
+  ];
+  for (const [script, limit, expected] of cases) {
+    const task = await launch(['bash', '-c', script], { policy: policies.command({ limits: { logLineBytes: 100_000 } }), logs: true });
+    let bytes = 0;
+    task.logs?.on('data', (chunk: Buffer) => (bytes += chunk.byteLength));
+    assert.is(exceeded(await task.exited), limit, script);
+    await task[Symbol.asyncDispose]();
+    assert.is(bytes, expected, script);
+  }
   try {
     await launch(['true'], { policy: policies.command({ limits: { outputBytes: 1 } }), stdout: 'inherit' });
     assert.unreachable();
   } catch (error) {
     assert.is((error as { path?: string }).path, 'limits.outputBytes');
   }
+});
+
+limits('a flood of newlines on descriptor 3 is counted at a small multiple of what it costs on descriptor 1', async () => {
+  const milliseconds = async (fd: 1 | 3): Promise<number> => {
+    const script = `head -c 40000000 /dev/zero | tr '\\0' '\\n' >&${fd}`;
+    const start = process.cpuUsage();
+    const task = await launch(['bash', '-c', script], { policy: policies.command(), logs: true });
+    (fd === 1 ? task.stdout : task.logs)?.resume();
+    assert.is(exceeded(await task.exited), '{"kind":"exited","exitCode":0}');
+    await task[Symbol.asyncDispose]();
+    const { user, system } = process.cpuUsage(start);
+    return (user + system) / 1000;
+  };
+  const [plain, counted] = [await milliseconds(1), await milliseconds(3)];
+  assert.ok(counted < 5 * plain + 500, `${counted} ms against ${plain} ms`); // looked at newline by newline it was 2.5 s
+});
+
+limits('output() is the text that was written, wherever its characters are cut', async () => {
+  const script = `s = 'aé€😀' * 60001; import sys; sys.stdout.write('a' + s); sys.stdout.flush(); sys.stdout.buffer.write(b'\\xf0\\x9f'); sys.stderr.write('€' * 70001)`;
+  const task = await launch(['python3', '-c', script], { policy: policies.python({ environment: { PYTHONIOENCODING: 'utf-8' } }) });
+  const { stdout, stderr } = await task.output();
+  assert.ok(stdout === `a${'aé€😀'.repeat(60_001)}\u{fffd}`);
+  assert.ok(stderr === '€'.repeat(70_001));
 });
 
 limits.run();
