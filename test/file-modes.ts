@@ -43,6 +43,8 @@ const calls = (path: string): Record<string, string> => ({
   'fchmod, opened without rights': `os.chmod('/proc/self/fd/%d' % os.open(${path}, os.O_PATH), 0o777)`,
   utime: `os.utime(${path}, (5, 5))`,
   'utime now': `os.utime(${path})`,
+  'futimens, opened to read': `os.utime(os.open(${path}, os.O_RDONLY), (5, 5))`,
+  'futimens now, opened to read': `os.utime(os.open(${path}, os.O_RDONLY))`,
 });
 
 async function python(code: string, policy: Policy): Promise<string> {
@@ -162,6 +164,28 @@ def call(*args):
 nr = 268 if os.uname().machine == 'x86_64' else 53
 print(call(nr, -100, ctypes.c_void_p(0), 0o700), call(nr, -100, ctypes.c_void_p(-1), 0o700), call(nr, -100, b'x' * 9000, 0o700), call(nr, -100, b'', 0o700), call(nr, 99, b'file', 0o700), call(nr, -7, b'file', 0o700))`;
   assert.is((await runTask(['python3', '-c', code], { policy })).stdout, 'EFAULT EFAULT ENAMETOOLONG ENOENT EBADF EBADF\n');
+});
+
+modes('times of a file of the user\'s that is open to read change beneath its own folders alone, whatever the policy says of modes', async () => {
+  const file = (folder: string): string => `os.utime(os.open(${JSON.stringify(at(folder, 'file'))}, os.O_RDONLY))`;
+  const answers = { own: ['EPERM', 'done'], ignored: ['done', 'done'], refused: ['EPERM', 'EPERM'] } as const;
+  for (const [fileModes, [outside, inside]] of Object.entries(answers) as [keyof typeof answers, readonly [string, string]][]) {
+    const policy: Policy = { ...fresh(), fileModes };
+    const before = [seen('own', 'file'), seen('other', 'file')];
+    assert.is(await python(file('other'), policy), outside, fileModes);
+    assert.is(await python(file('own'), policy), inside, fileModes);
+    assert.equal(seen('other', 'file'), before[1], fileModes);
+    assert.is(seen('own', 'file')[1] !== before[0]?.[1], fileModes === 'own', fileModes);
+  }
+  const code = `
+import ctypes, os, errno
+c = ctypes.CDLL(None, use_errno=True)
+def call(*args):
+    ctypes.set_errno(0); c.syscall(*args); return errno.errorcode.get(ctypes.get_errno(), 0)
+nr = 280 if os.uname().machine == 'x86_64' else 88
+r, w = os.pipe()
+print(call(nr, -100, None, None, 0), call(nr, 99, None, None, 0), call(nr, w, None, None, 0), call(nr, os.open(${JSON.stringify(at('own', 'file'))}, os.O_RDONLY), None, ctypes.c_void_p(-1), 0))`;
+  assert.is((await runTask(['python3', '-c', code], { policy: fresh() })).stdout, 'EFAULT EBADF EPERM EFAULT\n');
 });
 
 modes("'refused' and 'ignored' never ask, and a host that cannot answer has 'ignored', and says so", async () => {

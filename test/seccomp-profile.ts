@@ -25,7 +25,7 @@ const narrower: Record<string, readonly SyscallName[]> = {
     'setxattr', 'lsetxattr', 'fsetxattr', 'setxattrat', 'getxattr', 'lgetxattr', 'fgetxattr', 'getxattrat', 'listxattr', 'llistxattr', 'flistxattr',
     'listxattrat', 'removexattr', 'lremovexattr', 'fremovexattr', 'removexattrat',
   ],
-  'Landlock does not see it: modes and owners': ['chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat'],
+  'Landlock does not see it: modes and owners': ['chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat', 'utimensat'],
   'Landlock does not see it: watching folders': ['inotify_init', 'inotify_init1', 'inotify_add_watch', 'inotify_rm_watch', 'fanotify_mark'],
   'Landlock does not see it: handles and nameless files': ['name_to_handle_at', 'memfd_create', 'memfd_secret', 'execveat'],
   'room of the whole host': ['seccomp', 'io_setup', 'io_submit', 'io_cancel', 'io_destroy', 'io_getevents', 'io_pgetevents', 'sync', 'syncfs', 'fallocate'],
@@ -39,7 +39,7 @@ const narrower: Record<string, readonly SyscallName[]> = {
 /** Calls that Docker's default allows whatever the arguments, and that have a rule of their own here. */
 const byArgumentHere: readonly SyscallName[] = [
   'prlimit64', 'setrlimit', 'sched_setaffinity', 'sched_setscheduler', 'sched_setparam', 'sched_setattr', 'setpriority', 'ioprio_set', 'socketpair', 'sendto',
-  'sendmsg', 'sendmmsg', 'setsockopt', 'ioctl', 'fcntl', 'prctl', 'close_range', 'madvise', 'fadvise64', 'utimensat', 'open', 'openat', 'creat', 'mknod', 'mknodat',
+  'sendmsg', 'sendmmsg', 'setsockopt', 'ioctl', 'fcntl', 'prctl', 'close_range', 'madvise', 'fadvise64', 'open', 'openat', 'creat', 'mknod', 'mknodat',
 ];
 /** Calls of which both let some arguments pass. */
 const byArgumentInBoth: readonly SyscallName[] = ['clone', 'personality'];

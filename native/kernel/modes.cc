@@ -49,6 +49,8 @@ constexpr Shape kShapes[] = {
     {__NR_utimensat, Change::kNanoseconds, 0, 1, 2, 3, true},
 };
 
+bool IsTime(const Shape& shape) noexcept { return shape.change != Change::kMode && shape.change != Change::kOwner; }
+
 const Shape* ShapeOf(int nr) noexcept {
   for (const Shape& shape : kShapes) {
     if (shape.nr == nr) return &shape;
@@ -84,13 +86,15 @@ void CallersLink(const Notification& call, int descriptor, char* link, size_t si
 Result<std::string> Named(const Notification& call, const Shape& shape, int flags, int* descriptor) {
   auto refused = [](int err) { return Result<std::string>::Error(Status::Error(err, "readlink")); };
   char path[PATH_MAX] = "";
-  if (shape.path != kNone) {
+  int folder = shape.folder == kNone ? AT_FDCWD : static_cast<int>(call.data.args[shape.folder]);
+  // futimens(3), and so touch: without a path it is what the descriptor is open on, to read is enough.
+  const bool itself = shape.path == kNone || (IsTime(shape) && call.data.args[shape.path] == 0 && folder != AT_FDCWD);
+  if (!itself) {
     auto got = ReadMemory(static_cast<pid_t>(call.pid), call.data.args[shape.path], path, sizeof(path));
     if (!got.ok()) return refused(EFAULT);
     if (memchr(path, '\0', got.value) == nullptr) return refused(got.value == sizeof(path) ? ENAMETOOLONG : EFAULT);
     if (path[0] == '\0' && (flags & AT_EMPTY_PATH) == 0) return refused(ENOENT);
   }
-  int folder = shape.folder == kNone ? AT_FDCWD : static_cast<int>(call.data.args[shape.folder]);
   // How libc makes fchmodat(2) follow no link, before Linux 6.6: a descriptor by its name.
   int length = 0;
   if (sscanf(path, "/proc/self/fd/%9d%n", &folder, &length) == 1 && path[length] == '\0' && folder >= 0) path[0] = '\0';
@@ -170,8 +174,7 @@ int FileModes::Answer(const Notification& call) {
   int descriptor = kByPath;  // else: the call is about what this one is open on
   auto named = Named(call, shape, flags, &descriptor);
   timespec times[2];
-  const bool is_time = shape.change != Change::kMode && shape.change != Change::kOwner;
-  const bool readable = !is_time || ReadTimes(call, shape, times);
+  const bool readable = !IsTime(shape) || ReadTimes(call, shape, times);
   // Behind what was read of the caller: it may have ended, and its number be another's.
   if (!listener_.Waits(call)) return answer(ESRCH);
   if (!named.ok()) return answer(named.status.err);

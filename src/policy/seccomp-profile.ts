@@ -163,7 +163,7 @@ export const absent: readonly SyscallName[] = [
 ];
 
 /** What Landlock does not see either: modes, owners and times. Of any file of the user's that can be named, the supervisor's too. */
-export const fileModes: readonly SyscallName[] = ['chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat'];
+export const fileModes: readonly SyscallName[] = ['chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat', 'utimensat'];
 
 /** signal(7), on x86_64 and aarch64 alike. */
 const SIGCHLD = 17;
@@ -200,7 +200,5 @@ export function seccompProfile({ fileModes: wanted, network, asksToStart = false
   }
   const modes = { own: 'notify', ignored: succeedsAndDoesNothing, refused: EPERM }[wanted] as SeccompAction;
   set(fileModes, modes);
-  // Without a path it is a file that the task has open, which is how touch and futimens(3) work.
-  rules.set('utimensat', { clauses: [{ tests: [isNull(1)], action: 'allow' }], action: modes });
   return { rules, defaultAction: ENOSYS };
 }
