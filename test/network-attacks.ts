@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -190,6 +191,20 @@ attacks('sockets that are kept end at the task\'s own limit, and go with it', as
   assert.ok(descriptors() < before + 200, String(descriptors() - before));
   await task[Symbol.asyncDispose]();
   await eventually(() => descriptors() <= before);
+});
+
+attacks('a task that keeps all sockets that tasks may have together leaves another one its few', async () => {
+  const limit = (soft: string): void => void execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${soft}:`]);
+  const before = execFileSync('prlimit', ['--pid', String(process.pid), '--nofile', '--noheadings', '--output', 'SOFT'], { encoding: 'utf8' }).trim();
+  const task = await launch(argv('keep'), { policy: locked() });
+  assert.is(await ready(task), '1 -24');
+  limit('400'); // a quarter of which is less than one task may keep
+  try {
+    assert.is(await tried('forked', locked()), `reached ${EACCES}`);
+  } finally {
+    limit(before);
+    await task[Symbol.asyncDispose]();
+  }
 });
 
 attacks('a flood of calls keeps neither the event loop nor another task from its turn', async () => {

@@ -18,8 +18,10 @@ namespace {
 
 // A program makes a socket and connects it at once; nobody has this many in between.
 constexpr size_t kMostHeld = 128;
+// And each task may have this many, however many the others keep.
+constexpr size_t kAlwaysHeld = 4;
 
-// Of all tasks together: a quarter of our descriptors, the others are the supervisor's.
+// Of all tasks together, beyond that: a quarter of our descriptors, the others are the supervisor's.
 std::atomic<size_t> held_by_all{0};
 
 size_t MostHeldByAll() noexcept {
@@ -140,7 +142,7 @@ void Network::Drop(Place place) {
 // that it will use yet: so the oldest goes that nobody waits for. Connecting it would be
 // refused then, as would be a descriptor that was never ours.
 bool Network::MakeRoom() {
-  if (held_.size() < kMostHeld && held_by_all < MostHeldByAll()) return true;
+  if (held_.size() < kAlwaysHeld || (held_.size() < kMostHeld && held_by_all < MostHeldByAll())) return true;
   auto oldest = std::find_if(held_.begin(), held_.end(), [](const Held& held) { return held.waiting == 0; });
   if (oldest == held_.end()) return false;
   Drop(oldest);
