@@ -1,13 +1,16 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { launch, policies, type TaskExit } from '../lib/index.js';
 import { compile } from './helpers/compile.js';
 import { settled } from './helpers/peer.js';
 import { runTask } from './helpers/run-task.js';
+import { withReadableCopy } from './helpers/unprivileged.js';
 
 const launching = suite('launch');
 const policy = policies.command();
@@ -147,6 +150,17 @@ launching('a failing step is named, and nothing ran or stays', async () => {
     if (code !== '') assert.is((error.cause as NodeJS.ErrnoException).code, code, program);
   }
   assert.is(await settled(openDescriptors), before);
+});
+
+launching('without room for another thread a launch fails at clone, leaves nothing, and the next one with room is made', async () => {
+  const root = fileURLToPath(new URL('..', import.meta.url));
+  const tried = async (at: string, unprivileged: readonly string[] = []): Promise<void> => {
+    const argv = [...unprivileged, process.execPath, '--input-type=module', '-e', readFileSync(new URL('fixtures/out-of-threads.js', import.meta.url), 'utf8'), '--', join(at, 'lib/index.js')];
+    const { stdout, stderr } = spawnSync(argv[0] as string, argv.slice(1), { encoding: 'utf8', timeout: 30_000 });
+    assert.equal(JSON.parse(stdout || '{}'), { refused: { code: 'ERR_TASK_START', step: 'clone', cause: ['pthread_create', 'EAGAIN'] }, left: [0, 0], then: { kind: 'exited', exitCode: 0 } }, stderr);
+  };
+  // Root has no such limit.
+  await (process.getuid?.() === 0 ? withReadableCopy(root, tried) : tried(root));
 });
 
 launching('wrong arguments and policies are refused before anything starts', async () => {

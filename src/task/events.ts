@@ -110,7 +110,9 @@ export function startProcess(prepared: PreparedPlan, path: string, argv: readonl
       native().launch(prepared, id, path, argv, descriptors, calls);
     } catch (error) {
       pending.delete(id);
-      reject(error);
+      // Of the kernel: there is no room for the threads that launch.
+      const isSystem = typeof (error as NodeJS.ErrnoException).syscall === 'string';
+      reject(isSystem ? new TaskStartFailed('clone', (error as Error).message, { cause: error }) : error);
     }
   });
 }
