@@ -46,6 +46,7 @@ void ProcessCount::Looked(uint32_t begun, int found) noexcept {
 }
 
 bool Bounds::MayStart() {
+  if (exceeded != Exceeded::kNothing) return false;  // it is being ended, and the dead make no room
   if (process_count.Admit(processes)) return true;
   const uint32_t begun = process_count.Begin();
   auto usage = MeasureTagged(OneTag(tag));
