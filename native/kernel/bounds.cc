@@ -14,11 +14,17 @@ namespace {
 constexpr int kMeasureEveryMs = 50;
 constexpr int kEndBetweenLooksMs = 200;  // a task that takes longer to be gone must not keep the others from being looked at
 
-int64_t NowUs() noexcept {
+int64_t MicrosecondsOf(clockid_t clock) noexcept {
   timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
 }
+
+int64_t NowUs() noexcept { return MicrosecondsOf(CLOCK_MONOTONIC); }
+
+// What a look costs is the time that it ran, and not how long it waited for a processor: a
+// busy host, or a task that keeps it busy, must not have fewer looks.
+int64_t SpentUs() noexcept { return MicrosecondsOf(CLOCK_THREAD_CPUTIME_ID); }
 
 // At most a twentieth of one core, however many processes the host has.
 useconds_t PauseAfter(int64_t took_us) noexcept {
@@ -83,7 +89,7 @@ bool Bounds::PastCpu(const Usage& usage) {
 }
 
 void Bounds::HoldToDisk(const std::vector<pid_t>& pids) {
-  const int64_t before = NowUs();
+  const int64_t before = SpentUs();
   const auto folder = scratch.lock();
   if (!folder || ended) return;
   MeasureDisk(folder->folder(), folder->path(), pids, scratch_files, &disk);
@@ -92,7 +98,7 @@ void Bounds::HoldToDisk(const std::vector<pid_t>& pids) {
     EndFor(bytes ? Exceeded::kScratchBytes : Exceeded::kScratchFiles);
   }
   // At most a twentieth of one core for each; more often as it comes near its bound, when much can happen in little time.
-  const int64_t took = NowUs() - before;
+  const int64_t took = SpentUs() - before;
   const bool near = disk.bytes > scratch_bytes / 4 * 3 || disk.files > scratch_files / 2;
   disk_due_us = NowUs() + took * (near ? 4 : 19);
 }
@@ -135,9 +141,9 @@ void BoundsWatch::LookLoop() {
     if (now.empty()) continue;
     std::vector<uint32_t> begun;
     for (const auto& bounds : now) begun.push_back(bounds->process_count.Begin());
-    const int64_t before = NowUs();
+    const int64_t before = SpentUs();
     const auto usage = MeasureTagged(OwnTags());
-    const int64_t took = NowUs() - before;
+    const int64_t took = SpentUs() - before;
     for (size_t i = 0; usage && i < now.size(); i++) {
       auto found = usage->find(now[i]->tag);
       const Usage& used = found != usage->end() ? found->second : Usage{};
@@ -157,14 +163,15 @@ void BoundsWatch::DiskLoop() {
       filling_.remove_if([](const auto& bounds) { return bounds->ended.load(); });
       now.assign(filling_.begin(), filling_.end());
     }
-    const int64_t before = NowUs();
-    const bool due = std::any_of(now.begin(), now.end(), [before](const auto& bounds) { return before >= bounds->disk_due_us; });
+    const int64_t at = NowUs();
+    const int64_t before = SpentUs();
+    const bool due = std::any_of(now.begin(), now.end(), [at](const auto& bounds) { return at >= bounds->disk_due_us; });
     // Once for all of them: it is the same look at every process of the host.
     const auto pids = due ? PidsByTag(OwnTags()) : std::map<uint64_t, std::vector<pid_t>>();
-    const int64_t took = NowUs() - before;
+    const int64_t took = SpentUs() - before;
     for (const auto& bounds : now) {
       auto found = pids.find(bounds->tag);
-      if (before >= bounds->disk_due_us) bounds->HoldToDisk(found != pids.end() ? found->second : std::vector<pid_t>());
+      if (at >= bounds->disk_due_us) bounds->HoldToDisk(found != pids.end() ? found->second : std::vector<pid_t>());
     }
     now.clear();
     usleep(PauseAfter(took));

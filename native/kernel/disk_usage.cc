@@ -71,10 +71,12 @@ class Look {
   // shows neither, so another one is asked.
   void Process(pid_t pid, const std::string* mapped_below) {
     const std::string process = "/proc/" + std::to_string(pid);
-    if (Thread(process, mapped_below)) return;
-    UniqueFd threads(open((process + "/task").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!threads) return;
-    (void)ForEachEntry(threads.get(), [&](const char* tid, uint8_t, uint64_t) { return !Thread(process + "/task/" + tid, mapped_below); });
+    refused_ = false;
+    bool shown = Thread(process, mapped_below);
+    UniqueFd threads(shown ? -1 : open((process + "/task").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (threads) (void)ForEachEntry(threads.get(), [&](const char* tid, uint8_t, uint64_t) { return !(shown = Thread(process + "/task/" + tid, mapped_below)); });
+    // What nobody may look at is not known, and not nothing.
+    if (!shown && refused_) unknown_ = true;
   }
 
   void Into(DiskUsage* usage, uint64_t grown) {
@@ -86,7 +88,7 @@ class Look {
   uint64_t bytes() const noexcept { return bytes_; }
 
  private:
-  // False when it has ended, and so has nothing to show.
+  // False when it has ended, and so has nothing to show: to an ordinary user it is then refused.
   bool Thread(const std::string& thread, const std::string* mapped_below) {
     const bool open_files = OpenFiles(thread);
     return (mapped_below != nullptr && Mappings(thread, *mapped_below)) || open_files;
@@ -96,8 +98,8 @@ class Look {
   bool OpenFiles(const std::string& thread) {
     UniqueFd descriptors(open((thread + "/fd").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!descriptors) {
-      Refused();
-      return unknown_;
+      if (errno == EACCES || errno == EPERM) refused_ = true;
+      return false;
     }
     bool any = false;
     (void)ForEachEntry(descriptors.get(), [&](const char* name, uint8_t, uint64_t) {
@@ -115,8 +117,8 @@ class Look {
   bool Mappings(const std::string& thread, const std::string& top) {
     FILE* maps = fopen((thread + "/maps").c_str(), "re");
     if (maps == nullptr) {
-      Refused();
-      return unknown_;
+      if (errno == EACCES || errno == EPERM) refused_ = true;
+      return false;
     }
     bool any = false;
     constexpr char kDeleted[] = " (deleted)\n";
@@ -176,6 +178,7 @@ class Look {
   uint64_t bytes_ = 0;
   int64_t files_ = 0;
   bool unknown_ = false;
+  bool refused_ = false;  // of the process that is being looked at
   std::unordered_set<uint64_t> counted_;  // what has several names, or none
   std::unordered_map<uint64_t, uint64_t> sizes_;
 };
