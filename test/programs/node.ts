@@ -52,7 +52,7 @@ export const node = listed({
     const cat = spawn('cat'); cat.stdout.on('data', (data) => console.log(String(data)));
     cat.on('close', (...how) => { console.log(how); exec('echo a | tr a b', (error, out) => { console.log(error, out); execFile(process.execPath, ['-p', '1+1'], (...all) => console.log(all)) }) }); cat.stdin.end('hi')`,
   'children: fork, messages both ways': `
-    const fs = require('fs'); fs.writeFileSync('c.js', "process.on('message', (m) => { process.send({ got: m, up: process.uptime() > 0 }); process.disconnect() })");
+    const fs = require('fs'); fs.writeFileSync('c.js', "process.on('message', (m) => { process.send({ got: m, up: process.uptime() > 0 }, () => process.disconnect()) })");
     const run = (options, message, then) => { const child = require('child_process').fork('./c.js', options); child.on('message', (m) => console.log(m)); child.on('exit', (...how) => { console.log(how); then?.() }); child.send(message) };
     run({}, { a: 1 }, () => run({ serialization: 'advanced' }, new Map([[1, 2n]])))`,
   'children: killed, timed out, a group of their own': `
