@@ -68,6 +68,7 @@
           "type": "executable",
           "sources": [
             "native/kernel/cgroup.cc",
+            "native/kernel/descriptors.cc",
             "native/kernel/dumpable.cc",
             "native/kernel/leftovers.cc",
             "native/kernel/pidfd.cc",

@@ -23,10 +23,13 @@ try {
   for (const name of positionals.length > 0 ? positionals : names) {
     const file = join(scratch, `${name}.json`);
     const done = spawnSync(process.execPath, ['--import', 'tsx', join(folder, `${name}.ts`), file], { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
-    if (done.status !== 0) process.exit(done.status ?? 1);
+    if (done.status !== 0) {
+      process.exitCode = done.status ?? 1;
+      break;
+    }
     results[name] = JSON.parse(readFileSync(file, 'utf8'));
   }
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
+if (values.json !== undefined && process.exitCode === undefined) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);

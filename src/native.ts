@@ -134,7 +134,6 @@ export interface NativePlan {
   readonly handled: readonly [fs: number, net: number, scoped: number];
   /** A system path is opened once for the process, another one at each launch. */
   readonly paths: readonly (readonly [path: string, access: number, system: boolean])[];
-  readonly ports: readonly (readonly [port: number, access: number])[];
   readonly ownProcAccess: number;
   /** '' for none. */
   readonly unlisted: string;

@@ -140,10 +140,10 @@ bad("a file that a secret was read from, and the user's credentials, are granted
 });
 
 bad('to write and execute one folder is allowed, and the plan says so', () => {
-  const [note, ...others] = plan({ write: ['/work/a'], execute: ['/usr', '/work'] }, host).notes;
+  const [note, ...others] = plan({ write: ['/srv/build/a'], execute: ['/usr', '/srv/build'] }, host).notes;
   assert.match(note ?? '', /^write\[0\] and execute\[1\] overlap/);
   assert.equal(others, []);
-  assert.equal(plan({ write: ['/work/a'], execute: ['/usr', '/work/ab'] }, host).notes, []);
+  assert.equal(plan({ write: ['/srv/build/a'], execute: ['/usr', '/srv/build/ab'] }, host).notes, []);
 });
 
 // --- commands

@@ -15,6 +15,7 @@ import { plan } from '../lib/policy/plan.js';
 import { compile } from './helpers/compile.js';
 import { running, until } from './helpers/processes.js';
 import { runTask } from './helpers/run-task.js';
+import { where } from './helpers/where.js';
 
 const cgroup = suite('cgroup');
 const here = probe().cgroups as Cgroups;
@@ -23,13 +24,6 @@ const open: Policy = { dangerouslyUnconfined: true };
 const silent = { stdout: 'ignore', stderr: 'ignore' } as const;
 const scratch = mkdtempSync(join(tmpdir(), 'sallyport-cgroup-'));
 cgroup.after(() => rmSync(scratch, { recursive: true, force: true }));
-
-function where(holds: boolean, what: string): typeof cgroup {
-  if (holds) return cgroup;
-  if (process.env['REQUIRE_ALL'] === '1') throw new Error(`this host lacks ${what}: ${here.missing}`);
-  console.log(`  skipped: ${what} (${here.missing})`);
-  return ((name: string) => cgroup.skip(name)) as unknown as typeof cgroup;
-}
 
 const own = (): string[] => readdirSync(here.folder).filter((name) => name.startsWith('sallyport.'));
 
@@ -75,7 +69,7 @@ cgroup('where none can be had, the reason is said', () => {
   if (here.controllers.length < 3) assert.is.not(here.missing, '');
 });
 
-const withCgroup = where(here.folder !== '', 'a cgroup of its own for each task');
+const withCgroup = where(cgroup, here.folder !== '', 'a cgroup of its own for each task', here.missing);
 
 withCgroup('a task is in a cgroup of its own, which is gone when it has ended', async () => {
   const [first, second] = await Promise.all([0, 1].map(() => launch(['sleep', '30'], { policy: policies.command() })));
@@ -147,14 +141,14 @@ withCgroup('a supervisor that is killed leaves no cgroup', async () => {
 
 const exceeded = (exit: TaskExit): string => (exit.kind === 'ended' ? ((exit.violation as { limit?: string }).limit ?? '') : JSON.stringify(exit));
 
-where(here.controllers.includes('memory'), 'a memory controller for tasks')('memory.max ends the whole task, by its name', async () => {
+where(cgroup, here.controllers.includes('memory'), 'a memory controller for tasks', here.missing)('memory.max ends the whole task, by its name', async () => {
   const hog = `const b = Buffer.alloc(200e6, 1); setTimeout(() => process.exit(b[0] - 1), 400)`;
   const bounds = (memoryBytes: number): Policy => policies.node({ limits: { memoryBytes, wallTimeMs: 60_000 } });
   assert.is(exceeded((await runTask([process.execPath, '-e', hog], { policy: bounds(2e9) })).exit), '{"kind":"exited","exitCode":0}', 'control');
   assert.is(exceeded((await runTask([process.execPath, '-e', hog], { policy: bounds(150e6) })).exit), 'memoryBytes');
 });
 
-where(here.controllers.includes('pids'), 'a pids controller for tasks')('pids.max ends the whole task, by its name', async () => {
+where(cgroup, here.controllers.includes('pids'), 'a pids controller for tasks', here.missing)('pids.max ends the whole task, by its name', async () => {
   const bomb = 'n=0; while [ $n -lt 60 ]; do sleep 1 & n=$((n+1)); done; wait';
   const bounds = (processes: number): Policy => policies.command({ limits: { processes, wallTimeMs: 60_000 } });
   assert.is(exceeded((await runTask(['sh', '-c', bomb], { policy: bounds(100) })).exit), '{"kind":"exited","exitCode":0}', 'control');

@@ -118,7 +118,8 @@ channel('closing while requests are outstanding waits for them and answers nothi
   assert.equal(await peer.receive(1), []);
 });
 
-channel('a chunk full of requests leaves other tasks their turn', async () => {
+/** How many of these messages are dealt with in one turn of the event loop, at the most. */
+async function mostInOneTurn(messages: readonly unknown[]): Promise<number> {
   let now = 0;
   let most = 0;
   const { peer, side } = await open(() => { most = Math.max(most, ++now); });
@@ -128,34 +129,24 @@ channel('a chunk full of requests leaves other tasks their turn', async () => {
     if (watching) setImmediate(watch);
   };
   watch();
-  const total = 3000; // 15 kB: one chunk
-  peer.send(...Array.from({ length: total }, (_, id) => [id]));
-  assert.is((await peer.receive(total)).length, total);
+  peer.send(...messages);
+  assert.is((await peer.receive(messages.length)).length, messages.length);
   watching = false;
-  assert.ok(most <= 128, `${most} requests in one turn of the event loop`);
   side.close();
   await side.closed;
+  return most;
+}
+
+channel('a chunk full of requests leaves other tasks their turn', async () => {
+  const most = await mostInOneTurn(Array.from({ length: 3000 }, (_, id) => [id])); // 15 kB: one chunk
+  assert.ok(most <= 128, `${most} requests in one turn of the event loop`);
 });
 
 channel('frames full of values leave other tasks their turn, however few they are', async () => {
-  let now = 0;
-  let most = 0;
-  const { peer, side } = await open(() => { most = Math.max(most, ++now); });
-  let watching = true;
-  const watch = (): void => {
-    now = 0;
-    if (watching) setImmediate(watch);
-  };
-  watch();
-  const total = 60;
   const maps = Array.from({ length: 5000 }, () => ({})); // 5 kB on the wire, so that a chunk holds a dozen
-  peer.send(...Array.from({ length: total }, (_, id) => [id, maps]));
-  assert.is((await peer.receive(total)).length, total);
-  watching = false;
+  const most = await mostInOneTurn(Array.from({ length: 60 }, (_, id) => [id, maps]));
   // One for each turn, and another where its bytes come in the same one.
   assert.ok(most <= 2, `${most} such frames in one turn of the event loop`);
-  side.close();
-  await side.closed;
 });
 
 channel('a peer that is gone is an end, whatever was on its way', async () => {

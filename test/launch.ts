@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert';
 import { launch, policies, type TaskExit } from '../lib/index.js';
 import { compile } from './helpers/compile.js';
 import { settled } from './helpers/peer.js';
+import { running } from './helpers/processes.js';
 import { runTask } from './helpers/run-task.js';
 import { withReadableCopy } from './helpers/unprivileged.js';
 
@@ -27,20 +28,6 @@ async function failure(promise: Promise<unknown>): Promise<Error & { code?: stri
     return error as Error;
   }
   throw new Error('it did not fail');
-}
-
-/** The pids whose command line holds `mark`. */
-function running(mark: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(mark);
-      } catch {
-        return false;
-      }
-    });
 }
 
 launching('gives output, exit code and signal', async () => {

@@ -127,8 +127,9 @@ const fillers: Record<string, readonly [limit: string, script: string]> = {
 
 for (const [what, [limit, script]] of Object.entries(fillers)) {
   limits(`a disk filled with ${what} ends the task by name`, async () => {
-    assert.is(await inScratch(script, { scratchBytes: 1e9, scratchFiles: 5000 }), '{"kind":"exited","exitCode":0}', 'control');
     assert.is(await inScratch(script, small), limit);
+    // Last: the kernel frees what was on its way when it finds the time, and hidden bytes show as the disk's growth alone.
+    assert.is(await inScratch(script, { scratchBytes: 1e9, scratchFiles: 5000 }), '{"kind":"exited","exitCode":0}', 'control');
   });
 }
 

@@ -32,6 +32,7 @@ function runFile(file) {
     };
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
+    child.on('error', (error) => keep(`\n  ${file} could not be started: ${error.message}\n`));
     child.on('close', (code) => {
       clearTimeout(timer);
       resolve({ code, output });

@@ -15,6 +15,7 @@ import { plan } from '../lib/policy/plan.js';
 import { compile } from './helpers/compile.js';
 import { running, until } from './helpers/processes.js';
 import { runTask } from './helpers/run-task.js';
+import { where } from './helpers/where.js';
 
 const strict = suite('strict');
 const here = strictProbe().namespaces;
@@ -25,14 +26,7 @@ const silent = { stdout: 'ignore', stderr: 'ignore' } as const;
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-strict-'));
 strict.after(() => rmSync(folder, { recursive: true, force: true }));
 
-function where(holds: boolean, what: string): typeof strict {
-  if (holds) return strict;
-  if (process.env['REQUIRE_ALL'] === '1') throw new Error(`this host lacks ${what}: ${here?.missing}`);
-  console.log(`  skipped: ${what} (${here?.missing})`);
-  return ((name: string) => strict.skip(name)) as unknown as typeof strict;
-}
-
-const withNamespaces = where(here?.by !== 'none', 'namespaces');
+const withNamespaces = where(strict, here?.by !== 'none', 'namespaces', here?.missing);
 
 const kinds = ['pid', 'mnt', 'ipc', 'net', 'uts', 'cgroup', 'user'] as const;
 const namespace = (pid: number | 'self', kind: string): string => readlinkSync(`/proc/${pid}/ns/${kind}`);

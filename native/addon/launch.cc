@@ -194,7 +194,7 @@ std::vector<sock_filter> FilterOf(const Napi::Value& value) {
   return filter;
 }
 
-// prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]], ports: [[port, access]],
+// prepare({ confined, handled: [fs, net, scoped], paths: [[path, access, system]],
 //           ownProcAccess, unlisted, programAccess, filter: Uint8Array, limits: [[resource, soft, hard]], memoryBytes, processes, openFiles,
 //           cgroup: [folder, own, memoryBytes, processes, cpuWeight], sweeper, stage, userNamespace, identity?: [uid, gid], cwd, umask, asksToStart, ownModes, environment: [string],
 //           cpuSeconds, scratchIn, scratchBytes, scratchFiles, fileLimitIsScratch, scratchAccess, scratchVariables: [[name, below]] })
@@ -251,11 +251,6 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
     }
     kernel::Status added = plan->AddSystemPath(path, Bits(rule.Get(1u)));
     if (!added.ok()) return ReturnOrThrow(env, added, path);
-  }
-  Napi::Array ports = from.Get("ports").As<Napi::Array>();
-  for (uint32_t i = 0; i < ports.Length(); i++) {
-    Napi::Array rule = ports.Get(i).As<Napi::Array>();
-    plan->port_rules.emplace_back(Bits(rule.Get(0u)), Bits(rule.Get(1u)));
   }
   Napi::Array limits = from.Get("limits").As<Napi::Array>();
   for (uint32_t i = 0; i < limits.Length(); i++) {

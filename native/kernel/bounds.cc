@@ -1,11 +1,11 @@
 #include "bounds.h"
 
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 
+#include "clock.h"
 #include "leftovers.h"
 
 namespace kernel {
@@ -13,14 +13,6 @@ namespace {
 
 constexpr int kMeasureEveryMs = 50;
 constexpr int kEndBetweenLooksMs = 200;  // a task that takes longer to be gone must not keep the others from being looked at
-
-int64_t MicrosecondsOf(clockid_t clock) noexcept {
-  timespec now;
-  clock_gettime(clock, &now);
-  return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
-}
-
-int64_t NowUs() noexcept { return MicrosecondsOf(CLOCK_MONOTONIC); }
 
 // What a look costs is the time that it ran, and not how long it waited for a processor: a
 // busy host, or a task that keeps it busy, must not have fewer looks.

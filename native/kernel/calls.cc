@@ -44,7 +44,10 @@ class Calls {
     for (;;) {
       polled.assign(1, {listener_.fd(), POLLIN, 0});
       network_.AddPolled(&polled);
-      if (poll(polled.data(), polled.size(), -1) < 0) continue;
+      if (poll(polled.data(), polled.size(), -1) < 0) {
+        if (errno != EINTR) usleep(1000);  // no memory: it may come back
+        continue;
+      }
       const short news = polled[0].revents;
       if ((news & POLLIN) == 0 && news != 0) return;  // POLLHUP: nobody is left
       if (news != 0) One();

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cinttypes>
@@ -12,16 +11,12 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "clock.h"
+
 namespace kernel {
 namespace {
 
 constexpr char kPrefix[] = "sallyport.";
-
-int64_t NowMs() noexcept {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
 
 }  // namespace
 

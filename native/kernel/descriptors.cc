@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "uapi.h"
@@ -61,6 +62,28 @@ Result<size_t> SendDescriptor(int socket, int fd, const void* bytes, size_t leng
   ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0) return Result<size_t>::Error(Status::FromErrno("sendmsg"));
   return Result<size_t>::Of(static_cast<size_t>(sent));
+}
+
+Result<size_t> ReceiveDescriptor(int socket, void* bytes, size_t length, UniqueFd* fd) noexcept {
+  iovec data{bytes, length};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ssize_t got;
+  do {
+    got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return Result<size_t>::Error(Status::FromErrno("recvmsg"));
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+    int received;
+    memcpy(&received, CMSG_DATA(header), sizeof(received));
+    fd->reset(received);
+  }
+  return Result<size_t>::Of(static_cast<size_t>(got));
 }
 
 }  // namespace kernel

@@ -26,4 +26,8 @@ Status ArrangeDescriptors(int* sources, size_t count) noexcept;
 // The receiver gets a duplicate; ours stays open. unix(7), SCM_RIGHTS.
 Result<size_t> SendDescriptor(int socket, int fd, const void* bytes, size_t length) noexcept;
 
+// Waits for a message of at most `length` bytes, and how long it is; 0: the other side has ended.
+// `fd` becomes the descriptor attached to it, close-on-exec; where there is none it stays as it is.
+Result<size_t> ReceiveDescriptor(int socket, void* bytes, size_t length, UniqueFd* fd) noexcept;
+
 }  // namespace kernel

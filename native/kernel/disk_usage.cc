@@ -13,6 +13,7 @@
 #include <unordered_set>
 
 #include "folder.h"
+#include "small_file.h"
 #include "unique_fd.h"
 
 namespace kernel {
@@ -163,10 +164,7 @@ class Look {
   // A descriptor on its way through a socket is in no process's folder. unix(7).
   static bool CarriesDescriptors(const std::string& thread, const char* descriptor) {
     char text[1024];
-    UniqueFd file(open((thread + "/fdinfo/" + descriptor).c_str(), O_RDONLY | O_CLOEXEC));
-    const ssize_t length = file ? read(file.get(), text, sizeof(text) - 1) : -1;
-    if (length <= 0) return false;
-    text[length] = '\0';
+    if (!ReadSmallFile((thread + "/fdinfo/" + descriptor).c_str(), text)) return false;
     const char* count = strstr(text, "scm_fds:");
     return count != nullptr && strtoul(count + 8, nullptr, 10) > 0;
   }
@@ -193,9 +191,9 @@ uint64_t UsedOf(int folder) noexcept {
 
 void MeasureDisk(int folder, const std::string& path, const std::vector<pid_t>& processes, int64_t most_files, DiskUsage* usage) {
   const uint64_t used = UsedOf(folder);
-  if (!usage->started) usage->used_at_start = used;
-  usage->started = true;
-  const uint64_t grown = used > usage->used_at_start ? used - usage->used_at_start : 0;
+  // The least that others ever had: what they free meanwhile is not room to hide in.
+  usage->used_before = std::min(usage->used_before, used);
+  const uint64_t grown = used - usage->used_before;
   Look look(folder, most_files, *usage);
   look.Tree();
   // Hidden bytes are on the disk all the same: as long as it has not filled, nobody hides any in mappings, which cost more to read.

@@ -15,8 +15,7 @@ struct DiskUsage {
   int64_t files = 0;  // files, folders, links and whatever else has a name there, or had one
   // Sizes of files as last seen, by inode: one whose name is gone can live on in a mapping alone.
   std::unordered_map<uint64_t, uint64_t> seen;
-  uint64_t used_at_start = 0;  // of the file system, when first measured
-  bool started = false;
+  uint64_t used_before = UINT64_MAX;  // of the file system, at its least
 };
 
 // Looks at the whole folder, and at files without a name that the processes have open, mapped or on the way to

@@ -24,15 +24,9 @@ struct PathBeneathAttr {
   __s32 parent_fd;
 } __attribute__((packed));
 
-struct NetPortAttr {
-  __u64 allowed_access;
-  __u64 port;
-};
-
 constexpr unsigned kCreateRulesetVersion = 1u << 0;
 constexpr unsigned kCreateRulesetErrata = 1u << 1;
 constexpr int kRulePathBeneath = 1;
-constexpr int kRuleNetPort = 2;
 
 // EXECUTE, WRITE_FILE, READ_FILE, TRUNCATE, IOCTL_DEV: what can be allowed on a file.
 constexpr uint64_t kFileAccess = (1ull << 0) | (1ull << 1) | (1ull << 2) | (1ull << 14) | (1ull << 15);
@@ -78,13 +72,6 @@ Status AddPathRuleByName(int ruleset_fd, const char* path, uint64_t access, bool
   Status added = AddPathRule(ruleset_fd, fd.get(), access);
   if (added.ok() && opened != nullptr) *opened = std::move(fd);
   return added;
-}
-
-Status AddPortRule(int ruleset_fd, uint64_t port, uint64_t access) noexcept {
-  NetPortAttr attr{access, port};
-  if (syscall(__NR_landlock_add_rule, ruleset_fd, kRuleNetPort, &attr, 0) != 0)
-    return Status::FromErrno("landlock_add_rule");
-  return Status::Ok();
 }
 
 Status RestrictSelfOnCurrentThread(int ruleset_fd) noexcept {

@@ -39,9 +39,6 @@ Status AddPathRule(int ruleset_fd, int path_fd, uint64_t access) noexcept;
 // openat2(2), Linux 5.6.
 Status AddPathRuleByName(int ruleset_fd, const char* path, uint64_t access, bool follow, UniqueFd* opened = nullptr) noexcept;
 
-// Allows LANDLOCK_ACCESS_NET_* on one TCP port.
-Status AddPortRule(int ruleset_fd, uint64_t port, uint64_t access) noexcept;
-
 // Irreversible. Scope: the calling thread and what it starts from here on. Needs
 // no_new_privs. landlock_restrict_self(2).
 Status RestrictSelfOnCurrentThread(int ruleset_fd) noexcept;

@@ -404,10 +404,6 @@ class Launcher {
       }
       if (places != nullptr) places->opened.emplace_back(fcntl(scratch->folder(), F_DUPFD_CLOEXEC, 0));
     }
-    for (const auto& [port, access] : plan.port_rules) {
-      Status added = AddPortRule(ruleset.value.get(), port, access);
-      if (!added.ok()) return {added, UniqueFd()};
-    }
     return ruleset;
   }
 

@@ -40,7 +40,6 @@ struct PreparedPlan {
   bool confined = false;  // false: a plain launch, for measuring and for controls
   HandledAccess handled;
   std::vector<PathRule> path_rules;
-  std::vector<std::pair<uint64_t, uint64_t>> port_rules;
   uint64_t own_proc_access = 0;
   std::string unlisted;         // a folder that no rule lets a task list; empty: each one may be
   uint64_t program_access = 0;  // on the launched file itself

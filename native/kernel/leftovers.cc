@@ -7,7 +7,6 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,7 +14,9 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "clock.h"
 #include "pidfd.h"
+#include "small_file.h"
 #include "unique_fd.h"
 
 namespace kernel {
@@ -26,29 +27,17 @@ namespace {
 uint64_t TagInLimitsFile(pid_t pid) noexcept {
   char path[40], text[2048];
   snprintf(path, sizeof(path), "/proc/%d/limits", pid);
-  UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
-  const ssize_t length = file ? read(file.get(), text, sizeof(text) - 1) : -1;
-  if (length <= 0) return 0;
-  text[length] = '\0';
+  if (!ReadSmallFile(path, text)) return 0;
   const char* row = strstr(text, "Max realtime timeout");
   unsigned long long soft = 0, hard = 0;
   return row != nullptr && sscanf(row, "Max realtime timeout %llu %llu", &soft, &hard) == 2 ? hard : 0;
 }
 
-int64_t NowMs() noexcept {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 // The number that was last given to a process or thread, the fifth field of /proc/loadavg;
 // -1 when it cannot be read.
 pid_t LastPid() noexcept {
-  static const int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
   char text[128];
-  const ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
-  if (length <= 0) return -1;
-  text[length] = '\0';
+  if (!ReadSmallFile("/proc/loadavg", text)) return -1;
   const char* last = strrchr(text, ' ');
   return last == nullptr ? -1 : static_cast<pid_t>(strtol(last + 1, nullptr, 10));
 }

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "descriptors.h"
 #include "uapi.h"
 
 namespace kernel {
@@ -101,23 +102,10 @@ Result<ListenerPair> ListenerSocketPair() noexcept {
 
 Result<UniqueFd> ReceiveListener(int socket) noexcept {
   char byte;
-  iovec data{&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  ssize_t got;
-  do {
-    got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
-  if (got < 0) return {Status::FromErrno("recvmsg"), UniqueFd()};
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (got == 0 || header == nullptr || header->cmsg_type != SCM_RIGHTS) return {Status::Error(ENODATA, "recvmsg"), UniqueFd()};
-  int fd;
-  memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-  return {Status::Ok(), UniqueFd(fd)};
+  UniqueFd listener;
+  auto got = ReceiveDescriptor(socket, &byte, sizeof(byte), &listener);
+  if (got.ok() && !listener) got.status = Status::Error(ENODATA, "recvmsg");
+  return {got.status, std::move(listener)};
 }
 
 }  // namespace kernel

@@ -15,6 +15,8 @@
 #include <mutex>
 #include <set>
 
+#include "descriptors.h"
+#include "small_file.h"
 #include "stage_layout.h"
 #include "uapi.h"
 
@@ -110,10 +112,7 @@ const char* Kept(const char* name) {
 pid_t PidOf(int pidfd) noexcept {
   char path[40], text[256];
   snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-  UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
-  const ssize_t length = file ? read(file.get(), text, sizeof(text) - 1) : -1;
-  if (length <= 0) return 0;
-  text[length] = '\0';
+  if (!ReadSmallFile(path, text)) return 0;
   const char* line = strstr(text, "\nPid:");
   return line == nullptr ? 0 : static_cast<pid_t>(strtol(line + 5, nullptr, 10));
 }
@@ -126,22 +125,9 @@ Status ReceiveReport(int control, StageReport* report, UniqueFd* pidfd) noexcept
     ready = poll(&entry, 1, kReportTimeoutMs);
   } while (ready < 0 && errno == EINTR);
   if (ready == 0) return Status::Error(ETIMEDOUT, "poll");
-  iovec data{report, sizeof(*report)};
-  alignas(cmsghdr) char ancillary[CMSG_SPACE(sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = ancillary;
-  message.msg_controllen = sizeof(ancillary);
-  const ssize_t got = recvmsg(control, &message, MSG_CMSG_CLOEXEC);
-  if (got < 0) return Status::FromErrno("recvmsg");
-  if (got != sizeof(*report)) return Status::Error(ENODATA, "recvmsg");
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return Status::Ok();
-  int fd;
-  memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-  pidfd->reset(fd);
-  return Status::Ok();
+  auto got = ReceiveDescriptor(control, report, sizeof(*report), pidfd);
+  if (!got.ok()) return got.status;
+  return got.value == sizeof(*report) ? Status::Ok() : Status::Error(ENODATA, "recvmsg");
 }
 
 Failure Start(const StageRequest& request, char* stack, size_t stack_bytes, int cgroup_fd, Staged* staged) {

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "folder.h"
+#include "small_file.h"
 #include "unique_fd.h"
 
 namespace kernel {
@@ -23,18 +24,15 @@ uint64_t Field(const char* status, const char* name) noexcept {
   return line == nullptr ? 0 : strtoull(line + strlen(name), nullptr, 10);
 }
 
-// Why something of a process could not be opened: it has ended, or there is nothing left to open it with.
+// Why something of a process could not be read: it has ended, or there is nothing left to open it with.
 bool Starved() noexcept { return errno == EMFILE || errno == ENFILE || errno == ENOMEM; }
 
 // utime, stime, cutime and cstime: the 14th to 17th field of /proc/<pid>/stat, which stand for all its threads.
 bool AddTime(const char* pid, Usage* usage) {
   char path[64], text[1024];
   snprintf(path, sizeof(path), "/proc/%s/stat", pid);
-  UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
-  if (!file && Starved()) return false;
-  const ssize_t length = file ? read(file.get(), text, sizeof(text) - 1) : -1;
-  if (length <= 0) return true;
-  text[length] = '\0';
+  errno = 0;
+  if (!ReadSmallFile(path, text)) return !Starved();
   const char* rest = strrchr(text, ')');  // the name before it may hold anything
   unsigned long long own[2] = {}, children[2] = {};
   if (rest == nullptr || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", own, own + 1, children, children + 1) != 4) return true;
@@ -62,12 +60,9 @@ bool AddProcess(const char* pid, Usage* usage, bool main_thread = true) {
   if (main_thread && !AddTime(pid, usage)) return false;
   char path[96];
   snprintf(path, sizeof(path), "/proc/%s/status", pid);
-  UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
-  if (!file && Starved()) return false;
-  char status[4096];
-  const ssize_t length = file ? read(file.get(), status, sizeof(status) - 1) : -1;
-  if (length <= 0) return true;  // it has ended
-  status[length] = '\0';
+  char status[65536];  // groups come first, and there may be thousands
+  errno = 0;
+  if (!ReadSmallFile(path, status)) return !Starved();
   if (main_thread && strstr(status, "\nState:\tZ") != nullptr && Field(status, "\nThreads:") > 1) {
     const std::string other = LivingThread(pid);
     if (!other.empty()) return AddProcess(other.c_str(), usage, false);

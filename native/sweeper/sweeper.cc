@@ -6,16 +6,15 @@
 
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../kernel/cgroup.h"
+#include "../kernel/descriptors.h"
 #include "../kernel/dumpable.h"
 #include "../kernel/leftovers.h"
 #include "../kernel/scratch.h"
@@ -31,20 +30,10 @@ struct Root {
 // False at the end of file.
 bool Receive(std::vector<Root>* roots) {
   char name[256];
-  iovec data{name, sizeof(name)};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  const ssize_t got = recvmsg(STDIN_FILENO, &message, MSG_CMSG_CLOEXEC);
-  if (got <= 0) return got < 0 && errno == EINTR;
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return true;
-  int fd;
-  memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-  roots->push_back({std::string(name, static_cast<size_t>(got)), kernel::UniqueFd(fd)});
+  kernel::UniqueFd folder;
+  auto got = kernel::ReceiveDescriptor(STDIN_FILENO, name, sizeof(name), &folder);
+  if (!got.ok() || got.value == 0) return false;
+  if (folder) roots->push_back({std::string(name, got.value), std::move(folder)});
   return true;
 }
 

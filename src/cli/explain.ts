@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { EnforcementPartial } from '../errors.js';
@@ -105,8 +105,10 @@ function asText({ preset, argv }: Request, host: Probe, made: Plan, description:
     ...who,
   ];
   const parts = [facts(head), ...sections.map(({ title, rows }) => `${paint('bold', title)}\n${facts(rows)}`), guarantees(description.guarantees, paint, columns)];
+  const missing = made.landlock.rules.filter(({ path }) => !existsSync(path)).map(({ path }) => path);
+  const notThere = missing.length === 0 ? '' : `\n${paint('yellow', `Not on this machine: ${missing.join(', ')}.`)}\nA launch is refused until it is there.\n`;
   const verdict = refusal === undefined ? '' : `\n${paint('red', `This host cannot carry it: ${refusal.message}.`)}\nIt would be refused. Above is what remains without what it lacks.\n`;
-  return `${parts.join('\n\n')}\n${verdict}`;
+  return `${parts.join('\n\n')}\n${notThere}${verdict}`;
 }
 
 function guarantees(rows: readonly Guarantee[], paint: Paint, columns: number): string {

@@ -89,6 +89,7 @@ export interface Request {
  */
 export function request(values: PolicyValues, command: readonly string[]): Request {
   const file = values.policy === undefined ? undefined : readPolicyFile(values.policy);
+  if (command.length === 1 && command[0]?.endsWith('.json') === true) throw usageError(`${command[0]} is not a program: a policy is given as --policy ${command[0]}`);
   const argv = command[0] === undefined ? [] : [found(command[0]), ...command.slice(1)];
   const interpreter = interpreterOf(argv[0]);
   const preset = presetOf(values.preset) ?? file?.preset ?? presetNamed(interpreter) ?? 'command';

@@ -80,7 +80,6 @@ function prepare(wanted: Policy): Prepared {
       confined: made.confined,
       handled: made.landlock.handled,
       paths: made.landlock.rules.map(({ path, bits }) => [resolved(path), bits, isSystemPath(path)] as const),
-      ports: [],
       ownProcAccess: made.landlock.ownProc,
       unlisted: made.landlock.unlisted ?? '',
       programAccess: made.landlock.program,

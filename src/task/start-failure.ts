@@ -39,7 +39,7 @@ function cannotExecute(program: string, { confined, identity }: Plan): string | 
 export function explained(error: unknown, program: string, plan: Plan): unknown {
   if (!(error instanceof TaskStartFailed)) return error;
   const { code, path } = error.cause as NodeJS.ErrnoException;
-  const hint = error.step === 'execve' ? ofProgram(code, program, plan) : error.step === 'landlock' && code === 'ELOOP' ? replaced(path) : undefined;
+  const hint = error.step === 'execve' ? ofProgram(code, program, plan) : error.step === 'landlock' ? ofPath(code, path) : undefined;
   return hint === undefined ? error : new TaskStartFailed(error.step, `${hint} (${code ?? 'no errno'})`, { cause: error.cause });
 }
 
@@ -54,4 +54,12 @@ function ofProgram(code: string | undefined, program: string, plan: Plan): strin
   }
 }
 
-const replaced = (path: string | undefined): string => `${path ?? 'a path of the policy'} leads through a symbolic link that was not there when the policy was first used; grants follow none`;
+function ofPath(code: string | undefined, path = 'a path of the policy'): string | undefined {
+  switch (code) {
+    case 'ELOOP': return `${path} leads through a symbolic link that was not there when the policy was first used; grants follow none`;
+    case 'ENOENT':
+    case 'ENOTDIR': return `${path}, which the policy grants, does not exist; make it before the launch, or take it out of read, write and execute`;
+    case 'EACCES': return `${path}, which the policy grants, cannot be opened by the supervisor's own user`;
+    default: return undefined;
+  }
+}
