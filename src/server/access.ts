@@ -4,7 +4,9 @@ import type { TokenCheck, TokenClaims, TokenIssuer, TokenScope } from '../tokens
 import type { App } from './app.js';
 import { Problem } from './problem.js';
 import type { TaskInstance } from './state.js';
-import type { Store, XComKey } from './store.js';
+import type { Database } from './store/sql.js';
+import { getTaskInstance } from './store/task-instances.js';
+import type { XComKey } from './store/xcoms.js';
 
 /** Who may use a route. */
 export type Access =
@@ -27,7 +29,7 @@ declare module 'fastify' {
 export type Authorization = 'airflow' | 'own';
 
 export interface AccessOptions {
-  readonly store: Store;
+  readonly database: Database;
   readonly verifier: TokenCheck;
   readonly issuer: TokenIssuer;
   readonly authorization: Authorization;
@@ -37,7 +39,7 @@ export interface AccessOptions {
 const claimsKey = 'claims';
 
 /** Checks the token of each request before its body is read, and sends a fresh one to those who are due. */
-export function guard(app: App, { store, verifier, issuer, authorization, now }: AccessOptions): void {
+export function guard(app: App, { database, verifier, issuer, authorization, now }: AccessOptions): void {
   app.decorateRequest(claimsKey, null);
 
   app.addHook('onRoute', ({ config, method, url }) => {
@@ -53,7 +55,7 @@ export function guard(app: App, { store, verifier, issuer, authorization, now }:
       throw new Problem(403, { reason: 'subject_mismatch', message: 'Token subject does not match task instance ID' });
     }
     request.setDecorator(claimsKey, claims);
-    if (isSoonOver(claims, now()) && (authorization === 'airflow' || (await store.getTaskInstance(claims.sub))?.state === 'running')) {
+    if (isSoonOver(claims, now()) && (authorization === 'airflow' || (await database.run(getTaskInstance(claims.sub)))?.state === 'running')) {
       reply.header(refreshedToken, await issuer.issue({ sub: claims.sub, scope: 'execution', ...(claims.dag_id !== undefined && { dag_id: claims.dag_id }) }));
     }
   });
@@ -68,9 +70,9 @@ export function claimsOf(request: FastifyRequest): TokenClaims {
 }
 
 /** A task writes the XComs of its own task instance, whatever the path says. */
-export async function checkXComWrite({ store, authorization }: Pick<AccessOptions, 'store' | 'authorization'>, request: FastifyRequest, key: XComKey): Promise<void> {
+export async function checkXComWrite({ database, authorization }: Pick<AccessOptions, 'database' | 'authorization'>, request: FastifyRequest, key: XComKey): Promise<void> {
   if (authorization === 'airflow') return;
-  const own = await store.getTaskInstance(claimsOf(request).sub);
+  const own = await database.run(getTaskInstance(claimsOf(request).sub));
   if (own === undefined || !isOwn(own, key)) throw new Problem(403, { reason: 'access_denied', message: 'Task does not have access to write this XCom' });
 }
 

@@ -2,4 +2,5 @@ export type { Authorization } from './access.js';
 export type { ServerConfiguration } from './main.js';
 export type { Seed } from './seed.js';
 export { createServer, type ListenOptions, type Server, type ServerOptions } from './server.js';
+export type { PostgresOptions } from './store/index.js';
 export { type ServerProcess, spawnServer } from './process.js';

@@ -7,7 +7,7 @@ export async function optional<T>(name: string, load: () => Promise<T>): Promise
   try {
     return await load();
   } catch (cause) {
-    const error = new Error(`sallyport/server needs the package "${name}": npm install fastify light-my-request@6.6 @photostructure/sqlite`, { cause });
+    const error = new Error(`sallyport/server needs the package "${name}": npm install fastify light-my-request@6.6 @photostructure/sqlite pg`, { cause });
     throw Object.assign(error, { code: 'ERR_MODULE_NOT_FOUND' as const });
   }
 }

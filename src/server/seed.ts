@@ -6,6 +6,9 @@ import { Connection } from '../execution-api/schema.js';
 const closed = { additionalProperties: false } as const;
 const Id = Type.String({ minLength: 1, maxLength: 250 });
 
+const Timestamp = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\d[Tt ]\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,9})?)?([Zz]|[+-]\\d\\d:?\\d\\d)$' });
+const Team = Type.Optional(Id);
+
 const SeedTaskInstance = Type.Object(
   {
     id: Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }),
@@ -15,6 +18,7 @@ const SeedTaskInstance = Type.Object(
     map_index: Type.Optional(Type.Integer({ minimum: -1 })),
     try_number: Type.Optional(Type.Integer({ minimum: 0 })),
     max_tries: Type.Optional(Type.Integer({ minimum: 0 })),
+    queue: Type.Optional(Id),
     state: Type.Optional(Type.Union([Type.Literal('scheduled'), Type.Literal('queued'), Type.Literal('restarting')])),
   },
   closed,
@@ -22,20 +26,53 @@ const SeedTaskInstance = Type.Object(
 
 /** A run of a DAG. One that a task instance names and that is not given comes into being as a manual run. */
 const SeedDagRun = Type.Object(
-  { dag_id: Id, run_id: Id, logical_date: Type.Optional(Type.String()), conf: Type.Optional(Type.Record(Type.String(), Type.Unknown())) },
+  {
+    dag_id: Id,
+    run_id: Id,
+    logical_date: Type.Optional(Timestamp),
+    run_after: Type.Optional(Timestamp),
+    start_date: Type.Optional(Timestamp),
+    end_date: Type.Optional(Timestamp),
+    state: Type.Optional(Type.Union([Type.Literal('queued'), Type.Literal('running'), Type.Literal('success'), Type.Literal('failed')])),
+    conf: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  },
   closed,
 );
 
+/** What a DAG says it needs; with pre-declaration anything else is refused. Names, or patterns with `*` for any characters. */
+const Declares = Type.Object(
+  {
+    variables: Type.Optional(Type.Array(Id)),
+    connections: Type.Optional(Type.Array(Id)),
+    /** `dag_id.task_id.key`. */
+    xcoms: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 1024 }))),
+  },
+  closed,
+);
+export type Declares = Static<typeof Declares>;
+
+/** One that a run names and that is not given comes into being without a bundle, and so without a team. */
+const SeedDag = Type.Object(
+  { dag_id: Id, bundle: Type.Optional(Id), bundle_version: Type.Optional(Type.String()), is_paused: Type.Optional(Type.Boolean()), declares: Type.Optional(Declares) },
+  closed,
+);
+const SeedVariable = Type.Union([Type.String(), Type.Object({ value: Type.String(), description: Type.Optional(Type.String()), team: Team }, closed)]);
+const SeedConnection = Type.Intersect([Connection, Type.Object({ team: Team })]);
+
 export const Seed = Type.Object(
   {
-    variables: Type.Optional(Type.Record(Type.String({ minLength: 1 }), Type.String())),
-    connections: Type.Optional(Type.Array(Connection)),
+    teams: Type.Optional(Type.Array(Id)),
+    bundles: Type.Optional(Type.Array(Type.Object({ name: Id, team: Team }, closed))),
+    dags: Type.Optional(Type.Array(SeedDag)),
+    /** By key; one with a team is that team's alone. */
+    variables: Type.Optional(Type.Record(Type.String({ minLength: 1 }), SeedVariable)),
+    connections: Type.Optional(Type.Array(SeedConnection)),
     dagRuns: Type.Optional(Type.Array(SeedDagRun)),
     taskInstances: Type.Optional(Type.Array(SeedTaskInstance)),
   },
   closed,
 );
-/** What a server starts with: variables by key, connections, and task instances that wait in `queued`. */
+/** What a server starts with: teams, bundles and DAGs, variables by key, connections, runs, and task instances that wait in `queued`. */
 export type Seed = Static<typeof Seed>;
 
 /** @throws {RangeError} `ERR_OUT_OF_RANGE`, naming the field and not its value. */

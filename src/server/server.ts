@@ -6,13 +6,15 @@ import { createApp } from './app.js';
 import { outOfRange } from '../errors.js';
 import { routes } from './routes/index.js';
 import { checkSeed, type Seed } from './seed.js';
-import { SqliteStore } from './sqlite.js';
+import { openDatabase, type PostgresOptions } from './store/index.js';
+import { seedAll } from './store/seed.js';
+import { getTaskInstance } from './store/task-instances.js';
 
 export interface ServerOptions {
   /** Signs and verifies every token; at least 64 bytes. It stays the caller's and must live as long as the server. */
   readonly signingKey: Secret;
-  /** A file, made with mode 0600 where there is none, or `:memory:`. @default ':memory:' */
-  readonly database?: string;
+  /** A SQLite file, made with mode 0600 where there is none; `:memory:`; or a PostgreSQL server. @default ':memory:' */
+  readonly database?: string | PostgresOptions;
   /** @default 'own': a task writes only its own XComs, and its token is renewed only while it runs */
   readonly authorization?: Authorization;
   /** The claim `iss` of all tokens. @default none */
@@ -65,11 +67,11 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const issuer = new TokenIssuer({ ...tokens, ...(tokenLifetimeSeconds !== undefined && { lifetimeSeconds: tokenLifetimeSeconds }) });
   const verifier = new TokenVerifier(tokens);
   const app = await createApp({ maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024, onError: options.onError ?? complain });
-  const store = await SqliteStore.open(options.database ?? ':memory:');
-  const context = { store, verifier, issuer, authorization, now };
+  const database = await openDatabase(options.database ?? ':memory:');
+  const context = { database, verifier, issuer, authorization, now };
   guard(app, context);
   await app.register(async (scope) => routes(scope as typeof app, context), { prefix: '/execution' });
-  app.addHook('onClose', () => store.close());
+  app.addHook('onClose', () => database.close());
   let url: string | undefined;
 
   return {
@@ -84,10 +86,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     },
     async seed(seed) {
       checkSeed(seed);
-      await store.seed(seed);
+      await database.transaction(seedAll(seed, now()));
     },
     async issueWorkloadToken(id) {
-      const ti = await store.getTaskInstance(id);
+      const ti = await database.run(getTaskInstance(id));
       if (ti === undefined) throw outOfRange('taskInstanceId', 'the id of a task instance that was seeded');
       return issuer.issue({ sub: ti.id, scope: 'workload', dag_id: ti.dag_id });
     },

@@ -1,3 +1,4 @@
+import { toStored } from './store/time.js';
 import type { EnterRunning, Heartbeat, StateUpdate } from '../execution-api/schema.js';
 
 export type TaskInstanceState =
@@ -23,6 +24,7 @@ export interface TaskInstance {
   readonly map_index: number;
   readonly try_number: number;
   readonly max_tries: number;
+  readonly queue: string;
   readonly state: TaskInstanceState | null;
   readonly hostname: string | null;
   readonly unixname: string | null;
@@ -55,7 +57,7 @@ export function enterRunning(ti: TaskInstance, { hostname, unixname, pid, start_
     return { conflict: { reason: 'invalid_state', message: 'TI was not in a state where it could be marked as running', previous_state: ti.state } };
   }
   // A task that comes back from being deferred began when it first ran.
-  const began = ti.next_method === null ? start_date : (ti.start_date ?? start_date);
+  const began = ti.next_method === null ? toStored(start_date) : (ti.start_date ?? toStored(start_date));
   return { set: { state: 'running', hostname, unixname, pid, start_date: began, end_date: null, last_heartbeat_at: now } };
 }
 
@@ -82,9 +84,9 @@ export function leaveRunning(ti: TaskInstance, update: StateUpdate): Change {
     const trigger = JSON.stringify({ classpath, trigger_kwargs, trigger_timeout, queue });
     return { set: { state, trigger, next_method, next_kwargs: next_kwargs === undefined ? null : JSON.stringify(next_kwargs), ...rendered } };
   }
-  const { end_date } = update;
+  const end_date = toStored(update.end_date);
   const over = { state, end_date, trigger: null, next_method: null, next_kwargs: null };
-  if (state === 'up_for_reschedule') return { set: { ...over, reschedule_date: update.reschedule_date, task_reschedule_count: ti.task_reschedule_count + 1 } };
+  if (state === 'up_for_reschedule') return { set: { ...over, reschedule_date: toStored(update.reschedule_date), task_reschedule_count: ti.task_reschedule_count + 1 } };
   return { set: { ...over, ...rendered } };
 }
 

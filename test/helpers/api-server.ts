@@ -16,9 +16,12 @@ export interface Reply {
 
 /** A real server with tasks in it, and plain `fetch` to it: what Sallyport's client adds is tested elsewhere. */
 export class ApiServer {
+  /** Where a server keeps its data when a test does not say. */
+  static newDatabase: () => NonNullable<ServerOptions['database']> | Promise<NonNullable<ServerOptions['database']>> = () => ':memory:';
+
   static async start(options: Partial<ServerOptions> = {}, seed: Seed = {}): Promise<ApiServer> {
     const keyBytes = randomBytes(64);
-    const server = await createServer({ signingKey: Secret.fromBytes(Buffer.from(keyBytes)), ...options });
+    const server = await createServer({ signingKey: Secret.fromBytes(Buffer.from(keyBytes)), database: options.database ?? (await this.newDatabase()), ...options });
     await server.seed(seed);
     return new ApiServer(server, await server.listen(), new TokenIssuer({ key: Secret.fromBytes(keyBytes), ...(options.now && { now: options.now }) }));
   }

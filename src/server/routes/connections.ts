@@ -3,12 +3,13 @@ import { Connection } from '../../execution-api/schema.js';
 import type { App } from '../app.js';
 import { notFound } from '../problem.js';
 import type { AccessOptions } from '../access.js';
+import { getConnection } from '../store/connections.js';
 
 const params = Type.Object({ conn_id: Type.String() });
 
-export function connections(app: App, { store }: AccessOptions): void {
+export function connections(app: App, { database }: AccessOptions): void {
   app.get('/connections/:conn_id', { config: { access: 'task' }, schema: { params, response: { 200: Connection } } }, async (request) => {
-    const connection = await store.getConnection(request.params.conn_id);
+    const connection = await database.run(getConnection(request.params.conn_id));
     if (connection === undefined) throw notFound('Connection');
     return connection;
   });

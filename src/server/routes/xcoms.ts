@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { checkXComWrite, type AccessOptions } from '../access.js';
 import type { App } from '../app.js';
 import { notFound, Problem } from '../problem.js';
-import type { XComKey } from '../store.js';
+import { getPriorXCom, getXCom, setXCom, type XComKey } from '../store/xcoms.js';
 
 const Id = Type.String({ minLength: 1, maxLength: 250 });
 /** A key may hold slashes, so it is the rest of the path. 512 is Airflow's column. */
@@ -30,7 +30,7 @@ export function xcoms(app: App, context: AccessOptions): void {
 
   app.get(url, { config: { access: 'task' }, schema: { params, querystring: readQuery } }, async (request, reply) => {
     const key = keyOf(request.params, request.query.map_index);
-    const json = await (request.query.include_prior_dates === true ? context.store.getPriorXCom(key) : context.store.getXCom(key));
+    const json = await context.database.run(request.query.include_prior_dates === true ? getPriorXCom(key) : getXCom(key));
     if (json === undefined) throw notFound('XCom');
     return reply.type('application/json; charset=utf-8').send(`{"key":${JSON.stringify(key.key)},"value":${json}}`);
   });
@@ -38,7 +38,7 @@ export function xcoms(app: App, context: AccessOptions): void {
   app.post(url, { config: { access: 'task' }, schema: { params, querystring: writeQuery, body: Type.String() } }, async (request, reply) => {
     const key = keyOf(request.params, request.query.map_index);
     await checkXComWrite(context, request, key);
-    await context.store.setXCom(key, request.body);
+    await context.database.run(setXCom(key, request.body));
     return reply.code(201).send({ message: 'XCom successfully set' });
   });
 }

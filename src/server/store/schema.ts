@@ -1,0 +1,163 @@
+import { all, one, run, type Sql } from './sql.js';
+
+/**
+ * Each entry takes the database from the version of its index to the next: never edited once released, only added to.
+ * Words that SQLite and PostgreSQL both know. Times are text in UTC with six digits, which sorts as time does; what
+ * Airflow keeps as JSON is text as it came; truth is 0 or 1.
+ */
+const migrations: readonly (readonly string[])[] = [
+  [
+    `CREATE TABLE teams (name TEXT PRIMARY KEY)`,
+    `CREATE TABLE bundles (name TEXT PRIMARY KEY, team TEXT REFERENCES teams)`,
+    `CREATE TABLE dags (
+       dag_id TEXT PRIMARY KEY,
+       bundle TEXT REFERENCES bundles,
+       bundle_version TEXT,
+       is_paused INTEGER NOT NULL DEFAULT 0,
+       relative_fileloc TEXT,
+       owners TEXT,
+       tags TEXT NOT NULL DEFAULT '[]',
+       next_dagrun TEXT,
+       declares TEXT
+     )`,
+    `CREATE TABLE dag_runs (
+       dag_id TEXT NOT NULL REFERENCES dags,
+       run_id TEXT NOT NULL,
+       logical_date TEXT,
+       data_interval_start TEXT,
+       data_interval_end TEXT,
+       run_after TEXT NOT NULL,
+       start_date TEXT,
+       end_date TEXT,
+       clear_number INTEGER NOT NULL DEFAULT 0,
+       run_type TEXT NOT NULL DEFAULT 'manual',
+       state TEXT NOT NULL DEFAULT 'running',
+       conf TEXT NOT NULL,
+       triggering_user_name TEXT,
+       partition_key TEXT,
+       note TEXT,
+       PRIMARY KEY (dag_id, run_id)
+     )`,
+    `CREATE INDEX dag_runs_by_date ON dag_runs (dag_id, logical_date)`,
+    `CREATE TABLE task_instances (
+       id TEXT PRIMARY KEY,
+       dag_id TEXT NOT NULL,
+       run_id TEXT NOT NULL,
+       task_id TEXT NOT NULL,
+       map_index INTEGER NOT NULL,
+       try_number INTEGER NOT NULL,
+       max_tries INTEGER NOT NULL,
+       queue TEXT NOT NULL DEFAULT 'default',
+       state TEXT,
+       hostname TEXT,
+       unixname TEXT,
+       pid INTEGER,
+       start_date TEXT,
+       end_date TEXT,
+       last_heartbeat_at TEXT,
+       rendered_map_index TEXT,
+       rendered_fields TEXT,
+       task_reschedule_count INTEGER NOT NULL DEFAULT 0,
+       reschedule_date TEXT,
+       trigger TEXT,
+       next_method TEXT,
+       next_kwargs TEXT,
+       UNIQUE (dag_id, run_id, task_id, map_index, try_number),
+       FOREIGN KEY (dag_id, run_id) REFERENCES dag_runs
+     )`,
+    `CREATE TABLE task_reschedules (
+       task_instance_id TEXT NOT NULL REFERENCES task_instances,
+       number INTEGER NOT NULL,
+       start_date TEXT,
+       end_date TEXT NOT NULL,
+       reschedule_date TEXT NOT NULL,
+       PRIMARY KEY (task_instance_id, number)
+     )`,
+    `CREATE TABLE variables (key TEXT PRIMARY KEY, value TEXT NOT NULL, description TEXT, team TEXT REFERENCES teams)`,
+    `CREATE TABLE connections (
+       conn_id TEXT PRIMARY KEY,
+       conn_type TEXT NOT NULL,
+       host TEXT,
+       schema TEXT,
+       login TEXT,
+       password TEXT,
+       port INTEGER,
+       extra TEXT,
+       team TEXT REFERENCES teams
+     )`,
+    `CREATE TABLE xcoms (
+       dag_id TEXT NOT NULL,
+       run_id TEXT NOT NULL,
+       task_id TEXT NOT NULL,
+       map_index INTEGER NOT NULL,
+       key TEXT NOT NULL,
+       value TEXT NOT NULL,
+       PRIMARY KEY (dag_id, run_id, task_id, key, map_index)
+     )`,
+    `CREATE TABLE assets (
+       name TEXT NOT NULL,
+       uri TEXT NOT NULL,
+       asset_group TEXT NOT NULL DEFAULT 'asset',
+       extra TEXT NOT NULL DEFAULT '{}',
+       is_active INTEGER NOT NULL DEFAULT 1,
+       team TEXT REFERENCES teams,
+       PRIMARY KEY (name, uri)
+     )`,
+    `CREATE TABLE asset_aliases (alias TEXT NOT NULL, name TEXT NOT NULL, uri TEXT NOT NULL, PRIMARY KEY (alias, name, uri), FOREIGN KEY (name, uri) REFERENCES assets)`,
+    `CREATE TABLE asset_events (
+       id SERIAL8 PRIMARY KEY,
+       name TEXT NOT NULL,
+       uri TEXT NOT NULL,
+       alias TEXT,
+       timestamp TEXT NOT NULL,
+       extra TEXT NOT NULL DEFAULT '{}',
+       partition_key TEXT,
+       source_dag_id TEXT,
+       source_run_id TEXT,
+       source_task_id TEXT,
+       source_map_index INTEGER,
+       FOREIGN KEY (name, uri) REFERENCES assets
+     )`,
+    `CREATE INDEX asset_events_by_asset ON asset_events (name, uri, timestamp)`,
+    `CREATE TABLE hitl_details (
+       task_instance_id TEXT PRIMARY KEY REFERENCES task_instances,
+       options TEXT NOT NULL,
+       subject TEXT NOT NULL,
+       body TEXT,
+       defaults TEXT,
+       multiple INTEGER NOT NULL DEFAULT 0,
+       params TEXT NOT NULL DEFAULT '{}',
+       assigned_users TEXT NOT NULL DEFAULT '[]',
+       created_at TEXT NOT NULL,
+       responded_at TEXT,
+       responded_by TEXT,
+       chosen_options TEXT,
+       params_input TEXT NOT NULL DEFAULT '{}'
+     )`,
+    `CREATE TABLE tokens (
+       jti TEXT PRIMARY KEY,
+       sub TEXT NOT NULL,
+       scope TEXT NOT NULL,
+       exp BIGINT NOT NULL,
+       issued_at TEXT NOT NULL,
+       used_at TEXT,
+       revoked_at TEXT
+     )`,
+    `CREATE INDEX tokens_by_subject ON tokens (sub)`,
+    `CREATE INDEX tokens_by_expiry ON tokens (exp)`,
+    `CREATE TABLE workers (name TEXT PRIMARY KEY, credential_hash TEXT NOT NULL UNIQUE, team TEXT REFERENCES teams, queues TEXT NOT NULL, revoked_at TEXT)`,
+  ],
+];
+
+/** Brings the tables to this build's version, in the transaction that it runs in. */
+export function* migrate(asDialect: (definition: string) => string): Sql<void> {
+  yield* run('CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)');
+  const version = (yield* one<{ version: number }>('SELECT version FROM schema_version'))?.version;
+  if (version !== undefined && version > migrations.length) {
+    throw Object.assign(new Error(`the database is of version ${version}, newer than this build's ${migrations.length}: use a newer sallyport, or another database`), { code: 'ERR_DATABASE_VERSION' as const });
+  }
+  for (const step of migrations.slice(version ?? 0)) {
+    for (const definition of step) yield* all(asDialect(definition));
+  }
+  yield* run(version === undefined ? 'INSERT INTO schema_version (version) VALUES (:version)' : 'UPDATE schema_version SET version = :version', { version: migrations.length });
+}

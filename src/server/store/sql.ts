@@ -1,0 +1,49 @@
+// What the server asks of its database, written once for every database: a program yields
+// statements and is given their rows. Who runs it decides whether that takes a promise.
+
+export type Value = string | number | null;
+/** By name: `:key` in the text. Nothing else reaches a statement. */
+export type Values = Readonly<Record<string, Value>>;
+
+export interface Statement {
+  readonly text: string;
+  readonly values: Values;
+}
+
+export type Row = Readonly<Record<string, Value>>;
+export type Sql<T> = Generator<Statement, T, readonly Row[]>;
+
+/** Behind a SELECT whose rows its transaction will write: nobody else writes them in between. */
+export const forUpdate = ' /* FOR UPDATE */';
+
+export function* all<T>(text: string, values: Values = {}): Sql<readonly T[]> {
+  return (yield { text, values }) as readonly unknown[] as readonly T[];
+}
+
+export function* one<T>(text: string, values: Values = {}): Sql<T | undefined> {
+  return (yield { text, values })[0] as unknown as T | undefined;
+}
+
+export function* run(text: string, values: Values = {}): Sql<void> {
+  yield { text, values };
+}
+
+type Awaitable<T> = T | Promise<T>;
+
+/** What it acknowledged is there for any later reader, also of another process. */
+export interface Database {
+  /** Each statement for itself. */
+  run<T>(program: Sql<T>): Awaitable<T>;
+  /** All statements or none. A program that throws has changed nothing. */
+  transaction<T>(program: Sql<T>): Awaitable<T>;
+  /** Ends the connections. Twice is fine. */
+  close(): Awaitable<void>;
+}
+
+/** `INSERT INTO table (columns) VALUES (…)`, each value by its column's name. */
+export function insertInto(table: string, columns: readonly string[], conflict = ''): string {
+  return `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map((column) => `:${column}`).join(', ')}) ${conflict}`;
+}
+
+/** `column = :column, …`, for an UPDATE. */
+export const assignments = (columns: readonly string[]): string => columns.map((column) => `${column} = :${column}`).join(', ');

@@ -1,0 +1,18 @@
+// What test/server.ts asks of the server with SQLite, asked of it with PostgreSQL.
+import { suite } from 'uvu';
+import { ApiServer } from './helpers/api-server.js';
+import { Postgres, withoutPostgres } from './helpers/postgres.js';
+
+if (withoutPostgres === undefined) {
+  const postgres = await Postgres.start();
+  ApiServer.newDatabase = () => postgres.database();
+  const last = suite('server-postgres');
+  last('the database server is ended', () => postgres[Symbol.asyncDispose]());
+  await import('./server.js');
+  last.run();
+} else {
+  const skipped = suite('server-postgres');
+  skipped.skip('the server with PostgreSQL');
+  console.log(`  skipped: ${withoutPostgres}`);
+  skipped.run();
+}
