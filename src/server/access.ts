@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import type { Action, Resource, ResourceKind } from '../authorization/resource.js';
 import { TokenInvalid } from '../errors.js';
 import type { TokenCheck, TokenClaims, TokenIssuer, TokenScope } from '../tokens/index.js';
 import type { App } from './app.js';
@@ -6,7 +7,6 @@ import { Problem } from './problem.js';
 import type { TaskInstance } from './state.js';
 import type { Database } from './store/sql.js';
 import { getTaskInstance } from './store/task-instances.js';
-import type { XComKey } from './store/xcoms.js';
 
 /** Who may use a route. */
 export type Access =
@@ -22,6 +22,12 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Set for each route; one without it cannot be added. */
     readonly access?: Access;
+    /**
+     * What a route of access `task` is about and does to it: its handler calls {@link authorize} before it looks anything up.
+     * One of access `self` is about its own task instance, and calls nothing: the guard asks whether that try may speak.
+     * `run`, `heartbeat` and `state` have none, for state.ts answers for them which states may come next.
+     */
+    readonly resource?: { readonly kind: ResourceKind; readonly action: Action };
   }
 }
 
@@ -37,10 +43,14 @@ export interface AccessOptions {
 }
 
 const claimsKey = 'claims';
+const deciderKey = 'decide';
+type Decider = (request: FastifyRequest, action: Action, resource: Resource) => Promise<void>;
 
 /** Checks the token of each request before its body is read, and sends a fresh one to those who are due. */
-export function guard(app: App, { database, verifier, issuer, authorization, now }: AccessOptions): void {
+export function guard(app: App, options: AccessOptions): void {
+  const { database, verifier, issuer, authorization, now } = options;
   app.decorateRequest(claimsKey, null);
+  app.decorate(deciderKey, deciderFor(options));
 
   app.addHook('onRoute', ({ config, method, url }) => {
     if (config?.access === undefined) throw new Error(`route ${String(method)} ${url} does not say who may use it`);
@@ -69,14 +79,29 @@ export function claimsOf(request: FastifyRequest): TokenClaims {
   return request.getDecorator<TokenClaims>(claimsKey);
 }
 
-/** A task writes the XComs of its own task instance, whatever the path says. */
-export async function checkXComWrite({ database, authorization }: Pick<AccessOptions, 'database' | 'authorization'>, request: FastifyRequest, key: XComKey): Promise<void> {
-  if (authorization === 'airflow') return;
-  const own = await database.run(getTaskInstance(claimsOf(request).sub));
-  if (own === undefined || !isOwn(own, key)) throw new Problem(403, { reason: 'access_denied', message: 'Task does not have access to write this XCom' });
+/**
+ * Lets a request go on, or answers it: 403 `access_denied`, and 404, 409 or 410 for a task instance that may not speak (any more).
+ * Called by a route's handler before anything is looked up, with the names that the request gave. What is done to the resource
+ * is the route's `config.resource.action`, so that each route says it once.
+ *
+ * @throws {Problem} The answer.
+ */
+export async function authorize(request: FastifyRequest, resource: Resource): Promise<void> {
+  const { resource: declared, access } = request.routeOptions.config;
+  if (declared?.kind !== resource.kind || access === 'public') throw new Error(`the route does not say that it is about a ${resource.kind}`);
+  await request.server.getDecorator<Decider>(deciderKey)(request, declared.action, resource);
 }
 
-function isOwn(own: TaskInstance, key: XComKey): boolean {
+/** A task writes the XComs of its own task instance, whatever the path says. */
+function deciderFor({ database, authorization }: AccessOptions): Decider {
+  return async (request, action, resource) => {
+    if (authorization === 'airflow' || resource.kind !== 'xcom' || action === 'read') return;
+    const own = await database.run(getTaskInstance(claimsOf(request).sub));
+    if (own === undefined || !isOwn(own, resource)) throw new Problem(403, { reason: 'access_denied', message: 'Task does not have access to this XCom' });
+  };
+}
+
+function isOwn(own: TaskInstance, key: Resource & { kind: 'xcom' }): boolean {
   return own.dag_id === key.dag_id && own.run_id === key.run_id && own.task_id === key.task_id && own.map_index === key.map_index;
 }
 

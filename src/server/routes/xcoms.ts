@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { checkXComWrite, type AccessOptions } from '../access.js';
+import { authorize, type AccessOptions } from '../access.js';
 import type { App } from '../app.js';
 import { notFound, Problem } from '../problem.js';
 import { getPriorXCom, getXCom, setXCom, type XComKey } from '../store/xcoms.js';
@@ -28,16 +28,17 @@ export function xcoms(app: App, context: AccessOptions): void {
   });
   const url = '/xcoms/:dag_id/:run_id/:task_id/*';
 
-  app.get(url, { config: { access: 'task' }, schema: { params, querystring: readQuery } }, async (request, reply) => {
+  app.get(url, { config: { access: 'task', resource: { kind: 'xcom', action: 'read' } }, schema: { params, querystring: readQuery } }, async (request, reply) => {
     const key = keyOf(request.params, request.query.map_index);
+    await authorize(request, { kind: 'xcom', ...key });
     const json = await context.database.run(request.query.include_prior_dates === true ? getPriorXCom(key) : getXCom(key));
     if (json === undefined) throw notFound('XCom');
     return reply.type('application/json; charset=utf-8').send(`{"key":${JSON.stringify(key.key)},"value":${json}}`);
   });
 
-  app.post(url, { config: { access: 'task' }, schema: { params, querystring: writeQuery, body: Type.String() } }, async (request, reply) => {
+  app.post(url, { config: { access: 'task', resource: { kind: 'xcom', action: 'write' } }, schema: { params, querystring: writeQuery, body: Type.String() } }, async (request, reply) => {
     const key = keyOf(request.params, request.query.map_index);
-    await checkXComWrite(context, request, key);
+    await authorize(request, { kind: 'xcom', ...key });
     await context.database.run(setXCom(key, request.body));
     return reply.code(201).send({ message: 'XCom successfully set' });
   });
