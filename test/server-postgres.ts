@@ -9,6 +9,7 @@ if (withoutPostgres === undefined) {
   const last = suite('server-postgres');
   last('the database server is ended', () => postgres[Symbol.asyncDispose]());
   await import('./server.js');
+  await import('./server-routes.js');
   last.run();
 } else {
   const skipped = suite('server-postgres');

@@ -106,6 +106,14 @@ export type RunContext = Static<typeof RunContext>;
 export const Variable = Type.Object({ key: Type.String(), value: Nullable(Type.String()) });
 export type Variable = Static<typeof Variable>;
 
+/** PUT variables/{key}: Airflow's VariablePostBody. */
+export const SetVariable = Type.Object({ val: Nullable(Type.String()), description: Type.Optional(Nullable(Type.String())) }, closed);
+export type SetVariable = Static<typeof SetVariable>;
+
+/** GET variables/keys, since 2026-06-30. */
+export const VariableKeys = Type.Object({ keys: Type.Array(Type.String()), total_entries: Type.Integer() });
+export type VariableKeys = Static<typeof VariableKeys>;
+
 export const Connection = Type.Object({
   conn_id: Type.String(),
   conn_type: Type.String(),

@@ -92,6 +92,17 @@ export async function authorize(request: FastifyRequest, resource: Resource): Pr
   await request.server.getDecorator<Decider>(deciderKey)(request, declared.action, resource);
 }
 
+/** The same as an answer: for a listing, which leaves out what the task may not see. */
+export async function isAllowed(request: FastifyRequest, resource: Resource): Promise<boolean> {
+  try {
+    await authorize(request, resource);
+    return true;
+  } catch (error) {
+    if (error instanceof Problem) return false;
+    throw error;
+  }
+}
+
 /** A task writes the XComs of its own task instance, whatever the path says. */
 function deciderFor({ database, authorization }: AccessOptions): Decider {
   return async (request, action, resource) => {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { Value } from '@sinclair/typebox/value';
-import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyTypeProvider, RawServerDefault } from 'fastify';
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyRequest, FastifyTypeProvider, RawServerDefault } from 'fastify';
 import { apiVersion } from '../execution-api/schema.js';
 import { optional } from './optional.js';
 import { Problem } from './problem.js';
@@ -33,6 +33,8 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
     forceCloseConnections: true,
   }).withTypeProvider<TypeBoxProvider>();
 
+  app.removeContentTypeParser('text/plain'); // JSON is what is parsed, and nothing else passes for it
+
   app.setValidatorCompiler<TSchema>(({ schema, httpPart = 'body' }) => {
     const check = TypeCompiler.Compile(schema);
     return (input: unknown) => {
@@ -61,6 +63,11 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
     return reply.code(500).send({ message: 'Internal server error', 'correlation-id': reply.getHeader('correlation-id') ?? null });
   });
   return app;
+}
+
+/** Whether a client knows a version of the API; without the header it means the newest that this server has. */
+export function speaks({ headers }: FastifyRequest, version: string): boolean {
+  return String(headers['airflow-api-version'] ?? apiVersion) >= version;
 }
 
 /** FastAPI's words for the parts of a request. */

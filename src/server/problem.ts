@@ -11,4 +11,5 @@ export class Problem extends Error {
   }
 }
 
-export const notFound = (what: string): Problem => new Problem(404, { reason: 'not_found', message: `${what} not found` });
+export const notFound = (what: string): Problem => absent(`${what} not found`);
+export const absent = (message: string): Problem => new Problem(404, { reason: 'not_found', message });

@@ -12,7 +12,7 @@ export function connections(app: App, { database }: AccessOptions): void {
     const { conn_id } = request.params;
     await authorize(request, { kind: 'connection', conn_id });
     const connection = await database.run(getConnection(conn_id));
-    if (connection === undefined) throw notFound('Connection');
+    if (connection === undefined) throw notFound(`Connection with ID ${conn_id}`);
     return connection;
   });
 }

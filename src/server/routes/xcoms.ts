@@ -1,22 +1,28 @@
 import { type Static, Type } from '@sinclair/typebox';
+import type { Action } from '../../authorization/resource.js';
 import { authorize, type AccessOptions } from '../access.js';
 import type { App } from '../app.js';
-import { notFound, Problem } from '../problem.js';
-import { getPriorXCom, getXCom, setXCom, type XComKey } from '../store/xcoms.js';
+import { absent, notFound, Problem } from '../problem.js';
+import { picked, sliceOf } from '../slice.js';
+import { countXComs, deleteXCom, getPriorXCom, getXCom, getXComs, setXCom, type XComKey, type XComsKey } from '../store/xcoms.js';
 
 const Id = Type.String({ minLength: 1, maxLength: 250 });
+const most = 2 ** 31 - 1;
+const Index = Type.Optional(Type.Integer({ minimum: -most, maximum: most }));
 /** A key may hold slashes, so it is the rest of the path. 512 is Airflow's column. */
 const params = Type.Object({ dag_id: Id, run_id: Id, task_id: Id, '*': Type.String({ minLength: 1, maxLength: 512 }) });
-const mapIndex = Type.Optional(Type.Integer({ minimum: -1, maximum: 2 ** 31 - 1 }));
-const readQuery = Type.Object({ map_index: mapIndex, include_prior_dates: Type.Optional(Type.Boolean()) });
-const writeQuery = Type.Object({ map_index: mapIndex, mapped_length: Type.Optional(Type.Integer({ minimum: 0 })) });
+const mapIndex = Type.Optional(Type.Integer({ minimum: -1, maximum: most }));
+const oneQuery = Type.Object({ map_index: mapIndex });
+const readQuery = Type.Object({ map_index: mapIndex, include_prior_dates: Type.Optional(Type.Boolean()), offset: Index, start: Index, stop: Index, step: Index });
+const writeQuery = Type.Object({ map_index: mapIndex, mapped_length: Type.Optional(Type.Integer({ minimum: 0, maximum: most })) });
 
-function keyOf({ dag_id, run_id, task_id, '*': key }: Static<typeof params>, map_index = -1): XComKey {
-  return { dag_id, run_id, task_id, map_index, key };
-}
+/** Airflow's `[core] max_map_length`. */
+const maxMapLength = 1024;
+const config = (action: Action) => ({ access: 'task', resource: { kind: 'xcom', action } }) as const;
+const url = '/xcoms/:dag_id/:run_id/:task_id/*';
 
 /** Values are kept and sent as the JSON text they came as. In a scope of its own, for that has its own body parser. */
-export function xcoms(app: App, context: AccessOptions): void {
+export function xcoms(app: App, { database }: AccessOptions): void {
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => {
     try {
@@ -26,20 +32,78 @@ export function xcoms(app: App, context: AccessOptions): void {
       done(new Problem(422, [{ loc: ['body'], msg: 'JSON decode error', type: 'json_invalid' }]));
     }
   });
-  const url = '/xcoms/:dag_id/:run_id/:task_id/*';
 
-  app.get(url, { config: { access: 'task', resource: { kind: 'xcom', action: 'read' } }, schema: { params, querystring: readQuery } }, async (request, reply) => {
-    const key = keyOf(request.params, request.query.map_index);
-    await authorize(request, { kind: 'xcom', ...key });
-    const json = await context.database.run(request.query.include_prior_dates === true ? getPriorXCom(key) : getXCom(key));
-    if (json === undefined) throw notFound('XCom');
-    return reply.type('application/json; charset=utf-8').send(`{"key":${JSON.stringify(key.key)},"value":${json}}`);
+  async function one(key: XComsKey, query: Static<typeof readQuery>): Promise<string> {
+    const { map_index = -1, offset, include_prior_dates = false } = query;
+    const json = offset !== undefined
+      ? await at(key, offset, include_prior_dates)
+      : await database.run(include_prior_dates ? getPriorXCom({ ...key, map_index }) : getXCom({ ...key, map_index }));
+    if (json === undefined) throw missing(key, offset === undefined ? `map_index=${map_index}` : `offset=${offset}`);
+    return json;
+  }
+
+  /** By place, from the end where it is negative. */
+  async function at(key: XComsKey, offset: number, include_prior_dates = false): Promise<string | undefined> {
+    const place = offset < 0 ? offset + (await database.run(countXComs(key, include_prior_dates))) : offset;
+    return place < 0 ? undefined : (await database.run(getXComs(key, place, 1, include_prior_dates)))[0];
+  }
+
+  async function slice(key: XComsKey, { start, stop, step, include_prior_dates }: Static<typeof readQuery>): Promise<readonly string[]> {
+    const wanted = sliceOf(await database.run(countXComs(key, include_prior_dates)), start, stop, step);
+    return picked(await database.run(getXComs(key, wanted.first, wanted.take, include_prior_dates)), wanted);
+  }
+
+  // Before GET, whose HEAD Fastify would add.
+  app.head(url, { config: config('read'), schema: { params, querystring: oneQuery } }, async (request, reply) => {
+    const key = keyOf(request.params);
+    await authorize(request, { kind: 'xcom', ...key, map_index: -1 });
+    if (request.query.map_index !== undefined) throw new Problem(400, { reason: 'invalid_request', message: 'Cannot specify map_index in a HEAD request' });
+    return reply.header('content-range', `map_indexes ${await database.run(countXComs(key))}`).send();
   });
 
-  app.post(url, { config: { access: 'task', resource: { kind: 'xcom', action: 'write' } }, schema: { params, querystring: writeQuery, body: Type.String() } }, async (request, reply) => {
-    const key = keyOf(request.params, request.query.map_index);
-    await authorize(request, { kind: 'xcom', ...key });
-    await context.database.run(setXCom(key, request.body));
-    return reply.code(201).send({ message: 'XCom successfully set' });
+  app.get(url, { config: config('read'), schema: { params, querystring: readQuery } }, async (request, reply) => {
+    const { kind, ...key } = whatOf(request.params, request.url);
+    await authorize(request, { kind: 'xcom', ...key, map_index: request.query.map_index ?? -1 });
+    reply.type('application/json; charset=utf-8');
+    if (kind === 'slice') return reply.send(`[${(await slice(key, request.query)).join(',')}]`);
+    if (kind === 'value') return reply.send(`{"key":${JSON.stringify(key.key)},"value":${await one(key, request.query)}}`);
+    const json = await at(key, kind.item);
+    if (json === undefined) throw missing(key, `offset=${kind.item}`);
+    return reply.send(json);
   });
+
+  app.post(url, { config: config('write'), schema: { params, querystring: writeQuery, body: Type.String() } }, async (request, reply) => {
+    const { map_index = -1, mapped_length } = request.query;
+    const key: XComKey = { ...keyOf(request.params), map_index };
+    await authorize(request, { kind: 'xcom', ...key });
+    if (mapped_length !== undefined && mapped_length > maxMapLength) {
+      throw new Problem(400, { reason: 'unmappable_return_value_length', message: "pushed value is too large to map as a downstream's dependency" });
+    }
+    if (!(await database.run(setXCom(key, request.body, mapped_length)))) throw notFound(`DAG run on DAG '${key.dag_id}' with ID '${key.run_id}'`);
+    return reply.code(201).type('application/json; charset=utf-8').send('{"message":"XCom successfully set"}');
+  });
+
+  // As Airflow: one that is not there is absent.
+  app.delete(url, { config: config('delete'), schema: { params, querystring: oneQuery } }, async (request) => {
+    const key: XComKey = { ...keyOf(request.params), map_index: request.query.map_index ?? -1 };
+    await authorize(request, { kind: 'xcom', ...key });
+    await database.run(deleteXCom(key));
+    return { message: `XCom with key: ${key.key} successfully deleted.` };
+  });
+}
+
+function keyOf({ dag_id, run_id, task_id, '*': key }: Static<typeof params>): XComsKey {
+  return { dag_id, run_id, task_id, key };
+}
+
+/** Airflow's `…/item/{offset}` and `…/slice` behind a key. A key that ends like them has its slash percent-encoded. */
+function whatOf(all: Static<typeof params>, rawUrl: string): XComsKey & { readonly kind: 'value' | 'slice' | { readonly item: number } } {
+  const key = keyOf(all);
+  const [, rawKey, what, offset] = /^\/execution\/xcoms\/[^/]+\/[^/]+\/[^/]+\/([^?]+)\/(?:(slice)|item\/(-?\d{1,9}))(?:\?|$)/.exec(rawUrl) ?? [];
+  if (rawKey === undefined) return { ...key, kind: 'value' };
+  return { ...key, key: decodeURIComponent(rawKey), kind: what === undefined ? { item: Number(offset) } : 'slice' };
+}
+
+function missing({ dag_id, run_id, task_id, key }: XComsKey, which: string): Problem {
+  return absent(`XCom with key='${key}' ${which} not found for task '${task_id}' in DAG run '${run_id}' of '${dag_id}'`);
 }

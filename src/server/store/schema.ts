@@ -73,7 +73,7 @@ const migrations: readonly (readonly string[])[] = [
        reschedule_date TEXT NOT NULL,
        PRIMARY KEY (task_instance_id, number)
      )`,
-    `CREATE TABLE variables (key TEXT PRIMARY KEY, value TEXT NOT NULL, description TEXT, team TEXT REFERENCES teams)`,
+    `CREATE TABLE variables (key TEXT PRIMARY KEY, value TEXT, description TEXT, team TEXT REFERENCES teams)`,
     `CREATE TABLE connections (
        conn_id TEXT PRIMARY KEY,
        conn_type TEXT NOT NULL,
@@ -92,6 +92,7 @@ const migrations: readonly (readonly string[])[] = [
        map_index INTEGER NOT NULL,
        key TEXT NOT NULL,
        value TEXT NOT NULL,
+       mapped_length INTEGER,
        PRIMARY KEY (dag_id, run_id, task_id, key, map_index)
      )`,
     `CREATE TABLE assets (

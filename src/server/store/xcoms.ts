@@ -1,4 +1,4 @@
-import { insertInto, one, run, type Sql } from './sql.js';
+import { all, one, run, type Sql } from './sql.js';
 
 /** Names one XCom. */
 export interface XComKey {
@@ -9,27 +9,50 @@ export interface XComKey {
   readonly key: string;
 }
 
-const matches = 'dag_id = :dag_id AND task_id = :task_id AND map_index = :map_index AND key = :key';
+/** Names the XComs of a mapped task, one for each map index. */
+export type XComsKey = Omit<XComKey, 'map_index'>;
 
-/** JSON text as it was written: parsing it here would round Python's integers. */
+const ofTask = 'dag_id = :dag_id AND task_id = :task_id AND key = :key';
+const here = `FROM xcoms WHERE ${ofTask} AND run_id = :run_id`;
+// Airflow's date of a run, for one that was triggered has no other.
+const date = 'coalesce(logical_date, run_after)';
+/** As `here`, and in each run of the DAG up to this one. */
+const prior = `FROM xcoms JOIN dag_runs USING (dag_id, run_id)
+  WHERE ${ofTask} AND (run_id = :run_id OR ${date} <= (SELECT ${date} FROM dag_runs WHERE dag_id = :dag_id AND run_id = :run_id))`;
+
+// JSON text as it was written, everywhere: parsing it here would round Python's integers.
+
 export function* getXCom(key: XComKey): Sql<string | undefined> {
-  return (yield* one<{ value: string }>(`SELECT value FROM xcoms WHERE ${matches} AND run_id = :run_id`, { ...key }))?.value;
+  return (yield* one<{ value: string }>(`SELECT value ${here} AND map_index = :map_index`, { ...key }))?.value;
 }
 
-/** The same of the newest run up to this one that has it, by logical date. */
+/** The same of the newest run up to this one that has it. */
 export function* getPriorXCom(key: XComKey): Sql<string | undefined> {
-  const row = yield* one<{ value: string }>(
-    `SELECT value FROM xcoms JOIN dag_runs AS run USING (dag_id, run_id)
-     WHERE ${matches} AND (run_id = :run_id OR run.logical_date <=
-       (SELECT logical_date FROM dag_runs WHERE dag_id = :dag_id AND run_id = :run_id))
-     ORDER BY CASE WHEN run_id = :run_id THEN 0 ELSE 1 END, run.logical_date DESC LIMIT 1`,
-    { ...key },
-  );
-  return row?.value;
+  const newest = `ORDER BY CASE WHEN run_id = :run_id THEN 0 ELSE 1 END, ${date} DESC LIMIT 1`;
+  return (yield* one<{ value: string }>(`SELECT value ${prior} AND map_index = :map_index ${newest}`, { ...key }))?.value;
 }
 
-const upsert = insertInto('xcoms', ['dag_id', 'run_id', 'task_id', 'map_index', 'key', 'value'], 'ON CONFLICT (dag_id, run_id, task_id, key, map_index) DO UPDATE SET value = excluded.value');
+export function* countXComs(key: XComsKey, includePriorDates = false): Sql<number> {
+  return (yield* one<{ count: number }>(`SELECT count(*) AS count ${includePriorDates ? prior : here}`, { ...key }))?.count ?? 0;
+}
 
-export function setXCom(key: XComKey, value: string): Sql<void> {
-  return run(upsert, { ...key, value });
+/** Some of them in the order of their map indexes. */
+export function* getXComs(key: XComsKey, offset: number, limit: number, includePriorDates = false): Sql<readonly string[]> {
+  const order = includePriorDates ? `map_index, ${date}` : 'map_index';
+  const rows = yield* all<{ value: string }>(`SELECT value ${includePriorDates ? prior : here} ORDER BY ${order} LIMIT :limit OFFSET :offset`, { ...key, limit, offset });
+  return rows.map(({ value }) => value);
+}
+
+const upsert = `INSERT INTO xcoms (dag_id, run_id, task_id, map_index, key, value, mapped_length)
+  SELECT :dag_id, :run_id, :task_id, CAST(:map_index AS INTEGER), :key, :value, CAST(:mapped_length AS INTEGER) FROM dag_runs WHERE dag_id = :dag_id AND run_id = :run_id
+  ON CONFLICT (dag_id, run_id, task_id, key, map_index) DO UPDATE SET value = excluded.value, mapped_length = excluded.mapped_length
+  RETURNING map_index`;
+
+/** @returns False where there is no such run. */
+export function* setXCom(key: XComKey, value: string, mapped_length: number | null = null): Sql<boolean> {
+  return (yield* one(upsert, { ...key, value, mapped_length })) !== undefined;
+}
+
+export function deleteXCom(key: XComKey): Sql<void> {
+  return run(`DELETE ${here} AND map_index = :map_index`, { ...key });
 }

@@ -1,0 +1,117 @@
+// Each route of the Execution API beyond the ones of test/server.ts: what it answers, in which words, and what it changes.
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ApiServer, dagRun, type Reply, type Task } from './helpers/api-server.js';
+
+const routes = suite('server-routes');
+
+function expect(reply: Reply, status: number, body?: unknown): void {
+  assert.is(reply.status, status, JSON.stringify(reply.body));
+  if (body !== undefined) assert.equal(reply.body, body);
+}
+function refused(reply: Reply, status: number, reason: string): void {
+  assert.is(reply.status, status, JSON.stringify(reply.body));
+  assert.is((reply.body as { detail: { reason: string } }).detail.reason, reason);
+}
+
+routes('a variable is made, changed, read and deleted', async () => {
+  await using api = await ApiServer.start();
+  const task = await api.task();
+  const url = `variables/${encodeURIComponent('a/b c')}`;
+  refused(await task.ask('GET', url), 404, 'not_found');
+  expect(await task.ask('PUT', url, { val: 'one', description: 'first' }), 201, { message: 'Variable successfully set' });
+  expect(await task.ask('GET', url), 200, { key: 'a/b c', value: 'one' });
+  expect(await task.ask('PUT', url, { val: null }), 201);
+  expect(await task.ask('GET', url), 200, { key: 'a/b c', value: null });
+  expect(await task.ask('DELETE', url), 204);
+  expect(await task.ask('DELETE', url), 204);
+  expect(await task.ask('GET', url), 404, { detail: { reason: 'not_found', message: "Variable with key 'a/b c' not found" } });
+});
+
+routes('a variable with a wrong body, or without a key, is not written', async () => {
+  await using api = await ApiServer.start();
+  const task = await api.task();
+  for (const body of [undefined, {}, { val: 1 }, { val: 'x', team: 'a' }, { value: 'x' }, [], 'x'.repeat(3)]) expect(await task.ask('PUT', 'variables/k', body), 422);
+  expect(await task.ask('PUT', 'variables/', { val: 'x' }), 404);
+  expect(await task.ask('PUT', `variables/${'k'.repeat(251)}`, { val: 'x' }), 422);
+  refused(await task.ask('GET', 'variables/k'), 404, 'not_found');
+  expect(await task.ask('PUT', `variables/${'k'.repeat(250)}`, { val: 'x' }), 201); // control
+});
+
+routes('keys of variables are listed for who knows that version, and "keys" is a key for others', async () => {
+  await using api = await ApiServer.start({}, { variables: { keys: 'mine', a_1: '', a_2: '', 'a%': '', b: '' } });
+  const task = await api.task();
+  expect(await task.ask('GET', 'variables/keys?prefix=a'), 200, { key: 'keys', value: 'mine' });
+  const list = async (query: string): Promise<unknown> => (await api.ask('GET', `variables/keys${query}`, task.token, undefined, { 'airflow-api-version': '2026-06-30' })).body;
+  assert.equal(await list(''), { keys: ['a%', 'a_1', 'a_2', 'b', 'keys'], total_entries: 5 });
+  assert.equal(await list('?prefix=a_'), { keys: ['a_1', 'a_2'], total_entries: 2 });
+  assert.equal(await list('?prefix=a%25'), { keys: ['a%'], total_entries: 1 });
+  assert.equal(await list('?limit=2&offset=1'), { keys: ['a_1', 'a_2'], total_entries: 5 });
+  expect(await api.ask('GET', 'variables/keys?limit=0', task.token, undefined, { 'airflow-api-version': '2026-06-30' }), 422);
+});
+
+/** A mapped task that pushed 0, 10, 20 …, each by the instance that has the index. */
+async function pushMapped(api: ApiServer, count: number): Promise<Task> {
+  let last: Task | undefined;
+  for (let map_index = 0; map_index < count; map_index++) {
+    last = await api.task({ task_id: 'mapped', map_index });
+    expect(await last.ask('POST', `${last.xcom('k', 'mapped')}?map_index=${map_index}`, map_index * 10), 201);
+  }
+  return last as Task;
+}
+
+routes("XComs of a mapped task are counted, read by place and sliced as Python's lists", async () => {
+  await using api = await ApiServer.start();
+  const task = await pushMapped(api, 5);
+  const url = task.xcom('k', 'mapped');
+  const head = await task.ask('HEAD', url);
+  assert.equal([head.status, head.headers.get('content-range')], [200, 'map_indexes 5']);
+  assert.is((await task.ask('HEAD', task.xcom('none'))).headers.get('content-range'), 'map_indexes 0');
+  assert.is((await task.ask('HEAD', `${url}?map_index=1`)).status, 400);
+
+  for (const [offset, value] of [[0, 0], [4, 40], [-1, 40], [-5, 0]] as const) {
+    expect(await task.ask('GET', `${url}/item/${offset}`), 200, value);
+    expect(await task.ask('GET', `${url}?offset=${offset}`), 200, { key: 'k', value });
+  }
+  for (const offset of [5, -6]) {
+    refused(await task.ask('GET', `${url}/item/${offset}`), 404, 'not_found');
+    refused(await task.ask('GET', `${url}?offset=${offset}`), 404, 'not_found');
+  }
+  const slices = [['', [0, 10, 20, 30, 40]], ['start=1&stop=3', [10, 20]], ['start=-2', [30, 40]], ['stop=-2', [0, 10, 20]], ['step=2', [0, 20, 40]], ['step=-2', [40, 20, 0]], ['start=3&stop=0&step=-1', [30, 20, 10]], ['start=4&stop=1', []], ['step=0', [0, 10, 20, 30, 40]]] as const;
+  for (const [query, values] of slices) expect(await task.ask('GET', `${url}/slice?${query}`), 200, values);
+  expect(await task.ask('GET', `${url}/slice?start=x`), 422);
+  expect(await task.ask('GET', `${task.xcom('none')}/slice`), 200, []);
+});
+
+routes('a key that ends like an item or a slice is itself where its slash is encoded', async () => {
+  await using api = await ApiServer.start();
+  const task = await api.task();
+  for (const key of ['a/slice', 'a/item/0', 'a', 'a/slice/slice']) expect(await api.ask('POST', task.xcom(key), task.token, key, { 'content-type': 'text/plain' }), 415);
+  for (const key of ['a/slice', 'a/item/0', 'a', 'a/slice/slice']) {
+    expect(await task.ask('POST', task.xcom(key), JSON.stringify(key)), 201);
+    expect(await task.ask('GET', task.xcom(key)), 200, { key, value: key });
+    expect(await task.ask('GET', `${task.xcom(key)}/slice`), 200, [key]);
+    expect(await task.ask('GET', `${task.xcom(key)}/item/0`), 200, key);
+  }
+});
+
+routes('an XCom is deleted by its own task alone', async () => {
+  await using api = await ApiServer.start();
+  const [mine, theirs] = [await api.task(), await api.task()];
+  for (const task of [mine, theirs]) expect(await task.ask('POST', task.xcom('k'), 1), 201);
+  refused(await mine.ask('DELETE', theirs.xcom('k')), 403, 'access_denied');
+  expect(await mine.ask('DELETE', mine.xcom('k')), 200, { message: 'XCom with key: k successfully deleted.' });
+  refused(await mine.ask('GET', mine.xcom('k')), 404, 'not_found');
+  expect(await mine.ask('GET', theirs.xcom('k')), 200, { key: 'k', value: 1 });
+});
+
+routes('an XCom of a run that is not there, or too long to map, is not written', async () => {
+  await using api = await ApiServer.start({ authorization: 'airflow' });
+  const task = await api.task();
+  refused(await task.ask('POST', 'xcoms/daily/none/t/k', 1), 404, 'not_found');
+  refused(await task.ask('POST', `${task.xcom('k')}?mapped_length=1025`, 1), 400, 'unmappable_return_value_length');
+  refused(await task.ask('GET', task.xcom('k')), 404, 'not_found');
+  expect(await task.ask('POST', `${task.xcom('k')}?mapped_length=1024`, 1), 201);
+});
+
+routes.run();
