@@ -44,6 +44,7 @@
             "native/kernel/seccomp.cc",
             "native/kernel/scratch.cc",
             "native/kernel/secret_memory.cc",
+            "native/kernel/secret_pages.cc",
             "native/kernel/self_stat.cc",
             "native/kernel/signals.cc",
             "native/kernel/stage.cc",

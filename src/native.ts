@@ -71,7 +71,8 @@ export interface Native {
   newSecret(byteLength: number): SecretHandle;
   /** Undefined once destroyed. */
   openSecret(secret: SecretHandle): ArrayBuffer | undefined;
-  secretFromDescriptor(fd: number, mostBytes: number): SecretHandle;
+  /** ETIMEDOUT, `syscall: 'poll'`: a writer has not closed its end by then. */
+  secretFromDescriptor(fd: number, mostBytes: number, timeoutMs: number, keepNewline: boolean): SecretHandle;
   secretFromEnvironment(name: string, mostBytes: number): SecretHandle;
 
   // signals

@@ -1,10 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, fstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Secret, SecretRefused } from '../lib/index.js';
+import { policies, Secret, SecretRefused } from '../lib/index.js';
+import { native } from '../lib/native.js';
+import { refuseVoidingGrants } from '../lib/policy/grants.js';
+import { inChild } from './helpers/fixture.js';
 
 const sources = suite('secret-sources');
 const isRoot = process.getuid?.() === 0;
@@ -104,6 +107,42 @@ sources('a folder that others can change is refused, a sticky one accepted', () 
   refuses(() => Secret.fromFile(join(open, 'way', 'key')), /open-folder is writable/);
 });
 
+/** A descriptor as a supervisor inherits one. */
+function inherited(kind: 'pipe' | 'socket' | 'memory' | 'file' | 'large' | 'empty' | 'too-large' | 'open-file' | 'unfinished'): number {
+  if (kind === 'file' || kind === 'open-file') return openSync(file(`inherited-${kind}`, `${value}\n`, kind === 'file' ? 0o600 : 0o644), 'r');
+  if (kind === 'memory' || kind === 'large' || kind === 'too-large') {
+    const path = file('without-a-name', kind === 'memory' ? value : 'x'.repeat(kind === 'large' ? 65_536 : 65_537), 0o644);
+    const fd = openSync(path, 'r');
+    unlinkSync(path);
+    return fd;
+  }
+  const [ours, theirs] = kind === 'socket' ? native().socketPair() : native().readPipe();
+  if (kind !== 'empty') writeFileSync(theirs, value);
+  if (kind !== 'unfinished') closeSync(theirs);
+  else unfinished.push(theirs);
+  return ours;
+}
+const unfinished: number[] = [];
+sources.after(() => unfinished.forEach((fd) => closeSync(fd)));
+
+function closed(fd: number): boolean {
+  try {
+    fstatSync(fd);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EBADF';
+  }
+}
+
+/** What systemd does for a service with User=: an access list that grants the path to one more user (acl(5), as Linux stores it). */
+const grant = `
+import os, struct, sys
+path, uid = sys.argv[1], int(sys.argv[2])
+may = 5 if os.path.isdir(path) else 4
+entries = [(1, may, 2**32 - 1), (2, may, uid), (4, 0, 2**32 - 1), (16, may, 2**32 - 1), (32, 0, 2**32 - 1)]
+os.setxattr(path, 'system.posix_acl_access', struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *entry) for entry in entries))
+`;
+
 const asRoot = isRoot ? sources : sources.skip;
 if (!isRoot) console.log('skipped: files of another user need root');
 
@@ -123,6 +162,120 @@ asRoot('a file, a folder or a link of another user is refused', () => {
   execFileSync('ln', ['-s', folder, join(sticky, 'way')]);
   execFileSync('chown', ['-h', '12345', join(sticky, 'way')]);
   refuses(() => Secret.fromFile(join(sticky, 'way', 'plain')), /uid 12345/);
+});
+
+sources('a key of arbitrary bytes keeps the newline that it ends with, when asked', () => {
+  const bytes = Uint8Array.of(1, 10, 10);
+  assert.equal(Secret.fromFile(file('key', bytes), { keepNewline: true }).use((held) => [...held]), [1, 10, 10]);
+  assert.equal(Secret.fromFile(file('key', bytes)).use((held) => [...held]), [1, 10]);
+  assert.throws(() => Secret.fromFile(file('key', bytes), { keepNewline: 1 as never }), (error: NodeJS.ErrnoException) => error.code === 'ERR_INVALID_ARG_TYPE');
+  assert.throws(() => Secret.fromFile(file('key', bytes), { keepNewLine: true } as never), (error: NodeJS.ErrnoException) => error.code === 'ERR_OUT_OF_RANGE');
+});
+
+/** Calls `use` as a service that was passed credentials in `credentials`. */
+function asService(credentials: string | undefined, use: () => void): void {
+  try {
+    if (credentials !== undefined) process.env.CREDENTIALS_DIRECTORY = credentials;
+    use();
+  } finally {
+    delete process.env.CREDENTIALS_DIRECTORY;
+  }
+}
+
+sources('a credential is taken from where systemd put it, and from nowhere else', () => {
+  const credentials = join(folder, 'credentials');
+  mkdirSync(credentials, { mode: 0o700 });
+  writeFileSync(join(credentials, 'token'), `${value}\n`, { mode: 0o400 });
+  asService(credentials, () => {
+    assert.is(text(Secret.fromCredential('token')), value);
+    assert.is(text(Secret.fromCredential('token', { keepNewline: true })), `${value}\n`);
+    refuses(() => Secret.fromCredential('other'), /credential "other".*ENOENT/);
+    chmodSync(join(credentials, 'token'), 0o440); // of ours, so that it is no access list's mask
+    if (!isRoot) refuses(() => Secret.fromCredential('token'), /mode 440/);
+    chmodSync(join(credentials, 'token'), 0o444);
+    refuses(() => Secret.fromCredential('token'), /mode 444/);
+    chmodSync(join(credentials, 'token'), 0o400);
+    chmodSync(credentials, 0o777);
+    refuses(() => Secret.fromCredential('token'), /credentials is writable/);
+    for (const wrong of ['', '.', '..', '../plain', 'a/b', '/etc/passwd', 'a\0b', 'x'.repeat(256)]) {
+      assert.throws(() => Secret.fromCredential(wrong), (error: NodeJS.ErrnoException) => error.code === 'ERR_OUT_OF_RANGE');
+    }
+  });
+  asService(undefined, () => refuses(() => Secret.fromCredential('token'), /CREDENTIALS_DIRECTORY is not set.*LoadCredential=token:/));
+  asService('', () => refuses(() => Secret.fromCredential('token'), /CREDENTIALS_DIRECTORY is not set/));
+  asService('credentials', () => refuses(() => Secret.fromCredential('token'), /absolute/));
+});
+
+asRoot("root's credential is taken by the one user whom an access list grants it, not by root's group", async () => {
+  const credentials = mkdtempSync(join(tmpdir(), 'sallyport-credentials-'));
+  try {
+    writeFileSync(join(credentials, 'token'), value, { mode: 0o400 });
+    for (const path of [join(credentials, 'token'), credentials]) execFileSync('python3', ['-c', grant, path, '65534']);
+    assert.is((statSync(join(credentials, 'token')).mode & 0o777).toString(8), '440', 'the mask shows as the group');
+    const asUser = (...groups: string[]) =>
+      inChild<{ byteLength?: number; message?: string }>('read-credential.js', { env: { CREDENTIALS_DIRECTORY: credentials }, through: ['setpriv', '--reuid=65534', '--regid=65534', ...groups, '--bounding-set=-all'] });
+    assert.is((await asUser('--clear-groups')).byteLength, value.length);
+    assert.match((await asUser('--groups=0')).message ?? '', /mode 440/);
+    asService(credentials, () => refuses(() => Secret.fromCredential('token'), /mode 440/)); // root itself gets no access list
+  } finally {
+    rmSync(credentials, { recursive: true });
+  }
+});
+
+sources('a descriptor is read to its end once, whatever it is, and closed', async () => {
+  for (const kind of ['pipe', 'socket', 'memory', 'file', 'large'] as const) {
+    const fd = inherited(kind);
+    const secret = Secret.fromDescriptor(fd);
+    assert.is(text(secret), kind === 'large' ? 'x'.repeat(65_536) : value, kind);
+    assert.ok(closed(fd), kind);
+    refuses(() => Secret.fromDescriptor(fd), /not open/);
+  }
+});
+
+sources('a descriptor that is refused is closed as well; what cannot be one is left alone', () => {
+  const refused = (kind: Parameters<typeof inherited>[0], problem: RegExp): void => {
+    const fd = inherited(kind);
+    const before = readdirSync('/proc/self/fd').length;
+    assert.throws(() => Secret.fromDescriptor(fd, { timeoutMs: 20 }), (error: unknown) => error instanceof SecretRefused && problem.test(error.message) && !error.message.includes(value));
+    assert.ok(closed(fd), kind);
+    assert.is(readdirSync('/proc/self/fd').length, before - 1);
+  };
+  refused('empty', /empty/);
+  refused('too-large', /longer than/);
+  refused('open-file', /mode 644/);
+  refused('unfinished', /end in time/);
+  const folderFd = openSync(folder, 'r');
+  refuses(() => Secret.fromDescriptor(folderFd), /neither a file nor a pipe nor a socket/);
+  assert.not.ok(closed(folderFd));
+  closeSync(folderFd);
+  for (const wrong of ['3', null, undefined]) assert.throws(() => Secret.fromDescriptor(wrong as never), (error: NodeJS.ErrnoException) => error.code === 'ERR_INVALID_ARG_TYPE');
+  for (const wrong of [-1, 0, 1, 2, 3.5, NaN, 2 ** 31]) assert.throws(() => Secret.fromDescriptor(wrong), (error: NodeJS.ErrnoException) => error.code === 'ERR_OUT_OF_RANGE');
+  assert.throws(() => Secret.fromDescriptor(999, { timeoutMs: -1 }), (error: NodeJS.ErrnoException) => error.code === 'ERR_OUT_OF_RANGE');
+});
+
+sources('a process that inherits it takes it from a shell, and passes it on to no child', async () => {
+  const seen = await inChild<{ byteLength: number; before: boolean; after: boolean; child: boolean }>('inherited-secret.js', {
+    through: ['bash', '-c', 'exec "$@" 3<<<"$0"', value],
+  });
+  assert.equal(seen, { byteLength: value.length, before: true, after: false, child: false });
+});
+
+sources('a policy that grants a file which a credential or descriptor was read from is refused', () => {
+  const reads = {
+    'by-credential': (path: string) => asService(folder, () => Secret.fromCredential(basename(path)).destroy()),
+    'by-descriptor': (path: string) => Secret.fromDescriptor(openSync(path, 'r')).destroy(),
+  };
+  for (const [name, read] of Object.entries(reads)) {
+    const path = file(name);
+    const policy = policies.command({ read: [path] });
+    refuseVoidingGrants(policy); // control
+    read(path);
+    assert.throws(() => refuseVoidingGrants(policy), (error: NodeJS.ErrnoException) => error.code === 'ERR_POLICY_INVALID');
+  }
+});
+
+sources('a command is refused, always, and the refusal says what to use', () => {
+  for (const command of [undefined, 'cat /etc/airflow/jwt_secret', ['pass', 'show']]) refuses(() => Secret.fromCommand(command), /a task of the same user can run too.*fromDescriptor.*fromCredential/);
 });
 
 sources('a path that is none is misuse', () => {

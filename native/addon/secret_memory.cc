@@ -13,8 +13,8 @@ namespace {
 using kernel::SecretMemory;
 
 // Shared by the JavaScript handle and by every view of the bytes. Destroying wipes at
-// once, but unmaps only when no view is open: an operation that is still at work on one
-// reads zeros and never memory that is gone.
+// once, but gives the memory back only when no view is open: an operation that is still at
+// work on one reads zeros, and never another secret or memory that is gone.
 struct Held {
   SecretMemory memory;
   bool destroyed = false;
@@ -65,12 +65,13 @@ Napi::Value NewSecret(const Napi::CallbackInfo& info) {
   return HandleOrThrow(info.Env(), SecretMemory::Create(size));
 }
 
-// secretFromDescriptor(fd, most)
+// secretFromDescriptor(fd, most, timeoutMs, keepNewline): holds the event loop for at most so long.
 Napi::Value SecretFromDescriptor(const Napi::CallbackInfo& info) {
   int32_t fd;
-  size_t most;
-  if (!IntArgument(info, 0, &fd) || !SizeArgument(info, 1, &most)) return info.Env().Undefined();
-  return HandleOrThrow(info.Env(), kernel::ReadSecret(fd, most));
+  kernel::ReadOptions options = {};
+  if (!IntArgument(info, 0, &fd) || !SizeArgument(info, 1, &options.most) || !IntArgument(info, 2, &options.timeout_ms)) return info.Env().Undefined();
+  options.keep_newline = info.Length() > 3 && info[3].ToBoolean();
+  return HandleOrThrow(info.Env(), kernel::ReadSecret(fd, options));
 }
 
 // secretFromEnvironment(name, most)
@@ -103,7 +104,7 @@ Napi::Value CloseSecret(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// destroySecret(handle): wipes now; unmaps now, or with the last view. Twice is fine.
+// destroySecret(handle): wipes now; gives back now, or with the last view. Twice is fine.
 Napi::Value DestroySecret(const Napi::CallbackInfo& info) {
   Shared held = HandleArgument(info, 0);
   if (held != nullptr) held->Destroy();

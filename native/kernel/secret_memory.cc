@@ -1,80 +1,103 @@
 #include "secret_memory.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <mutex>
+#include <new>
 
-#include "uapi.h"
-#include "unique_fd.h"
+#include "clock.h"
 
 namespace kernel {
 
-namespace {
+// One bit for each slot that is taken. It is on the ordinary heap: what it tells is no secret.
+struct SecretMemory::SharedPage {
+  SecretPages pages;
+  Kind preferred;
+  uint64_t taken = 0;
+  SharedPage* next = nullptr;
 
-size_t PageSize() noexcept { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
+  static constexpr size_t kSlots = 64;
+  static size_t SlotSize() noexcept { return PageSize() / kSlots; }
+  static size_t SlotsFor(size_t size) noexcept { return (size + SlotSize() - 1) / SlotSize(); }
+  static uint64_t Run(size_t slots) noexcept { return slots == kSlots ? ~uint64_t{0} : (uint64_t{1} << slots) - 1; }
 
-// Only these mean that the kernel has no memfd_secret, or that a seccomp filter hides
-// it. Anything else, a spent RLIMIT_MEMLOCK above all, must not weaken a secret quietly.
-bool Unsupported(const Status& status) noexcept {
-  return status.err == ENOSYS || status.err == EPERM || status.err == EACCES;
-}
-
-}  // namespace
-
-Status SecretMemory::Reserve(size_t size) noexcept {
-  size_t page = PageSize();
-  region_size_ = (size + page - 1) / page * page + 2 * page;
-  void* region = mmap(nullptr, region_size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (region == MAP_FAILED) return Status::FromErrno("mmap");
-  region_ = region;
-  data_ = static_cast<uint8_t*>(region) + page;
-  return Status::Ok();
-}
-
-Status SecretMemory::MapSecret() noexcept {
-  UniqueFd fd(static_cast<int>(syscall(__NR_memfd_secret, O_CLOEXEC)));
-  if (!fd) return Status::FromErrno("memfd_secret");
-  size_t length = region_size_ - 2 * PageSize();
-  if (ftruncate(fd.get(), static_cast<off_t>(length)) != 0) return Status::FromErrno("ftruncate");
-  if (mmap(data_, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd.get(), 0) == MAP_FAILED) {
-    return Status::FromErrno("mmap");
+  // The first of `slots` free ones in a row, or kSlots.
+  size_t Room(size_t slots) const noexcept {
+    for (size_t first = 0; first + slots <= kSlots; first++) {
+      if ((taken & Run(slots) << first) == 0) return first;
+    }
+    return kSlots;
   }
-  kind_ = Kind::kMemfdSecret;
+
+  // Of worker threads too. Never destroyed: at exit() there may be secrets still.
+  static std::mutex mutex;
+  static SharedPage* all;
+
+  void Free(const uint8_t* from, size_t slots) noexcept {
+    std::lock_guard<std::mutex> lock(mutex);
+    taken &= ~(Run(slots) << static_cast<size_t>(from - pages.data()) / SlotSize());
+    if (taken != 0) return;
+    SharedPage** link = &all;
+    while (*link != this) link = &(*link)->next;
+    *link = next;
+    delete this;
+  }
+};
+
+std::mutex SecretMemory::SharedPage::mutex;
+SecretMemory::SharedPage* SecretMemory::SharedPage::all = nullptr;
+
+Status SecretMemory::TakeSlots(size_t size, Kind preferred) noexcept {
+  size_t slots = SharedPage::SlotsFor(size), first = SharedPage::kSlots;
+  std::lock_guard<std::mutex> lock(SharedPage::mutex);
+  SharedPage* page = SharedPage::all;
+  for (; page != nullptr; page = page->next) {
+    if (page->preferred == preferred && (first = page->Room(slots)) != SharedPage::kSlots) break;
+  }
+  if (page == nullptr) {
+    auto mapped = SecretPages::Map(PageSize(), preferred);
+    if (!mapped.ok()) return mapped.status;
+    page = new (std::nothrow) SharedPage{std::move(mapped.value), preferred, 0, SharedPage::all};
+    if (page == nullptr) return Status::Error(ENOMEM, "malloc");
+    SharedPage::all = page;
+    first = 0;
+  }
+  page->taken |= SharedPage::Run(slots) << first;
+  shared_ = page;
+  data_ = page->pages.data() + first * SharedPage::SlotSize();
   return Status::Ok();
-  // The descriptor is closed here: with pidfd_getfd(2) it would be a second way in.
 }
 
-Status SecretMemory::MapLocked() noexcept {
-  size_t length = region_size_ - 2 * PageSize();
-  if (mprotect(data_, length, PROT_READ | PROT_WRITE) != 0) return Status::FromErrno("mprotect");
-  if (mlock(data_, length) != 0) return Status::FromErrno("mlock");
-  if (madvise(data_, length, MADV_DONTDUMP) != 0) return Status::FromErrno("madvise");
-  kind_ = Kind::kLocked;
-  return Status::Ok();
-}
-
-Result<SecretMemory> SecretMemory::Make(size_t size, bool secret) noexcept {
+Result<SecretMemory> SecretMemory::Make(size_t size, Kind preferred) noexcept {
+  using Made = Result<SecretMemory>;
   SecretMemory memory;
-  Status status = memory.Reserve(size);
-  if (status.ok()) status = secret ? memory.MapSecret() : memory.MapLocked();
-  if (secret && Unsupported(status)) status = memory.MapLocked();
-  // Shared pages cannot be wiped on fork(2), so both kinds are absent from the child.
-  if (status.ok() && madvise(memory.region_, memory.region_size_, MADV_DONTFORK) != 0) status = Status::FromErrno("madvise");
-  if (!status.ok()) return Result<SecretMemory>::Error(status);
+  if (size <= PageSize()) {
+    Status status = memory.TakeSlots(size == 0 ? 1 : size, preferred);
+    if (!status.ok()) return Made::Error(status);
+  } else {
+    auto mapped = SecretPages::Map(size, preferred);
+    if (!mapped.ok()) return Made::Error(mapped.status);
+    memory.own_ = std::move(mapped.value);
+    memory.data_ = memory.own_.data();
+  }
   memory.size_ = size;
-  return Result<SecretMemory>::Of(std::move(memory));
+  return Made::Of(std::move(memory));
 }
 
-Result<SecretMemory> SecretMemory::Create(size_t size) noexcept { return Make(size, true); }
-Result<SecretMemory> SecretMemory::CreateLocked(size_t size) noexcept { return Make(size, false); }
+Result<SecretMemory> SecretMemory::Create(size_t size) noexcept { return Make(size, Kind::kMemfdSecret); }
+Result<SecretMemory> SecretMemory::CreateLocked(size_t size) noexcept { return Make(size, Kind::kLocked); }
 
 SecretMemory::~SecretMemory() {
   Wipe();
-  if (region_ != nullptr) munmap(region_, region_size_);
+  if (shared_ != nullptr) shared_->Free(data_, SharedPage::SlotsFor(std::max<size_t>(size_, 1)));
 }
+
+SecretMemory::Kind SecretMemory::kind() const noexcept { return shared_ != nullptr ? shared_->pages.kind() : own_.kind(); }
 
 void SecretMemory::Wipe() noexcept {
   if (size_ != 0) explicit_bzero(data_, size_);
@@ -83,26 +106,63 @@ void SecretMemory::Wipe() noexcept {
 void SecretMemory::Shrink(size_t size) noexcept {
   if (size >= size_) return;
   explicit_bzero(data_ + size, size_ - size);
+  if (shared_ == nullptr) {
+    own_.Truncate(std::max<size_t>(size, 1));
+  } else {
+    size_t kept = SharedPage::SlotsFor(std::max<size_t>(size, 1)), held = SharedPage::SlotsFor(size_);
+    if (kept < held) shared_->Free(data_ + kept * SharedPage::SlotSize(), held - kept);
+  }
   size_ = size;
 }
 
-Result<SecretMemory> ReadSecret(int fd, size_t most) noexcept {
-  using Read = Result<SecretMemory>;
-  auto secret = SecretMemory::Create(most + 2);  // the newline, and one more to see that there is more
-  if (!secret.ok()) return secret;
-  size_t length = 0;
-  while (length < secret.value.size()) {
-    ssize_t got = read(fd, secret.value.data() + length, secret.value.size() - length);
-    if (got == 0) break;
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Read::Error(Status::FromErrno("read"));
-    length += static_cast<size_t>(got);
+namespace {
+
+// Until there is something to read, or no writer any more; at once for a regular file.
+Status Readable(int fd, int64_t deadline_ms) noexcept {
+  for (;;) {
+    pollfd polled = {fd, POLLIN, 0};
+    int ready = poll(&polled, 1, static_cast<int>(std::max<int64_t>(deadline_ms - NowMs(), 0)));
+    if (ready > 0) return Status::Ok();
+    if (ready == 0) return Status::Error(ETIMEDOUT, "poll");
+    if (errno != EINTR) return Status::FromErrno("poll");
   }
-  if (length > 0 && secret.value.data()[length - 1] == '\n') length--;
-  if (length == 0) return Read::Error(Status::Error(ENODATA, "read"));
-  if (length > most) return Read::Error(Status::Error(EFBIG, "read"));
-  secret.value.Shrink(length);
-  return secret;
+}
+
+}  // namespace
+
+Result<SecretMemory> ReadSecret(int fd, const ReadOptions& options) noexcept {
+  using Read = Result<SecretMemory>;
+  constexpr size_t expected = 256;       // of a pipe: as long as most tokens and keys
+  const size_t full = options.most + 2;  // the newline, and one more to see that there is more
+  int64_t deadline_ms = NowMs() + options.timeout_ms;
+  struct stat stats;
+  if (fstat(fd, &stats) != 0) return Read::Error(Status::FromErrno("fstat"));
+  size_t whole = S_ISREG(stats.st_mode) && stats.st_size > 0 ? static_cast<size_t>(stats.st_size) + 2 : expected;
+  auto secret = SecretMemory::Create(std::min(whole, full));
+  if (!secret.ok()) return secret;
+  for (size_t length = 0;;) {
+    if (length == secret.value.size()) {
+      if (length == full) return Read::Error(Status::Error(EFBIG, "read"));
+      auto larger = SecretMemory::Create(std::min(2 * length, full));
+      if (!larger.ok()) return larger;
+      memcpy(larger.value.data(), secret.value.data(), length);
+      std::swap(secret, larger);
+    }
+    Status ready = Readable(fd, deadline_ms);
+    if (!ready.ok()) return Read::Error(ready);
+    ssize_t got = read(fd, secret.value.data() + length, secret.value.size() - length);
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (got < 0) return Read::Error(Status::FromErrno("read"));
+    if (got > 0) {
+      length += static_cast<size_t>(got);
+      continue;
+    }
+    if (!options.keep_newline && length > 0 && secret.value.data()[length - 1] == '\n') length--;
+    if (length == 0) return Read::Error(Status::Error(ENODATA, "read"));
+    if (length > options.most) return Read::Error(Status::Error(EFBIG, "read"));
+    secret.value.Shrink(length);
+    return secret;
+  }
 }
 
 bool SameBytes(const SecretMemory& a, const SecretMemory& b) noexcept {

@@ -5,63 +5,62 @@
 #include <utility>
 
 #include "result.h"
+#include "secret_pages.h"
 
 namespace kernel {
 
-// Pages of their own for one secret, between two pages that fault when touched; not
-// in core dumps, swap or fork copies; wiped before they are given back. A process that ends
-// with them does not wipe: the kernel takes the pages back, and no process gets one before it is zero.
-// The kernel copies to and from memfd_secret memory, as read(2) and write(2) do, but pins
-// none of it: O_DIRECT, vmsplice(2), process_vm_readv(2) and io_uring's buffers get EFAULT.
+// One secret's bytes: 64 slots to a page (64 bytes each where that is 4 KiB) that small secrets share, pages of its own beyond
+// that. Wiped before its slots can be another's; a page goes back to the kernel with the last secret in it.
+// A process that ends with some does not wipe: the kernel takes the pages back, and no process gets one before it is zero.
+// Made and destroyed on any thread; each one is its owner's to synchronise.
 class SecretMemory {
  public:
-  enum class Kind {
-    kMemfdSecret,  // out of reach of every other process, root and the kernel's own copies too
-    kLocked,       // mlock(2): an ordinary page that stays out of swap and dumps
-  };
+  using Kind = SecretPages::Kind;
 
-  // memfd_secret(2), Linux 5.14; mlock(2) where the kernel has none. Each takes at
-  // least a page of RLIMIT_MEMLOCK: EAGAIN or ENOMEM when that is spent.
+  // Zeros. EAGAIN or ENOMEM when RLIMIT_MEMLOCK is spent and no page has room.
   static Result<SecretMemory> Create(size_t size) noexcept;
+  // Ordinary locked pages, as where the kernel has no memfd_secret(2).
   static Result<SecretMemory> CreateLocked(size_t size) noexcept;
 
   SecretMemory() noexcept = default;
   SecretMemory(SecretMemory&& other) noexcept { *this = std::move(other); }
   SecretMemory& operator=(SecretMemory&& other) noexcept {
-    std::swap(region_, other.region_);
-    std::swap(region_size_, other.region_size_);
+    std::swap(shared_, other.shared_);
+    std::swap(own_, other.own_);
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
-    std::swap(kind_, other.kind_);
     return *this;
   }
   ~SecretMemory();
 
   uint8_t* data() const noexcept { return data_; }
   size_t size() const noexcept { return size_; }
-  Kind kind() const noexcept { return kind_; }
+  Kind kind() const noexcept;
 
   void Wipe() noexcept;
-  // Wipes and forgets what is beyond `size`; its pages stay until the end.
+  // Wipes and gives back what is beyond `size`, but for the first slot or page.
   void Shrink(size_t size) noexcept;
 
  private:
-  static Result<SecretMemory> Make(size_t size, bool secret) noexcept;
-  Status Reserve(size_t size) noexcept;
-  Status MapSecret() noexcept;
-  Status MapLocked() noexcept;
+  struct SharedPage;
+  static Result<SecretMemory> Make(size_t size, Kind preferred) noexcept;
+  Status TakeSlots(size_t size, Kind preferred) noexcept;
 
-  void* region_ = nullptr;  // with the guard pages
-  size_t region_size_ = 0;
+  SharedPage* shared_ = nullptr;  // the page it has slots of
+  SecretPages own_;               // otherwise
   uint8_t* data_ = nullptr;
-  size_t size_ = 0;  // 0 until its pages are there
-  Kind kind_ = Kind::kLocked;
+  size_t size_ = 0;
 };
 
-// Everything that is left to read of `fd`, with no copy on the way; one newline at the
-// end is dropped, as in a file that an editor wrote. EFBIG when it is more than `most`
-// bytes, ENODATA when there is nothing.
-Result<SecretMemory> ReadSecret(int fd, size_t most) noexcept;
+struct ReadOptions {
+  size_t most;                // bytes
+  int timeout_ms;             // for all of it
+  bool keep_newline = false;  // else one at the end is dropped, as in a file that an editor wrote
+};
+
+// Everything that is left to read of `fd`, with no copy on the way. EFBIG when it is more than `most`
+// bytes, ENODATA when there is nothing, ETIMEDOUT when a writer has not closed its end in time.
+Result<SecretMemory> ReadSecret(int fd, const ReadOptions& options) noexcept;
 
 // Takes the same time wherever the first difference is.
 bool SameBytes(const SecretMemory& a, const SecretMemory& b) noexcept;

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { native } from '../native.js';
 
 /** The numbers of asm-generic/resource.h, which x86-64 and arm64 share. */
@@ -22,4 +23,10 @@ export function getRlimit(resource: Resource): Rlimit {
 /** Scope: process, and every process it starts later. Raising `hard` needs CAP_SYS_RESOURCE. @see setrlimit(2). */
 export function setRlimit(resource: Resource, { soft, hard }: Rlimit): void {
   native().setRlimit(resources[resource], soft, hard);
+}
+
+/** What counts against RLIMIT_MEMLOCK, in bytes. @see proc_pid_status(5), VmLck. */
+export function lockedBytes(): number {
+  const [, kib = '0'] = /^VmLck:\s*(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
+  return Number(kib) * 1024;
 }

@@ -1,10 +1,29 @@
-import { closeSync, constants, fstatSync, openSync, realpathSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, realpathSync, type Stats } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { SecretRefused } from '../errors.js';
 import { changeableByOthers, walk } from './safe-path.js';
 
 /** Every file that a secret of this process was read from. A policy that grants one is refused. */
 export const secretFiles: ReadonlySet<string> = new Set();
+
+/** Keeps tasks from a file whose secret is being read. */
+export function noteSecretFile(fd: number): void {
+  (secretFiles as Set<string>).add(realpathSync(`/proc/self/fd/${fd}`));
+}
+
+/** Why others could read a secret's file, by ssh's rule for private keys: of root's or ours, with no access for group or others. */
+export function readableByOthers({ uid, mode }: Stats): string | undefined {
+  if (uid !== 0 && uid !== process.geteuid?.()) return `it is owned by uid ${uid}`;
+  if ((mode & 0o077) !== 0) return `its mode ${(mode & 0o7777).toString(8)} gives access to its group or to everyone; chmod 600 it`;
+  return undefined;
+}
+
+export interface SecretFileRules {
+  /** What errors call it. @default its path */
+  readonly source?: string;
+  /** Why it is too open, if it is. @default {@link readableByOthers} */
+  readonly tooOpen?: (stats: Stats) => string | undefined;
+}
 
 /**
  * Opens a file that holds a secret, calls `read` with its descriptor, and closes it. The rules are ssh's for private
@@ -13,8 +32,7 @@ export const secretFiles: ReadonlySet<string> = new Set();
  *
  * @throws {SecretRefused} `ERR_SECRET_REFUSED`: missing, unreadable, too open or too large.
  */
-export function withSecretFile<T>(path: string, mostBytes: number, read: (fd: number, byteLength: number) => T): T {
-  const source = `file "${path}"`;
+export function withSecretFile<T>(path: string, mostBytes: number, read: (fd: number) => T, { source = `file "${path}"`, tooOpen = readableByOthers }: SecretFileRules = {}): T {
   const refuse = (problem: string, options?: ErrorOptions): never => {
     throw new SecretRefused(source, problem, options);
   };
@@ -36,11 +54,11 @@ export function withSecretFile<T>(path: string, mostBytes: number, read: (fd: nu
   try {
     const stats = fstatSync(fd);
     if (!stats.isFile()) refuse('it is not a regular file');
-    if (stats.uid !== 0 && stats.uid !== process.geteuid?.()) refuse(`it is owned by uid ${stats.uid}`);
-    if ((stats.mode & 0o077) !== 0) refuse(`its mode ${(stats.mode & 0o7777).toString(8)} gives access to its group or to everyone; chmod 600 it`);
+    const problem = tooOpen(stats);
+    if (problem !== undefined) refuse(problem);
     if (stats.size > mostBytes + 1) refuse(`it is larger than ${mostBytes} bytes`);
-    (secretFiles as Set<string>).add(realpathSync(`/proc/self/fd/${fd}`));
-    return read(fd, stats.size);
+    noteSecretFile(fd);
+    return read(fd);
   } finally {
     closeSync(fd);
   }

@@ -1,17 +1,33 @@
 import { types, type InspectOptions } from 'node:util';
-import { EnforcementPartial, invalidArgument, outOfRange, SecretDestroyed, SecretRefused } from '../errors.js';
-import { getRlimit } from '../kernel/rlimit.js';
+import { checkOptions, EnforcementPartial, invalidArgument, outOfRange, SecretDestroyed, SecretRefused } from '../errors.js';
+import { getRlimit, lockedBytes } from '../kernel/rlimit.js';
 import { native, type SecretHandle } from '../native.js';
+import { withCredential } from './credential.js';
+import { withInheritedDescriptor } from './descriptor.js';
 import { withSecretFile } from './secret-file.js';
 
 /** More than any key or token needs, and little enough for the smallest RLIMIT_MEMLOCK to hold a few. */
 const mostBytes = 65_536;
+const patienceMs = 10_000;
+const mostInt = 2_147_483_647;
+
+/** What is read of a source that has an end. */
+export interface SecretReadOptions {
+  /** Keeps a newline at its end: for keys of arbitrary bytes, of which one in 256 ends so. @default false */
+  readonly keepNewline?: boolean;
+}
+
+export interface SecretDescriptorOptions extends SecretReadOptions {
+  /** How long a writer may take until it closes its end. @default 10000 */
+  readonly timeoutMs?: number;
+}
 
 /**
  * Bytes that live in memory of their own: out of reach of other processes, core dumps, swap and fork copies, and wiped
  * when destroyed or forgotten. They are never a JavaScript string, and never printed.
  *
- * Each secret takes at least one page (4 KiB) of RLIMIT_MEMLOCK.
+ * A page (4 KiB) of RLIMIT_MEMLOCK holds 64 secrets of up to 64 bytes, or fewer that are longer; one of more than a page has pages of its
+ * own. With the last secret in it a page is given back. docs/secrets.md.
  */
 export class Secret {
   readonly #handle: SecretHandle;
@@ -51,10 +67,62 @@ export class Secret {
    * @throws {SecretRefused} `ERR_SECRET_REFUSED`: missing, not a regular file, a link, owned by another user than root or
    *   us, accessible to group or others, in a folder that others can change, empty, or larger than 64 KiB.
    */
-  static fromFile(path: string): Secret {
+  static fromFile(path: string, options: SecretReadOptions = {}): Secret {
     if (typeof path !== 'string') throw invalidArgument('path', 'a string', path);
     if (!/^[^\0]+$/.test(path)) throw outOfRange('path', 'the path of a file');
-    return made(`file "${path}"`, () => withSecretFile(path, mostBytes, (fd, byteLength) => new Secret(native().secretFromDescriptor(fd, Math.min(byteLength, mostBytes)))));
+    const { keepNewline } = readOptions(options);
+    const source = `file "${path}"`;
+    return made(source, () => withSecretFile(path, mostBytes, (fd) => Secret.#read(fd, keepNewline), { source }));
+  }
+
+  /**
+   * Reads a credential that systemd passed to this service: `LoadCredential=`, `LoadCredentialEncrypted=` and `SetCredential=` in its unit, a file
+   * in `$CREDENTIALS_DIRECTORY`. The rules of {@link fromFile} hold, except that root's file may be granted to this user alone by an access list, as
+   * systemd does.
+   *
+   * @throws {SecretRefused} `ERR_SECRET_REFUSED`: not started with credentials, no such credential, or as for a file.
+   * @see systemd.exec(5), "Credentials". systemd 247.
+   */
+  static fromCredential(name: string, options: SecretReadOptions = {}): Secret {
+    if (typeof name !== 'string') throw invalidArgument('name', 'a string', name);
+    if (!/^[^\0/]{1,255}$/.test(name) || name === '.' || name === '..') throw outOfRange('name', "a credential's name: a file's, without its folder");
+    const { keepNewline } = readOptions(options);
+    return made(`credential "${name}"`, () => withCredential(name, mostBytes, (fd) => Secret.#read(fd, keepNewline)));
+  }
+
+  /**
+   * Reads an inherited descriptor to its end and closes it, also where it is refused: a pipe, a socket, or a file, which is best one without a
+   * name (memfd_create(2)). Read at once and only once, no task ever inherits it, and nothing is left in /proc/<pid>/fd. It holds the event loop
+   * until the writer closes its end.
+   *
+   * @param fd From 3: `node supervisor.js 3<token-file`, or 3 and up of `stdio` in `child_process.spawn`.
+   * @throws {SecretRefused} `ERR_SECRET_REFUSED`: not open, a file that others can read, empty, longer than 64 KiB, or not at its end in
+   *   `timeoutMs`. Anything but a file, pipe or socket is refused and left open: it may be Node's own.
+   */
+  static fromDescriptor(fd: number, options: SecretDescriptorOptions = {}): Secret {
+    if (typeof fd !== 'number') throw invalidArgument('fd', 'a number', fd);
+    if (!Number.isInteger(fd) || fd < 3 || fd > mostInt) throw outOfRange('fd', 'the number of an inherited descriptor, from 3: 0, 1 and 2 stay open (`3<&0` gives standard input another number)');
+    const { keepNewline, timeoutMs } = readOptions(options, 'timeoutMs');
+    const source = `descriptor ${fd}`;
+    return made(source, () => withInheritedDescriptor(fd, source, () => Secret.#read(fd, keepNewline, timeoutMs)));
+  }
+
+  /**
+   * Always refuses: a command that prints a secret to us prints it to any task of the same user, and its output, arguments and environment are
+   * in reach of others while it runs. It is here to say so, to who looks for Airflow's `_CMD` options.
+   *
+   * @throws {SecretRefused} `ERR_SECRET_REFUSED`, with what to use instead.
+   */
+  static fromCommand(_command?: unknown): never {
+    throw new SecretRefused(
+      'a command',
+      'whatever this user can run, a task of the same user can run too. Run it before the supervisor starts, and hand its output over: through a descriptor, ' +
+        '`node supervisor.js 3< <(command)` and Secret.fromDescriptor(3), or as a credential of the service, Secret.fromCredential(name)',
+    );
+  }
+
+  static #read(fd: number, keepNewline: boolean, timeoutMs = patienceMs): Secret {
+    return new Secret(native().secretFromDescriptor(fd, mostBytes, timeoutMs, keepNewline));
   }
 
   /**
@@ -132,6 +200,15 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return ((typeof value === 'object' && value !== null) || typeof value === 'function') && typeof (value as { then?: unknown }).then === 'function';
 }
 
+function readOptions(options: SecretDescriptorOptions, ...more: 'timeoutMs'[]): { keepNewline: boolean; timeoutMs: number } {
+  checkOptions('options', options, ['keepNewline', ...more]);
+  const { keepNewline = false, timeoutMs = patienceMs } = options;
+  if (typeof keepNewline !== 'boolean') throw invalidArgument('options.keepNewline', 'a boolean', keepNewline);
+  if (typeof timeoutMs !== 'number') throw invalidArgument('options.timeoutMs', 'a number', timeoutMs);
+  if (!Number.isInteger(timeoutMs) || timeoutMs < 0 || timeoutMs > mostInt) throw outOfRange('options.timeoutMs', 'a whole number of milliseconds');
+  return { keepNewline, timeoutMs };
+}
+
 /** Gives what the kernel or the addon refused its meaning. */
 function made(source: string, make: () => Secret): Secret {
   try {
@@ -141,10 +218,17 @@ function made(source: string, make: () => Secret): Secret {
     if (code === 'ENOENT' && syscall === 'getenv') throw new SecretRefused(source, 'it is not set');
     if (code === 'ENODATA') throw new SecretRefused(source, 'it is empty');
     if (code === 'EFBIG') throw new SecretRefused(source, `it is longer than ${mostBytes} bytes`);
-    if ((syscall === 'mmap' || syscall === 'mlock') && (code === 'EAGAIN' || code === 'ENOMEM' || code === 'EPERM')) {
-      const kib = getRlimit('memlock').soft / 1024;
-      throw new EnforcementPartial('secrets', `no memory can be locked for it: RLIMIT_MEMLOCK is ${kib} KiB, and each secret takes a page of it`, { cause });
-    }
+    if (code === 'ETIMEDOUT' && syscall === 'poll') throw new SecretRefused(source, 'its writer has not closed its end in time', { cause });
+    if (syscall === 'read') throw new SecretRefused(source, `it cannot be read: ${code}`, { cause });
+    if ((syscall === 'mmap' || syscall === 'mlock') && (code === 'EAGAIN' || code === 'ENOMEM' || code === 'EPERM')) throw new EnforcementPartial('secrets', memoryIsSpent(), { cause });
     throw cause;
   }
+}
+
+function memoryIsSpent(): string {
+  const kib = (bytes: number): string => (bytes === Infinity ? 'unlimited' : `${bytes / 1024} KiB`);
+  return (
+    `no memory can be locked for one more: RLIMIT_MEMLOCK is ${kib(getRlimit('memlock').soft)}, of which this process has locked ${kib(lockedBytes())}. ` +
+    "Destroy secrets that are not needed any more, or raise it: LimitMEMLOCK= in a service's unit, `ulimit -l`, `docker run --ulimit memlock=`"
+  );
 }
