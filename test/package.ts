@@ -27,7 +27,7 @@ function node(...args: string[]): SpawnSyncReturns<string> {
 packed.before(() => {
   // From a copy, so that what the packing compiles is no part of the tree under test.
   const source = join(folder, 'source');
-  for (const name of ['.ci', 'src', 'native', 'docs', 'package.json', 'package-lock.json', 'binding.gyp', 'tsconfig.json', '.npmrc', 'README.md', 'SECURITY.md', 'CHANGELOG.md', 'LICENSE', 'lib', 'build', 'node_modules']) {
+  for (const name of ['.ci', 'src', 'native', 'docs', 'examples', 'package.json', 'package-lock.json', 'binding.gyp', 'tsconfig.json', '.npmrc', 'README.md', 'SECURITY.md', 'CHANGELOG.md', 'LICENSE', 'lib', 'build', 'node_modules']) {
     cpSync(join(root, name), join(source, name), { recursive: true, verbatimSymlinks: true });
   }
   npm(source, 'pack', '--pack-destination', folder);
