@@ -8,6 +8,7 @@ export type SallyportErrors =
   | BrokerClosed
   | BrokerDenied
   | BrokerViolation
+  | ConfigRefused
   | EnforcementPartial
   | KernelUnsupported
   | PolicyInvalid
@@ -188,9 +189,49 @@ export class SecretRefused extends SallyportError {
   static { named(this.prototype, 'SecretRefused'); }
   readonly code = 'ERR_SECRET_REFUSED';
   readonly source: string;
+  readonly problem: string;
   constructor(source: string, problem: string, options?: ErrorOptions) {
     super(`secret from ${source} is refused: ${problem}`, options);
     this.source = source;
+    this.problem = problem;
+  }
+}
+
+/** What is wrong with a configuration, by the kind of mistake. */
+export type ConfigRule = 'secret-in-file' | 'wrong-role' | 'command' | 'secrets-backend' | 'too-open' | 'missing' | 'syntax' | 'value';
+
+/** One mistake of a configuration. No field holds a value of it. */
+export interface ConfigFinding {
+  readonly rule: ConfigRule;
+  /** `refused` where it keeps the configuration from being used; `warning` where `securityIsolation: false` lets it pass. */
+  readonly severity: 'refused' | 'warning';
+  /** `api_auth.jwt_secret`; undefined where it is about a file or a folder. */
+  readonly option: string | undefined;
+  /** A variable's name, `FILE:LINE`, or a path. */
+  readonly place: string;
+  readonly role: string;
+  readonly problem: string;
+  readonly remedy: string;
+}
+
+/** A configuration that a role must not be started with. Its message has a line for each finding, all of them at once. */
+export class ConfigRefused extends SallyportError {
+  static { named(this.prototype, 'ConfigRefused'); }
+  readonly code = 'ERR_CONFIG_REFUSED';
+  readonly role: string;
+  /** The file that was read, if one was. */
+  readonly file: string | undefined;
+  readonly securityIsolation: boolean;
+  /** Warnings as well. */
+  readonly findings: readonly ConfigFinding[];
+  constructor(role: string, facts: { readonly file: string | undefined; readonly securityIsolation: boolean; readonly findings: readonly ConfigFinding[] }, options?: ErrorOptions) {
+    const refused = facts.findings.filter(({ severity }) => severity === 'refused');
+    const lines = refused.map(({ option, place, problem, remedy }) => `\n  ${option === undefined ? '' : `${option}, `}${place}: ${problem}; ${remedy}`);
+    super(`the configuration of role "${role}" is refused:${lines.join('')}`, options);
+    this.role = role;
+    this.file = facts.file;
+    this.securityIsolation = facts.securityIsolation;
+    this.findings = facts.findings;
   }
 }
 

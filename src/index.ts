@@ -14,6 +14,7 @@ export {
   type MethodTable,
   type ServeOptions,
 } from './broker/index.js';
+export { loadConfig, type Config, type LoadConfigOptions, type Role, type SallyportSettings } from './config/index.js';
 export * from './errors.js';
 export { ExecutionApi, type ExecutionApiOptions, type RequestOptions, type XComRef } from './execution-api/client.js';
 export type { Connection, RunContext, StateUpdate, Variable, XCom } from './execution-api/schema.js';

@@ -27,6 +27,8 @@ export interface Native {
   getDumpable(): number;
 
   // environment
+  /** Names alone: `Object.keys(process.env)` leaves a copy of each value on the heap. */
+  environmentNames(): string[];
   wipeEnvironment(): NativeWiped;
   wipeArguments(): NativeWiped;
 
