@@ -1,13 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ConfigRefused, loadConfig, type LoadConfigOptions } from '../lib/index.js';
+import { ConfigRefused, launch, loadConfig, policies, type LoadConfigOptions } from '../lib/index.js';
 import { defaults, defaultsAsFile } from '../lib/config/defaults.js';
-import { roles, sensitiveOptions } from '../lib/config/options.js';
+import { keyFileOptions, roles, sensitiveOptions } from '../lib/config/options.js';
+import { sallyportOptions } from '../lib/config/sallyport.js';
 import { withReadableCopy } from './helpers/unprivileged.js';
 
 const config = suite('config');
@@ -180,6 +181,41 @@ config('values are text, booleans and numbers as Airflow reads them; a secret is
   assert.is(code(() => secret?.use(() => 1)), 'ERR_SECRET_DESTROYED');
   for (const wrong of [undefined, {}, { role: 'flower' }, { role: 'worker', fil: 'x' }, { role: 'worker', file: '' }]) assert.ok(['ERR_OUT_OF_RANGE', 'ERR_INVALID_ARG_TYPE'].includes(code(() => loadConfig(wrong as never)) ?? ''), JSON.stringify(wrong));
   for (const wrong of [{ securityIsolation: 'yes' }, { file: 7 }, { environment: { A: 1 } }, { environment: 'x' }]) assert.is(code(() => load(wrong as never)), 'ERR_INVALID_ARG_TYPE', JSON.stringify(wrong));
+});
+
+config('docs/configuration.md has each option with its roles, each rule, and the options of our own', () => {
+  const page = readFileSync(join(root, 'docs/configuration.md'), 'utf8');
+  const cells = (pattern: RegExp): string[][] => [...page.matchAll(pattern)].map(([line]) => line.split('|').slice(1, -1).map((cell) => cell.trim()));
+  const rows = [...sensitiveOptions, ...keyFileOptions].map((option) => [
+    `\`${option.section}.${option.key}\``,
+    option.what,
+    ...roles.map((role) => (!option.roles.includes(role) ? '' : 'database' in option && (role === 'dag-processor' || role === 'triggerer') ? 'db' : 'yes')),
+  ]);
+  assert.equal(cells(/^\| `\w+\.\w+`.*$/gm), rows);
+  const own = Object.entries(sallyportOptions).map(([key, { fallback, what }]) => [`\`${key}\``, fallback === '' ? 'none' : `\`${fallback}\``, what]);
+  assert.equal(cells(/^\| `\w+` \| (`\w+`|none) \|.*$/gm), own);
+  const told = new Set(readdirSync(join(fixtures, 'config/bad')).flatMap((name) => [...readFileSync(join(fixtures, 'config/bad', name), 'latin1').matchAll(/^# finds: (\S+)/gm)].map(([, rule]) => rule ?? '')));
+  const documented = cells(/^\| `[\w-]+` \| .* \| (refused|warning.*) \|$/gm).map(([rule]) => rule?.replaceAll('`', '') ?? '');
+  assert.equal(documented.sort(), [...told].sort(), 'each rule has a case in which it refuses');
+});
+
+config('a file that was read is not for tasks to change', async () => {
+  const home = mkdtempSync(join(folder, 'guarded-'));
+  const file = join(home, 'airflow.cfg');
+  writeFileSync(file, '[core]\nexecutor = CeleryExecutor\n', { mode: 0o600 });
+  const policy = policies.command({ write: [home] });
+  const task = await launch(['true'], { policy });
+  assert.equal(await task.exited, { kind: 'exited', exitCode: 0 }); // control
+  load({ file });
+  try {
+    await launch(['true'], { policy });
+    assert.unreachable();
+  } catch (error) {
+    assert.equal([(error as NodeJS.ErrnoException).code, (error as { path: string }).path], ['ERR_POLICY_INVALID', 'write[0]']);
+    assert.match((error as Error).message, /configuration .*'code'/);
+  }
+  const reads = await launch(['cat', file], { policy: policies.command({ read: [file] }) });
+  assert.equal(await reads.exited, { kind: 'exited', exitCode: 0 });
 });
 
 config.run();

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, type Stats } from 'node:fs';
 import { SecretRefused } from '../errors.js';
 import { changeableByOthers, walk, type Step } from '../secrets/safe-path.js';
 import { withSecretFile } from '../secrets/secret-file.js';
@@ -12,6 +12,9 @@ export interface PlaceProblem {
   readonly problem: string;
   readonly remedy: string;
 }
+
+/** Every file that a configuration of this process was read from. A policy that lets a task write one is refused. */
+export const configFiles: ReadonlySet<string> = new Set();
 
 /** What could let another user decide what `path` holds: each folder, link and file on the way to it. */
 export function changeable(path: string, seen?: Map<string, Step>): PlaceProblem[] {
@@ -60,6 +63,7 @@ export function withConfigFile(path: string, problems: PlaceProblem[], read: (by
     bytes = new Uint8Array(new ArrayBuffer(stats.size));
     let length = 0;
     for (let got = -1; got !== 0 && length < bytes.length; length += got) got = readSync(fd, bytes, length, bytes.length - length, length);
+    (configFiles as Set<string>).add(realpathSync(path));
     read(bytes.subarray(0, length), stats);
   } finally {
     bytes.fill(0);

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { homedir, userInfo } from 'node:os';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { configFiles } from '../config/places.js';
 import { PolicyInvalid } from '../errors.js';
 import type { GuaranteeName } from '../guarantees.js';
 import { secretFiles } from '../secrets/secret-file.js';
@@ -26,6 +27,9 @@ function real(path: string): string {
 }
 
 const place = (guarantee: GuaranteeName, what: string, path: string, deep = true): Guarded => ({ path: real(path), guarantee, what, deep });
+
+/** How many files are guarded because the supervisor has read them: with another one the grants are looked at again. */
+export const filesRead = (): number => secretFiles.size + configFiles.size;
 
 /** Homes of the supervisor's user. One that everybody may write, as a HOME of /tmp, is nobody's. */
 function homes(): readonly string[] {
@@ -65,6 +69,7 @@ function unwritable(): readonly Guarded[] {
     place('code', 'this package', fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')),
     place('code', 'the node binary', process.execPath, false),
     ...(script?.startsWith('/') === true ? [place('code', "the supervisor's main script", script, false), ...application(script)] : []),
+    ...[...configFiles].map((path) => place('code', "the supervisor's configuration", path, false)),
     ...Object.keys(createRequire(import.meta.url).cache).map((path) => place('code', 'a module of the supervisor', path)),
     ...['PATH', 'LD_LIBRARY_PATH', 'NODE_PATH', 'PYTHONPATH'].flatMap((name) => listed(name).map((path) => place('code', `what the supervisor's ${name} leads to`, path))),
     ...['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'].map((path) => place('code', "the system's programs and libraries", path)),

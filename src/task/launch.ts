@@ -5,11 +5,10 @@ import { serve, type Audit, type MethodErrorListener, type MethodTable, type Ser
 import { checkOptions, invalidArgument, outOfRange, PolicyInvalid, TaskLimitExceeded, TaskStartFailed, TaskTimeout } from '../errors.js';
 import { probe, strictProbe } from '../kernel/probe.js';
 import { native, nativeProgram, type PreparedPlan } from '../native.js';
-import { refuseVoidingGrants } from '../policy/grants.js';
+import { filesRead, refuseVoidingGrants } from '../policy/grants.js';
 import { plan, type Plan } from '../policy/plan.js';
 import { copyPolicy, isUnchanging, type Policy } from '../policy/policy.js';
 import { isSystemPath } from '../policy/presets.js';
-import { secretFiles } from '../secrets/secret-file.js';
 import { startProcess, type Collect } from './events.js';
 import { pin } from './resolve.js';
 import { executable, explained } from './start-failure.js';
@@ -58,8 +57,7 @@ export interface LaunchOptions {
 
 interface Prepared {
   readonly plan: Plan;
-  /** How many files secrets had been read from: with another one the grants are looked at again. */
-  readonly secretFiles: number;
+  readonly filesRead: number;
   readonly native: PreparedPlan;
 }
 
@@ -68,14 +66,14 @@ const preparedPolicies = new WeakMap<Policy, Prepared>();
 
 function prepare(wanted: Policy): Prepared {
   const known = preparedPolicies.get(wanted);
-  if (known !== undefined && known.secretFiles === secretFiles.size) return known;
+  if (known !== undefined && known.filesRead === filesRead()) return known;
   const policy = copyPolicy(wanted);
   const host = policy.level === 'strict' ? strictProbe() : probe();
   const made = plan(policy, host);
   if (made.confined) refuseVoidingGrants(policy);
   const prepared = {
     plan: made,
-    secretFiles: secretFiles.size,
+    filesRead: filesRead(),
     native: native().prepare({
       confined: made.confined,
       handled: made.landlock.handled,
