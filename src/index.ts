@@ -27,6 +27,7 @@ export type { Plan } from './policy/plan.js';
 export type { FileModes, Identity, Limits, Policy } from './policy/policy.js';
 export { loadPolicy, type PresetName } from './policy/policy-file.js';
 export { policies, type PythonOptions } from './policy/presets.js';
+export { Masker, type MaskerOptions } from './secrets/masker.js';
 export { Secret, type SecretDescriptorOptions, type SecretReadOptions } from './secrets/secret.js';
 export { Supervisor, type Grants, type LogLine, type Outcome, type RunOptions, type SupervisorOptions, type Workload, type XComGrant } from './supervisor/index.js';
 export { launch, type LaunchOptions } from './task/launch.js';

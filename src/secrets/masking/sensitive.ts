@@ -1,0 +1,100 @@
+import { Secret } from '../secret.js';
+import { mark } from './spans.js';
+
+/** Airflow's DEFAULT_SENSITIVE_FIELDS. */
+export const defaultSensitiveNames: readonly string[] = Object.freeze([
+  'access_key', 'access_token', 'api_key', 'apikey', 'authorization', 'connection_string', 'keyfile_dict', 'passphrase', 'passwd', 'password',
+  'private_key', 'proxies', 'proxy', 'proxy_password', 'secret', 'service_account', 'token',
+]);
+
+/** Airflow's word where a value could not be looked through. */
+export const failed = '<redaction-failed>';
+
+/** More than any log record nests. Beyond it nothing is shown, where Airflow, from 5 on, shows all. */
+const deepest = 64;
+
+/** Whether a field's name is one of them or contains one, in any case, as Airflow decides it. */
+export type IsSensitive = (name: string) => boolean;
+
+export function sensitiveNames(further: readonly string[]): IsSensitive {
+  const names = [...defaultSensitiveNames, ...further.map((name) => name.trim().toLowerCase()).filter((name) => name !== '')];
+  return (name) => {
+    const lower = name.trim().toLowerCase();
+    return names.some((part) => lower.includes(part));
+  };
+}
+
+/** Every secret, string, number and run of bytes in `value` that is under a sensitive name, or under none at all. For registering. */
+export function* valuesToMask(value: unknown, name: string | undefined, isSensitive: IsSensitive, depth = 0): Generator<Secret | string | Uint8Array> {
+  if (depth > deepest) return;
+  if (typeof value === 'string' || value instanceof Uint8Array || value instanceof Secret) {
+    if (name === undefined || isSensitive(name)) yield value;
+  } else if (typeof value === 'number' || typeof value === 'bigint') {
+    if (name === undefined || isSensitive(name)) yield String(value);
+  } else if (Array.isArray(value) || value instanceof Set) {
+    for (const item of value) yield* valuesToMask(item, name, isSensitive, depth + 1);
+  } else if (typeof value === 'object' && value !== null) {
+    const hidden = name !== undefined && isSensitive(name);
+    for (const [key, item] of value instanceof Map ? value : Object.entries(value)) yield* valuesToMask(item, hidden ? name : String(key), isSensitive, depth + 1);
+  }
+}
+
+/**
+ * The same for what was to be JSON and is not, such as a line that was cut: strings beside sensitive names alone. Each
+ * string is read once, so that no text makes this slow.
+ */
+export function redactedFields(text: string, isSensitive: IsSensitive): string {
+  const fields = /"((?:[^"\\]|\\.)*)(?:"(\s*:\s*)"(?:[^"\\]|\\.)*("?)|"?)/gs;
+  return text.replace(fields, (whole, name: string, colon: string | undefined, close: string) => (colon !== undefined && isSensitive(name) ? `"${name}"${colon}"${mark}${close}` : whole));
+}
+
+interface Redaction {
+  readonly text: (text: string) => string;
+  readonly isSensitive: IsSensitive;
+}
+
+/**
+ * A copy of a value, for printing, without what must not be shown: whatever stands under a sensitive name, and in every
+ * other string what `text` hides. Never throws: what cannot be looked through becomes {@link failed}.
+ */
+export function redacted(value: unknown, name: string | undefined, how: Redaction): unknown {
+  const above = new Set<object>();
+  const visit = (item: unknown, hidden: boolean): unknown => {
+    if (typeof item === 'string') return hidden ? mark : how.text(item);
+    if (typeof item === 'number' || typeof item === 'bigint') return hidden ? mark : shown(item);
+    if (typeof item !== 'object' || item === null || item instanceof Secret || item instanceof Date) return typeof item === 'symbol' || typeof item === 'function' ? how.text(String(item)) : item;
+    if (item instanceof Uint8Array) return hidden ? mark : how.text(Buffer.from(item).toString());
+    if (above.has(item)) return '[Circular]';
+    if (above.size >= deepest) return failed;
+    above.add(item);
+    try {
+      return container(item, hidden);
+    } catch {
+      return failed; // a getter that throws
+    } finally {
+      above.delete(item);
+    }
+  };
+  // A number can be a secret: a PIN under a name of its own choosing that was registered as text.
+  const shown = (item: number | bigint): unknown => {
+    const text = String(item);
+    return how.text(text) === text ? item : mark;
+  };
+  const field = ([key, item]: [unknown, unknown], hidden: boolean): [string, unknown] => {
+    const own = String(key);
+    return [how.text(own), visit(item, hidden || how.isSensitive(own))];
+  };
+  const container = (item: object, hidden: boolean): unknown => {
+    if (Array.isArray(item)) return item.map((inner) => visit(inner, hidden));
+    if (item instanceof Set) return new Set([...item].map((inner) => visit(inner, hidden)));
+    if (item instanceof Map) return new Map([...item].map((entry) => field(entry, hidden)));
+    const { toJSON } = item as { toJSON?: unknown };
+    if (typeof toJSON === 'function') return visit(toJSON.call(item), hidden);
+    const own = Object.entries(item);
+    const { name: kind, message, stack, cause } = item as Error;
+    const entries = item instanceof Error ? [['name', kind], ['message', message], ['stack', stack], ...(cause === undefined ? [] : [['cause', cause]]), ...own] : own;
+    // Not by assignment: a key may be __proto__.
+    return Object.fromEntries(entries.map((entry) => field(entry as [unknown, unknown], hidden)));
+  };
+  return visit(value, name !== undefined && how.isSensitive(name));
+}

@@ -1,0 +1,320 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { inspect } from 'node:util';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Masker, Secret, type MaskerOptions } from '../lib/index.js';
+import { Fixture, inChild, withoutCapabilities } from './helpers/fixture.js';
+
+const masker = suite('masker');
+
+const codeOf = (run: () => unknown): string | undefined => {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code;
+  }
+};
+
+const other = 'another secret, of no text here';
+
+function masking(values: unknown, options?: MaskerOptions): Masker {
+  const made = new Masker(options);
+  made.add(values);
+  return made;
+}
+
+/** What comes out when the text is cut at these places. */
+function cut(subject: Masker, whole: string, sizes: readonly number[]): string {
+  const bytes = Buffer.from(whole);
+  const mask = subject.mask();
+  const parts: Buffer[] = [];
+  let at = 0;
+  for (const size of sizes) {
+    parts.push(mask.push(bytes.subarray(at, at + size)));
+    at += size;
+  }
+  return Buffer.concat([...parts, mask.end(bytes.subarray(at))]).toString();
+}
+
+const escapedAscii = (value: string): string => JSON.stringify(value).slice(1, -1).replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+const json = (value: string): string => JSON.stringify(value).slice(1, -1);
+const hex = (value: string, prefix: string): string => [...Buffer.from(value)].map((byte) => `${prefix}${byte.toString(16).padStart(2, '0')}`).join('');
+
+/** What programs make of a value on its way into a log. */
+const spellings: Record<string, (value: string) => string> = {
+  'as it is': (value) => value,
+  'JSON': json,
+  'JSON, ASCII alone': escapedAscii,
+  'JSON, every character': (value) => [...value].flatMap((letter) => letter.split('')).map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''),
+  'JSON with escaped slashes': (value) => json(value).replaceAll('/', '\\/'),
+  'JSON within JSON': (value) => json(json(value)),
+  'JSON within JSON within JSON, ASCII alone': (value) => json(json(escapedAscii(value))),
+  'hexadecimal escapes': (value) => hex(value, '\\x'),
+  encodeURIComponent: (value) => encodeURIComponent(value),
+  encodeURI: (value) => encodeURI(value),
+  'lower case': (value) => encodeURIComponent(value).replace(/%[0-9A-F]{2}/g, (escape) => escape.toLowerCase()),
+  'percent, twice': (value) => encodeURIComponent(encodeURIComponent(value)),
+  'percent, every byte': (value) => hex(value, '%'),
+  'a form': (value) => new URLSearchParams([['', value]]).toString().slice(1),
+  "a URL's password": (value) => { const url = new URL('http://h'); url.password = value; return url.password; },
+  "Python's quote()": (value) => encodeURIComponent(value).replaceAll('%2F', '/').replace(/[!'()*]/g, (letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`),
+};
+
+const awkward = ['hunter2', 'pa"ss\\wo/rd', 'C:\\new\\"x"', ' 100% + two = é', 'ключ-ключ', '💥 boom 💥', "it's\ta\ttab", '%2F%41', 'a+b c', '"quoted"', '\\\\\\\\\\', 'aaaaaaaaaa', "-----BEGIN X-----\nMIIBVgIBADANBgkqhkiG\n9w0BAQEFAASC\n-----END X-----"];
+
+masker('finds a value however it is spelt, in one piece and byte by byte', () => {
+  for (const value of awkward) {
+    using subject = masking(value);
+    using control = masking(other);
+    for (const [name, spell] of Object.entries(spellings)) {
+      const line = `{"before": "${spell(value)}", "after": 1}`;
+      const shown = '{"before": "***", "after": 1}';
+      assert.is(control.redact(line), line);
+      assert.is(subject.redact(line), shown, `${name} of ${value}`);
+      assert.is(cut(subject, line, Array(Buffer.byteLength(line)).fill(1)), shown, `${name} of ${value}, byte by byte`);
+    }
+  }
+});
+
+masker('finds a value within base64 of anything, in both alphabets and broken into lines', () => {
+  for (const value of [...awkward, '????>>>>????', randomBytes(300).toString('hex')]) {
+    using subject = masking(value);
+    using control = masking(other);
+    for (const before of ['', 'x', 'xy', 'user:']) {
+      for (const encoding of ['base64', 'base64url'] as const) {
+        const whole = Buffer.from(`${before}${value}?!`).toString(encoding);
+        assert.is(control.redact(whole), whole);
+        for (const shown of [subject.redact(whole), cut(subject, whole, Array(whole.length).fill(1))]) {
+          assert.ok(shown.includes('***'), `${before} ${value} ${encoding}`);
+          // Not a bit of it: what is left decodes to what stood around it.
+          const [left = '', right = ''] = shown.split('***');
+          assert.is(Buffer.from(left, encoding).toString('latin1'), before.slice(0, Math.floor((left.length * 6) / 8)));
+          assert.ok(right.replaceAll('=', '').length * 6 <= 8 * '?!'.length + 5, shown);
+        }
+      }
+    }
+    const lines = Buffer.from(`${'-'.repeat(40)}${value}`).toString('base64').replace(/.{76}/g, '$&\n');
+    assert.is(control.redact(lines), lines);
+    assert.ok(subject.redact(lines).includes('***'), lines);
+  }
+});
+
+const text_ = fc.string({ unit: 'grapheme', maxLength: 30 });
+const secretText = fc.oneof(fc.string({ unit: 'grapheme', minLength: 5, maxLength: 20 }), fc.stringMatching(/^[a-c\\"%+ \n]{5,12}$/), fc.constantFrom(...awkward));
+const part = fc.oneof(
+  text_,
+  fc.record({ which: fc.nat(), spelling: fc.constantFrom(...Object.keys(spellings), 'base64'), cut: fc.integer({ min: 0, max: 200 }) }),
+  fc.constantFrom('\\', '\\\\', '%', '%2', 'eyJ', '\n', 'eyJhbGciOiJIUzI1NiJ9.e30.sig', '"', 'a'),
+);
+
+masker('what a stream shows does not depend on how it is cut', () => {
+  fc.assert(fc.property(fc.array(secretText, { minLength: 1, maxLength: 5 }), fc.array(part, { maxLength: 12 }), fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 40 }), (values, parts, sizes) => {
+    using subject = masking(values, { skip: [] });
+    const whole = parts.map((piece) => {
+      if (typeof piece === 'string') return piece;
+      const value = values[piece.which % values.length] as string;
+      const spelt = piece.spelling === 'base64' ? Buffer.from(`${'xyz'.slice(piece.which % 4)}${value}`).toString('base64') : (spellings[piece.spelling] as (value: string) => string)(Buffer.from(value).toString());
+      return spelt.slice(0, piece.cut); // often whole, sometimes a beginning
+    }).join('');
+    assert.is(cut(subject, whole, sizes), subject.redact(Buffer.from(whole).toString()));
+  }), { numRuns: 1500 });
+});
+
+masker('leaves no value in any text, and no text changed that has none', () => {
+  fc.assert(fc.property(fc.array(fc.stringMatching(/^[ab]{5,9}$/), { minLength: 1, maxLength: 4 }), fc.stringMatching(/^[ab]{0,80}$/), (values, whole) => {
+    using subject = masking(values);
+    // By definition: a place is hidden when some occurrence covers it.
+    const hidden = Array<boolean>(whole.length).fill(false);
+    const spans: [number, number][] = [];
+    for (const value of values) for (let at = whole.indexOf(value); at >= 0; at = whole.indexOf(value, at + 1)) spans.push([at, at + value.length]);
+    for (const [from, to] of spans) hidden.fill(true, from, to);
+    const starts = new Set(spans.map(([from]) => from).filter((from) => !spans.some(([a, b]) => a < from && from < b)));
+    const expected = [...whole].map((letter, at) => `${starts.has(at) ? '***' : ''}${hidden[at] === true ? '' : letter}`).join('');
+    assert.is(subject.redact(whole), expected);
+  }), { numRuns: 1000 });
+});
+
+masker('values that overlap are hidden whole', () => {
+  using subject = masking(['abcdef', 'defghi', 'abcdefghijkl']);
+  assert.equal(['abcdef', 'abcdefghi', 'abcdefghijkl', 'xdefghix', 'abcdefabcdef', 'abcde'].map((line) => subject.redact(line)), ['***', '***', '***', 'x***x', '******', 'abcde']);
+});
+
+masker('hides what has the shape of a JWT, registered or not, and nothing that only begins so', () => {
+  const jwt = `${Buffer.from('{"alg":"HS512","kid":"not-used","typ":"JWT"}').toString('base64url')}.${Buffer.from('{"sub":"x"}').toString('base64url')}.${randomBytes(64).toString('base64url')}`;
+  const jwe = `${Buffer.from('{"alg":"dir","enc":"A256GCM"}').toString('base64url')}..aXY.Y2lwaGVy.dGFn`;
+  using subject = new Masker();
+  using control = new Masker({ tokens: false });
+  for (const token of [jwt, jwe]) {
+    const line = `Authorization: Bearer ${token}, and so on`;
+    assert.is(control.redact(line), line);
+    for (const shown of [subject.redact(line), cut(subject, line, Array(line.length).fill(1))]) assert.is(shown, 'Authorization: Bearer eyJ***, and so on');
+  }
+  for (const line of ['eyJ', 'eyJ.x.y', 'eyJhbGciOiJIUzI1NiJ9', `the file ${Buffer.from('{"a":1}').toString('base64')}.json`, 'ey', 'e']) {
+    assert.is(subject.redact(line), line);
+    assert.is(cut(subject, line, Array(line.length).fill(1)), line);
+  }
+  // Nobody can tell yet, and for ever is too long to wait.
+  assert.is(cut(subject, `eyJ${'a'.repeat(100_000)} end`, [5_000, 5_000, 80_000]), 'eyJ*** end');
+});
+
+masker('a stream passes on what cannot be a beginning, and the rest at its end', async () => {
+  using subject = masking('hunter2 and more');
+  const mask = subject.mask();
+  assert.equal(['done.\n', 'hunter', '3\n', 'hunter2 and'].map((chunk) => mask.push(Buffer.from(chunk)).toString()), ['done.\n', '', 'hunter3\n', '']);
+  assert.is(mask.end().toString(), 'hunter2 and');
+  const through = subject.stream();
+  const [shown] = await Promise.all([text(through), pipeline(Readable.from(['x hunter2', ' and mo', 're y']), through)]);
+  assert.is(shown, 'x *** y');
+});
+
+masker('registers what Airflow does: of five characters or more, but "airflow", under sensitive names within', () => {
+  using subject = new Masker();
+  assert.equal(['four', 'éééé', 'Airflow', '', '12345', '12345', 'fifth\n'].map((value) => subject.add(value)), [0, 0, 0, 0, 1, 0, 1]);
+  assert.is(subject.redact('four Airflow 12345 fifth'), 'four Airflow *** ***');
+  assert.equal([subject.add('in the open', 'colour'), subject.add('not to be seen', ' My_API_Key ')], [0, 1]);
+  assert.is(subject.add({ host: 'db.internal', password: 'pass-word', extra: { keyfile_dict: { id: 'key-file', pin: 123456 }, port: 55432 }, list: ['a list of'] }), 3);
+  assert.is(subject.redact('in the open not to be seen db.internal pass-word key-file 123456 55432 a list of'), 'in the open *** db.internal *** *** *** 55432 a list of');
+  using own = new Masker({ minLength: 3, skip: ['xyz'], sensitiveNames: ['Colour'] });
+  assert.equal([own.add('abc'), own.add('XYZ'), own.add('ab'), own.add('in the open', 'colours')], [1, 0, 0, 1]);
+  assert.is(own.redact('abc XYZ ab in the open'), '*** XYZ ab ***');
+});
+
+masker('of a value of several lines each longer one is registered too', () => {
+  using subject = masking('-----BEGIN PRIVATE KEY-----\r\nMIIBVgIBADANBgkqhkiG9w0B\r\nAQEFAASCAUAwggE8AgEAAkEA\r\nshort\r\n-----END PRIVATE KEY-----\r\n');
+  assert.is(subject.size, 3);
+  assert.is(subject.redact('  -----BEGIN PRIVATE KEY-----\n  MIIBVgIBADANBgkqhkiG9w0B\n  short'), '  -----BEGIN PRIVATE KEY-----\n  ***\n  short');
+});
+
+masker('hides values under sensitive names, and what is registered anywhere else', () => {
+  using subject = masking(['registered', '778899']);
+  const deep: Record<string, unknown> = { message: 'all registered' };
+  deep['self'] = deep;
+  const throwing = { get x(): string { throw new Error('registered'); } };
+  const error = new TypeError('was registered', { cause: new Error('eyJhbGciOiJIUzI1NiJ9.e30.sig') });
+  const record = {
+    event: 'is registered', rows: 3, flag: true, pin: 778899, none: null, password: 'x', Authorization: { scheme: 'Bearer', parts: ['a', 1, null] },
+    map: new Map([['token', 'short'], ['colour', 'green']]), bytes: Buffer.from('registered!'), secret_holder: Secret.fromBytes(Buffer.from('bytes')), deep, throwing, registered: 1, error,
+    ['__proto__x']: JSON.parse('{"__proto__": "registered"}') as unknown,
+  };
+  const shown = subject.redactValue(record) as Record<string, any>;
+  assert.equal({ ...shown, error: undefined, secret_holder: undefined }, {
+    event: 'is ***', rows: 3, flag: true, pin: '***', none: null, password: '***', Authorization: { scheme: '***', parts: ['***', '***', null] },
+    map: new Map([['token', '***'], ['colour', 'green']]), bytes: '***!', deep: { message: 'all ***', self: '[Circular]' }, throwing: '<redaction-failed>', '***': 1, secret_holder: undefined,
+    error: undefined, ['__proto__x']: JSON.parse('{"__proto__": "***"}'),
+  });
+  assert.equal([shown['error'].name, shown['error'].message, shown['error'].cause.message], ['TypeError', 'was ***', 'eyJ***']);
+  assert.not.ok(inspect(shown, { depth: 99 }).includes('registered'));
+  assert.ok(inspect(record, { depth: 99 }).includes('registered')); // control
+  assert.equal([subject.redactValue('x', 'api_key'), subject.redactValue('x', 'colour'), subject.redactValue(7, 'token'), subject.redactValue(7)], ['***', 'x', '***', 7]);
+  let nested: unknown = 'registered';
+  for (let depth = 0; depth < 1000; depth++) nested = [nested];
+  assert.not.ok(JSON.stringify(subject.redactValue(nested)).includes('registered'));
+});
+
+masker('hides fields of a JSON line by name, and leaves other lines as they were written', () => {
+  using subject = masking('registered');
+  const rows: [string, string][] = [
+    ['{"event": "x", "api_key": "k", "n": {"proxies": ["p"]}}', '{"event":"x","api_key":"***","n":{"proxies":["***"]}}'],
+    ['{"event": "a token", "id": 12345678901234567890}', '{"event": "a token", "id": 12345678901234567890}'],
+    ['{"event": "registered",  "x": 1}', '{"event": "***",  "x": 1}'],
+    ['{"a": "b", "password": "hun\\"ter2", "cut": "of', '{"a": "b", "password": "***", "cut": "of'],
+    ['{"password" : "hunt', '{"password" : "***'],
+    ['{"password', '{"password'],
+    ['a password is "not" JSON', 'a password is "not" JSON'],
+  ];
+  for (const [line, shown] of rows) assert.is(subject.redactLine(line), shown);
+  const quotes = `{"password": "${'\\"'.repeat(100_000)}`; // read once, not once for each quote
+  assert.is(subject.redactLine(quotes), '{"password": "***');
+});
+
+masker('text that is made to be slow is hidden, not worked through', () => {
+  using subject = masking(['a'.repeat(60_000)]);
+  const line = `${'a'.repeat(59_999)}b`.repeat(4);
+  assert.ok(['***', line].includes(subject.redact(line)));
+  assert.ok(!cut(subject, 'a'.repeat(200_000), [65_536, 65_536]).includes('a'));
+  using surrogates = masking('💥 boom 💥');
+  const chain = '\\ud83d'.repeat(50_000);
+  assert.is(surrogates.redact(chain), chain);
+});
+
+masker('misuse is named, and nothing is registered', () => {
+  for (const [options, code] of [[{ minLength: 2 }, 'ERR_OUT_OF_RANGE'], [{ minLength: '5' }, 'ERR_INVALID_ARG_TYPE'], [{ skip: 'airflow' }, 'ERR_INVALID_ARG_TYPE'], [{ sensitiveNames: [1] }, 'ERR_INVALID_ARG_TYPE'], [{ tokens: 1 }, 'ERR_INVALID_ARG_TYPE'], [{ length: 5 }, 'ERR_OUT_OF_RANGE'], [null, 'ERR_INVALID_ARG_TYPE']] as const) {
+    assert.is(codeOf(() => new Masker(options as never)), code, JSON.stringify(options));
+  }
+  using subject = new Masker();
+  assert.is(codeOf(() => subject.add(['fine value', 'x'.repeat(65_537)])), 'ERR_OUT_OF_RANGE');
+  assert.is(subject.size, 0);
+  assert.is(subject.redact('fine value'), 'fine value');
+  assert.is(codeOf(() => subject.redact(1 as never)), 'ERR_INVALID_ARG_TYPE');
+  assert.is(codeOf(() => subject.add('x', 1 as never)), 'ERR_INVALID_ARG_TYPE');
+});
+
+masker('bytes and secrets stay the caller\'s, and outlive it', () => {
+  using subject = new Masker();
+  const bytes = Buffer.from('some bytes');
+  const secret = Secret.fromBytes(Buffer.from('a secret'));
+  assert.is(subject.add([bytes, secret]), 2);
+  assert.is(bytes.toString(), 'some bytes');
+  assert.is(secret.use((held) => Buffer.from(held).toString()), 'a secret');
+  secret.destroy();
+  bytes.fill(0);
+  assert.is(subject.redact('some bytes, a secret'), '***, ***');
+});
+
+masker('once destroyed lets nothing through', async () => {
+  const subject = masking('hunter2');
+  const through = subject.stream();
+  const shown: string[] = [];
+  through.on('data', (chunk) => shown.push(String(chunk)));
+  through.write('before hunter2\n');
+  await new Promise((resolve) => through.write('', resolve));
+  subject.destroy();
+  subject.destroy();
+  const failed = new Promise<NodeJS.ErrnoException>((resolve) => through.once('error', resolve));
+  through.write('after hunter2\n');
+  assert.is((await failed).code, 'ERR_SECRET_DESTROYED');
+  assert.equal(shown, ['before ***\n']);
+  for (const use of [() => subject.redact('x'), () => subject.add('longer'), () => subject.redactLine('x')]) assert.is(codeOf(use), 'ERR_SECRET_DESTROYED');
+});
+
+masker('what is registered is nowhere in memory that another process can read', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-'));
+  const file = join(folder, 'secret');
+  const canary = `canary${randomBytes(24).toString('hex')}`;
+  writeFileSync(file, canary, { mode: 0o600 });
+  const copies = async (how: 'masker' | 'string') => {
+    const fixture = new Fixture('masker-life.js', { args: [how, file], through: withoutCapabilities });
+    try {
+      await fixture.next();
+      fixture.go();
+      await fixture.next();
+      // Whole, its first eight characters, and its base64.
+      const found = [];
+      for (const part of [canary, canary.slice(6, 22), Buffer.from(canary).toString('base64').slice(0, 24)]) {
+        const seen = await inChild<{ memory: string; copies: number }>('attack.js', { args: [String(fixture.pid), part], through: withoutCapabilities });
+        assert.is(seen.memory, 'read', 'the search itself works');
+        found.push(seen.copies);
+      }
+      return found;
+    } finally {
+      await fixture.end();
+    }
+  };
+  try {
+    const secretMemory = Secret.fromBytes(Buffer.from('x')).protection === 'memfd_secret';
+    assert.ok((await copies('string'))[0] as number >= 1); // control
+    assert.equal(await copies('masker'), secretMemory ? [0, 0, 0] : [1, 1, 0]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+masker.run();
