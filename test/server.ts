@@ -181,7 +181,7 @@ for (const [what, route, body] of badBodies) {
 
 server('a body of another type, too large or too slow is refused', async () => {
   await using api = await ApiServer.start({ maxBodyBytes: 1000 });
-  const task = await api.task();
+  const task = await api.running();
   expect(await api.ask('POST', task.xcom('k'), task.token, 'x=1', { 'content-type': 'application/x-www-form-urlencoded' }), 415);
   expect(await task.ask('POST', task.xcom('k'), 'x'.repeat(1001)), 413);
   expect(await task.ask('GET', task.xcom('k')), 404);
@@ -193,7 +193,7 @@ const evil = [`' OR '1'='1`, `'; DROP TABLE variables; --`, '"', '%', '_', '*', 
 
 server('ids with metacharacters are themselves and nothing else', async () => {
   await using api = await ApiServer.start({}, { variables: { plain: 'untouched' } });
-  const task = await api.task();
+  const task = await api.running();
   const value = (id: string): string => `value of ${id}`;
   for (const id of evil) expect(await task.ask('GET', `variables/${encodeURIComponent(id)}`), 404, 'not_found');
   await api.server.seed({
@@ -213,14 +213,14 @@ server('ids with metacharacters are themselves and nothing else', async () => {
 
 server('a connection answers with all its fields', async () => {
   await using api = await ApiServer.start({}, things);
-  const task = await api.task();
+  const task = await api.running();
   assert.equal((await task.ask('GET', 'connections/warehouse')).body, { conn_id: 'warehouse', conn_type: 'http', host: null, schema: null, login: null, password: 'hunter2', port: 80, extra: null });
   expect(await task.ask('GET', 'connections/none'), 404, 'not_found');
 });
 
 server('a task writes its own XComs and reads those of others', async () => {
   await using api = await ApiServer.start();
-  const [mine, theirs] = [await api.task({ map_index: 3 }), await api.task()];
+  const [mine, theirs] = [await api.running({ map_index: 3 }), await api.running()];
   expect(await mine.ask('POST', `${mine.xcom('k')}?map_index=3`, { a: [1, null, 'x'] }), 201);
   assert.equal((await theirs.ask('GET', `${mine.xcom('k')}?map_index=3`)).body, { key: 'k', value: { a: [1, null, 'x'] } });
   for (const path of [theirs.xcom('k'), mine.xcom('k'), `${mine.xcom('k')}?map_index=4`, `${mine.xcom('k').replace('daily', 'weekly')}?map_index=3`]) {
@@ -240,7 +240,7 @@ server("with Airflow's authorization any token writes any XCom", async () => {
 
 server('an XCom is kept as the text it came as', async () => {
   await using api = await ApiServer.start();
-  const task = await api.task();
+  const task = await api.running();
   const text = `{"big": 123456789012345678901234567890, "float": 1.0, "__proto__": {"a": 1}, "deep": ${'['.repeat(500)}${']'.repeat(500)}}`;
   expect(await task.ask('POST', task.xcom('k'), text), 201);
   const raw = await fetch(new URL(task.xcom('k'), api.url), { headers: { authorization: `Bearer ${task.token}` } });
@@ -253,10 +253,10 @@ server('prior dates look back along the runs of the DAG, and no further than thi
   await using api = await ApiServer.start({}, { dagRuns: runs });
   const at = (day: number, query = ''): string => `xcoms/daily/${encodeURIComponent(`day ${day}`)}/t/k${query}`;
   for (const day of [1, 2, 4]) {
-    const task = await api.task({ run_id: `day ${day}`, task_id: 't' });
+    const task = await api.running({ run_id: `day ${day}`, task_id: 't' });
     expect(await task.ask('POST', at(day), day), 201);
   }
-  const task = await api.task();
+  const task = await api.running();
   const prior = async (day: number): Promise<unknown> => ((await task.ask('GET', at(day, '?include_prior_dates=true'))).body as { value: unknown }).value;
   assert.equal([await prior(4), await prior(3), await prior(2), await prior(1)], [4, 2, 2, 1]);
   expect(await task.ask('GET', at(3)), 404, 'not_found');
@@ -295,7 +295,7 @@ server('what the store cannot do is answered 500 and told to the operator alone'
   try {
     const told: string[] = [];
     await using api = await ApiServer.start({ database: join(folder, 'db'), onError: (error, route) => told.push(`${route}: ${error.message}`) });
-    const task = await api.task();
+    const task = await api.running();
     const { DatabaseSync } = await import('@photostructure/sqlite');
     const db = new DatabaseSync(join(folder, 'db'));
     db.exec('DROP TABLE variables');
@@ -344,7 +344,7 @@ server('a seed that is wrong is refused whole, by the name of its field', async 
     assert.is((error as NodeJS.ErrnoException).code, 'ERR_OUT_OF_RANGE');
     assert.match((error as Error).message, 'taskInstances/0/state');
   }
-  expect(await (await api.task()).ask('GET', 'variables/region'), 404);
+  expect(await (await api.running()).ask('GET', 'variables/region'), 404);
 });
 
 server('without the optional packages it says what to install', async () => {

@@ -1,12 +1,11 @@
 import type { FastifyRequest } from 'fastify';
-import type { Action, Resource, ResourceKind } from '../authorization/resource.js';
+import type { Action, Authorizer, Resource, ResourceKind } from '../authorization/index.js';
 import { TokenInvalid } from '../errors.js';
 import type { TokenCheck, TokenClaims, TokenIssuer, TokenScope } from '../tokens/index.js';
 import type { App } from './app.js';
+import { Gate } from './gate.js';
 import { Problem } from './problem.js';
-import type { TaskInstance } from './state.js';
 import type { Database } from './store/sql.js';
-import { getTaskInstance } from './store/task-instances.js';
 
 /** Who may use a route. */
 export type Access =
@@ -31,7 +30,7 @@ declare module 'fastify' {
   }
 }
 
-/** `own` is the default. `airflow` is what Airflow 3.2 does: any valid token reads and writes any XCom, and is renewed for ever. */
+/** `own` is the default. `airflow` is what Airflow 3.2 does: any valid token reads and writes anything, and is renewed for ever. */
 export type Authorization = 'airflow' | 'own';
 
 export interface AccessOptions {
@@ -39,25 +38,29 @@ export interface AccessOptions {
   readonly verifier: TokenCheck;
   readonly issuer: TokenIssuer;
   readonly authorization: Authorization;
+  readonly authorizer: Authorizer;
+  /** How long a try may speak that is no longer `running`. */
+  readonly overtimeSeconds: number;
   readonly now: () => number;
 }
 
 const claimsKey = 'claims';
-const deciderKey = 'decide';
-type Decider = (request: FastifyRequest, action: Action, resource: Resource) => Promise<void>;
+const gateKey = 'gate';
 
 /** Checks the token of each request before its body is read, and sends a fresh one to those who are due. */
 export function guard(app: App, options: AccessOptions): void {
-  const { database, verifier, issuer, authorization, now } = options;
+  const { verifier, issuer, authorization, now } = options;
+  const gate = new Gate(options);
+  app.decorate(gateKey, gate);
   app.decorateRequest(claimsKey, null);
-  app.decorate(deciderKey, deciderFor(options));
 
   app.addHook('onRoute', ({ config, method, url }) => {
     if (config?.access === undefined) throw new Error(`route ${String(method)} ${url} does not say who may use it`);
+    if (config.access === 'task' && config.resource === undefined) throw new Error(`route ${String(method)} ${url} does not say what it is about`);
   });
 
   app.addHook('onRequest', async (request, reply) => {
-    const { access } = request.routeOptions.config;
+    const { access, resource } = request.routeOptions.config;
     if (request.is404 || access === 'public') return;
     const scopes: readonly TokenScope[] = access === 'self-or-workload' ? ['workload', 'execution'] : ['execution'];
     const claims = await authenticate(verifier, request, scopes);
@@ -65,9 +68,16 @@ export function guard(app: App, options: AccessOptions): void {
       throw new Problem(403, { reason: 'subject_mismatch', message: 'Token subject does not match task instance ID' });
     }
     request.setDecorator(claimsKey, claims);
-    if (isSoonOver(claims, now()) && (authorization === 'airflow' || (await database.run(getTaskInstance(claims.sub)))?.state === 'running')) {
+    if (access !== 'task') await gate.passSelf(request, claims, resource?.action ?? 'transition');
+    if (isSoonOver(claims, now()) && (authorization === 'airflow' || (await gate.isRunning(request, claims)))) {
       reply.header(refreshedToken, await issuer.issue({ sub: claims.sub, scope: 'execution', ...(claims.dag_id !== undefined && { dag_id: claims.dag_id }) }));
     }
+  });
+
+  // A handler that forgot to ask has answered nobody yet.
+  app.addHook('onSend', (request, reply, payload, done) => {
+    if (request.routeOptions.config.access === 'task' && reply.statusCode < 400 && !gate.wasAsked(request)) done(new Error(`${request.routeOptions.url ?? ''} answers without asking whether it may`));
+    else done(null, payload);
   });
 }
 
@@ -89,31 +99,24 @@ export function claimsOf(request: FastifyRequest): TokenClaims {
 export async function authorize(request: FastifyRequest, resource: Resource): Promise<void> {
   const { resource: declared, access } = request.routeOptions.config;
   if (declared?.kind !== resource.kind || access === 'public') throw new Error(`the route does not say that it is about a ${resource.kind}`);
-  await request.server.getDecorator<Decider>(deciderKey)(request, declared.action, resource);
+  await gateOf(request).pass(request, claimsOf(request), declared.action, resource);
 }
 
 /** The same as an answer: for a listing, which leaves out what the task may not see. */
 export async function isAllowed(request: FastifyRequest, resource: Resource): Promise<boolean> {
-  try {
-    await authorize(request, resource);
-    return true;
-  } catch (error) {
-    if (error instanceof Problem) return false;
-    throw error;
-  }
+  return (await gateOf(request).decide(request, claimsOf(request), actionOf(request), resource)).allowed;
 }
 
-/** A task writes the XComs of its own task instance, whatever the path says. */
-function deciderFor({ database, authorization }: AccessOptions): Decider {
-  return async (request, action, resource) => {
-    if (authorization === 'airflow' || resource.kind !== 'xcom' || action === 'read') return;
-    const own = await database.run(getTaskInstance(claimsOf(request).sub));
-    if (own === undefined || !isOwn(own, resource)) throw new Problem(403, { reason: 'access_denied', message: 'Task does not have access to this XCom' });
-  };
-}
+/** Airflow's names for these questions; there they answer yes to everybody. */
+export const has_variable_access = (request: FastifyRequest, key: string): Promise<boolean> => isAllowed(request, { kind: 'variable', key });
+export const has_connection_access = (request: FastifyRequest, conn_id: string): Promise<boolean> => isAllowed(request, { kind: 'connection', conn_id });
+export const has_xcom_access = (request: FastifyRequest, xcom: Omit<Resource & { kind: 'xcom' }, 'kind'>): Promise<boolean> => isAllowed(request, { kind: 'xcom', ...xcom });
 
-function isOwn(own: TaskInstance, key: Resource & { kind: 'xcom' }): boolean {
-  return own.dag_id === key.dag_id && own.run_id === key.run_id && own.task_id === key.task_id && own.map_index === key.map_index;
+const gateOf = (request: FastifyRequest): Gate => request.server.getDecorator<Gate>(gateKey);
+
+function actionOf({ routeOptions: { config }, method }: FastifyRequest): Action {
+  if (config.resource !== undefined) return config.resource.action;
+  return method === 'GET' || method === 'HEAD' ? 'read' : method === 'DELETE' ? 'delete' : 'write';
 }
 
 async function authenticate(verifier: TokenCheck, { headers }: FastifyRequest, scopes: readonly TokenScope[]): Promise<TokenClaims> {

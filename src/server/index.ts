@@ -1,3 +1,4 @@
+export { opaPolicy, type DecisionListener, type DecisionRecord, type Identity, type OpaOptions, type PolicyAnswer, type PolicyFunction, type PolicyInput, type Resource } from '../authorization/index.js';
 export type { Authorization } from './access.js';
 export type { ServerConfiguration } from './main.js';
 export type { Seed } from './seed.js';

@@ -44,12 +44,11 @@ const Declares = Type.Object(
   {
     variables: Type.Optional(Type.Array(Id)),
     connections: Type.Optional(Type.Array(Id)),
-    /** `dag_id.task_id.key`. */
-    xcoms: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 1024 }))),
+    /** `dag_id/task_id/key`. */
+    xcoms: Type.Optional(Type.Array(Type.String({ pattern: '^[^/]+/[^/]+/.+$', maxLength: 1024 }))),
   },
   closed,
 );
-export type Declares = Static<typeof Declares>;
 
 /** One that a run names and that is not given comes into being without a bundle, and so without a team. */
 const SeedDag = Type.Object(

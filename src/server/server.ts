@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import { Authorizer, type DecisionListener, type PolicyFunction } from '../authorization/index.js';
 import type { Secret } from '../secrets/secret.js';
 import { TokenIssuer, TokenVerifier } from '../tokens/index.js';
 import { type Authorization, guard } from './access.js';
@@ -15,8 +16,18 @@ export interface ServerOptions {
   readonly signingKey: Secret;
   /** A SQLite file, made with mode 0600 where there is none; `:memory:`; or a PostgreSQL server. @default ':memory:' */
   readonly database?: string | PostgresOptions;
-  /** @default 'own': a task writes only its own XComs, and its token is renewed only while it runs */
+  /** @default 'own': docs/authorization.md's rules. With `airflow` nothing is decided, and the five options below are refused */
   readonly authorization?: Authorization;
+  /** Airflow's `[core] multi_team`: a task reads what is its team's or nobody's, and writes what is its team's. @default false */
+  readonly multiTeam?: boolean;
+  /** A DAG's tasks get the variables, connections and XComs that the DAG declares, and no other. @default false */
+  readonly predeclared?: boolean;
+  /** The deployment's own rule, asked last. `opaPolicy()` makes one of a compiled Rego policy. @default none */
+  readonly policy?: PolicyFunction;
+  /** Airflow's `[core] task_success_overtime`: how long after its last heartbeat a try may speak that is over. Airflow's Python tasks push operator links then. @default 0 */
+  readonly overtimeSeconds?: number;
+  /** Gets every decision; also published on `diagnostics_channel` 'sallyport:decision'. If it throws, the request is answered 500. */
+  readonly onDecision?: DecisionListener;
   /** The claim `iss` of all tokens. @default none */
   readonly issuer?: string;
   /** @default 'urn:airflow.apache.org:task' */
@@ -59,16 +70,17 @@ export interface Server extends AsyncDisposable {
  * Needs the optional packages fastify and @photostructure/sqlite. Tokens are in no log and no error.
  *
  * @throws `ERR_MODULE_NOT_FOUND` where one of them is not installed.
- * @throws {RangeError} `ERR_OUT_OF_RANGE`: the signing key is shorter than 64 bytes.
+ * @throws {RangeError} `ERR_OUT_OF_RANGE`: the signing key is shorter than 64 bytes; rules that `airflow` would not ask.
  */
 export async function createServer(options: ServerOptions): Promise<Server> {
-  const { signingKey: key, authorization = 'own', now = Date.now, issuer: iss, audience, tokenLifetimeSeconds } = options;
+  const authorizer = authorizerFor(options);
+  const { signingKey: key, authorization = 'own', now = Date.now, issuer: iss, audience, tokenLifetimeSeconds, overtimeSeconds = 0 } = options;
   const tokens = { key, now, ...(iss !== undefined && { issuer: iss }), ...(audience !== undefined && { audience }) };
   const issuer = new TokenIssuer({ ...tokens, ...(tokenLifetimeSeconds !== undefined && { lifetimeSeconds: tokenLifetimeSeconds }) });
   const verifier = new TokenVerifier(tokens);
   const app = await createApp({ maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024, onError: options.onError ?? complain });
   const database = await openDatabase(options.database ?? ':memory:');
-  const context = { database, verifier, issuer, authorization, now };
+  const context = { database, verifier, issuer, authorization, authorizer, overtimeSeconds, now };
   guard(app, context);
   await app.register(async (scope) => routes(scope as typeof app, context), { prefix: '/execution' });
   app.addHook('onClose', () => database.close());
@@ -100,6 +112,15 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       await app.close();
     },
   };
+}
+
+function authorizerFor({ authorization, multiTeam, predeclared, policy, overtimeSeconds = 0, onDecision, onError = complain, now }: ServerOptions): Authorizer {
+  const rules = { multiTeam, predeclared, policy, onDecision };
+  const unused = Object.entries({ ...rules, overtimeSeconds }).find(([, value]) => value !== undefined && value !== false && value !== 0);
+  if (authorization === 'airflow' && unused !== undefined) throw outOfRange(`options.${unused[0]}`, "left out with authorization 'airflow', which decides nothing");
+  if (!Number.isSafeInteger(overtimeSeconds) || overtimeSeconds < 0 || overtimeSeconds > 3600) throw outOfRange('options.overtimeSeconds', 'a whole number of seconds, at most 3600');
+  const given = Object.fromEntries(Object.entries({ ...rules, now }).filter(([, value]) => value !== undefined));
+  return new Authorizer({ ...given, onPolicyError: (error) => onError(error instanceof Error ? error : new Error(String(error)), 'the policy') });
 }
 
 function complain(error: Error, route: string): void {

@@ -43,6 +43,14 @@ export class ApiServer {
     return new Task(this, id, ti.task_id ?? task_id, await this.issuer.issue({ sub: id, scope: 'execution' }));
   }
 
+  /** One that runs, and so may speak. */
+  async running(ti: Partial<NonNullable<Seed['taskInstances']>[number]> = {}): Promise<Task> {
+    const task = await this.task(ti);
+    const { status } = await task.run();
+    if (status !== 200) throw new Error(`run was answered ${status}`);
+    return task;
+  }
+
   async ask(method: string, path: string, token?: string, body?: unknown, headers: Record<string, string> = {}): Promise<Reply> {
     const response = await fetch(new URL(path, this.url), {
       method,

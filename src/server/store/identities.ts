@@ -1,0 +1,105 @@
+import type { Declares } from '../../authorization/index.js';
+import type { Owner, Resource, ResourceKind } from '../../authorization/resource.js';
+import type { TaskInstanceState } from '../state.js';
+import { one, type Sql } from './sql.js';
+
+/** What authorization asks the database for: who somebody is, and whose something is. */
+export interface Found {
+  readonly identity: FoundIdentity;
+  /** Only what was asked for. */
+  readonly owner: Owner;
+}
+
+export interface FoundIdentity {
+  readonly id: string;
+  readonly dag_id: string;
+  readonly run_id: string;
+  readonly task_id: string;
+  readonly map_index: number;
+  readonly try_number: number;
+  readonly state: TaskInstanceState | null;
+  readonly last_heartbeat_at: string | null;
+  /** There is a later try. */
+  readonly replaced: boolean;
+  readonly team: string | null;
+  readonly declares: Declares | null;
+}
+
+/** Which parts of an identity a deployment's rules look at; what is not looked at is not read. */
+export interface IdentityParts {
+  readonly team: boolean;
+  readonly declares: boolean;
+}
+
+type Row = Omit<FoundIdentity, 'replaced' | 'team' | 'declares'> & { readonly replaced: number; readonly team?: string | null; readonly declares?: string | null; readonly owner?: string | null };
+
+const later = 'SELECT 1 FROM task_instances AS later WHERE later.dag_id = ti.dag_id AND later.run_id = ti.run_id AND later.task_id = ti.task_id AND later.map_index = ti.map_index AND later.try_number > ti.try_number';
+const teamOf = (dag: string): string => `SELECT bundles.team FROM dags JOIN bundles ON bundles.name = dags.bundle WHERE dags.dag_id = ${dag}`;
+
+/** Nothing: it is not there. Empty: it is nobody's. An asset's name, or its uri, may be that of several: whose they are has to be one team. */
+const ownerByDag = "SELECT COALESCE(bundles.team, '') FROM dags LEFT JOIN bundles ON bundles.name = dags.bundle WHERE dags.dag_id = :owned";
+const oneTeam = "SELECT CASE WHEN MIN(COALESCE(team, '')) = MAX(COALESCE(team, '')) THEN MIN(COALESCE(team, '')) END FROM assets";
+const owners: Readonly<Record<string, string>> = {
+  variable: "SELECT COALESCE(team, '') FROM variables WHERE key = :owned",
+  connection: "SELECT COALESCE(team, '') FROM connections WHERE conn_id = :owned",
+  'asset name': `${oneTeam} WHERE name = :owned`,
+  'asset uri': `${oneTeam} WHERE uri = :owned`,
+  'asset alias': `${oneTeam} JOIN asset_aliases USING (name, uri) WHERE alias = :owned`,
+} satisfies Partial<Record<ResourceKind | `asset ${string}`, string>>;
+
+function ownership(resource: Resource): { readonly kind: string; readonly owned: string } {
+  if (resource.kind === 'variable') return { kind: 'variable', owned: 'key' in resource ? resource.key : resource.prefix };
+  if (resource.kind === 'connection') return { kind: 'connection', owned: resource.conn_id };
+  if (resource.kind !== 'asset') return { kind: 'dag', owned: resource.dag_id };
+  if ('name' in resource) return { kind: 'asset name', owned: resource.name };
+  return 'uri' in resource ? { kind: 'asset uri', owned: resource.uri } : { kind: 'asset alias', owned: resource.alias };
+}
+
+const texts = new Map<string, string>();
+
+/** One statement for each use, put together once. */
+function select({ team, declares }: IdentityParts, kind: string): string {
+  const name = `${team ? 'team' : ''} ${declares ? 'declares' : ''} ${kind}`;
+  let text = texts.get(name);
+  if (text === undefined) {
+    const columns = [
+      'ti.id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number, ti.state, ti.last_heartbeat_at',
+      `CASE WHEN EXISTS (${later}) THEN 1 ELSE 0 END AS replaced`,
+      ...(team ? [`(${teamOf('ti.dag_id')}) AS team`] : []),
+      ...(declares ? ['(SELECT dags.declares FROM dags WHERE dags.dag_id = ti.dag_id) AS declares'] : []),
+      ...(kind === '' ? [] : [`(${owners[kind] ?? ownerByDag}) AS owner`]),
+    ];
+    texts.set(name, (text = `SELECT ${columns.join(', ')} FROM task_instances AS ti WHERE ti.id = :id`));
+  }
+  return text;
+}
+
+/** Who a token's subject is and, where it matters, whose the resource is: one statement. */
+export function* findIdentity(id: string, parts: IdentityParts, resource?: Resource): Sql<Found | undefined> {
+  const asked = resource === undefined ? { kind: '', owned: '' } : ownership(resource);
+  const row = yield* one<Row>(select(parts, asked.kind), asked.kind === '' ? { id } : { id, owned: asked.owned });
+  if (row === undefined) return undefined;
+  const { replaced, team = null, declares = null, owner = null, ...identity } = row;
+  return { identity: { ...identity, replaced: replaced !== 0, team, declares: parsed(declares) }, owner: ownerOf(owner) };
+}
+
+/** Whose it is, when who asks is known already. */
+export function* findOwner(resource: Resource): Sql<Owner> {
+  const { kind, owned } = ownership(resource);
+  return ownerOf((yield* one<{ owner: string | null }>(`SELECT (${owners[kind] ?? ownerByDag}) AS owner`, { owned }))?.owner ?? null);
+}
+
+const ownerOf = (owner: string | null): Owner => (owner === null ? undefined : owner === '' ? null : owner);
+
+const declarations = new Map<string, Declares>();
+
+/** The same text at each request of a DAG's tasks: parsed once. */
+function parsed(text: string | null): Declares | null {
+  if (text === null) return null;
+  let declares = declarations.get(text);
+  if (declares === undefined) {
+    if (declarations.size >= 1000) declarations.clear();
+    declarations.set(text, (declares = JSON.parse(text) as Declares));
+  }
+  return declares;
+}
