@@ -1,7 +1,10 @@
 // What test/server.ts asks of the server with SQLite, asked of it with PostgreSQL.
-import { suite } from 'uvu';
 import { ApiServer } from './helpers/api-server.js';
 import { Postgres, withoutPostgres } from './helpers/postgres.js';
+
+// All files are loaded before the first test runs: uvu would begin with the first file and lose its place at the second.
+Object.assign(globalThis, { UVU_DEFER: 1, UVU_QUEUE: [[null]] });
+const { exec, suite } = await import('uvu');
 
 if (withoutPostgres === undefined) {
   const postgres = await Postgres.start();
@@ -17,3 +20,5 @@ if (withoutPostgres === undefined) {
   console.log(`  skipped: ${withoutPostgres}`);
   skipped.run();
 }
+
+await exec();

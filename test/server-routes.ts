@@ -1,7 +1,7 @@
 // Each route of the Execution API beyond the ones of test/server.ts: what it answers, in which words, and what it changes.
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ApiServer, dagRun, type Reply, type Task } from './helpers/api-server.js';
+import { ApiServer, type Reply, type Task } from './helpers/api-server.js';
 
 const routes = suite('server-routes');
 
@@ -16,7 +16,7 @@ function refused(reply: Reply, status: number, reason: string): void {
 
 routes('a variable is made, changed, read and deleted', async () => {
   await using api = await ApiServer.start();
-  const task = await api.task();
+  const task = await api.running();
   const url = `variables/${encodeURIComponent('a/b c')}`;
   refused(await task.ask('GET', url), 404, 'not_found');
   expect(await task.ask('PUT', url, { val: 'one', description: 'first' }), 201, { message: 'Variable successfully set' });
@@ -30,7 +30,7 @@ routes('a variable is made, changed, read and deleted', async () => {
 
 routes('a variable with a wrong body, or without a key, is not written', async () => {
   await using api = await ApiServer.start();
-  const task = await api.task();
+  const task = await api.running();
   for (const body of [undefined, {}, { val: 1 }, { val: 'x', team: 'a' }, { value: 'x' }, [], 'x'.repeat(3)]) expect(await task.ask('PUT', 'variables/k', body), 422);
   expect(await task.ask('PUT', 'variables/', { val: 'x' }), 404);
   expect(await task.ask('PUT', `variables/${'k'.repeat(251)}`, { val: 'x' }), 422);
@@ -40,7 +40,7 @@ routes('a variable with a wrong body, or without a key, is not written', async (
 
 routes('keys of variables are listed for who knows that version, and "keys" is a key for others', async () => {
   await using api = await ApiServer.start({}, { variables: { keys: 'mine', a_1: '', a_2: '', 'a%': '', b: '' } });
-  const task = await api.task();
+  const task = await api.running();
   expect(await task.ask('GET', 'variables/keys?prefix=a'), 200, { key: 'keys', value: 'mine' });
   const list = async (query: string): Promise<unknown> => (await api.ask('GET', `variables/keys${query}`, task.token, undefined, { 'airflow-api-version': '2026-06-30' })).body;
   assert.equal(await list(''), { keys: ['a%', 'a_1', 'a_2', 'b', 'keys'], total_entries: 5 });
@@ -54,7 +54,7 @@ routes('keys of variables are listed for who knows that version, and "keys" is a
 async function pushMapped(api: ApiServer, count: number): Promise<Task> {
   let last: Task | undefined;
   for (let map_index = 0; map_index < count; map_index++) {
-    last = await api.task({ task_id: 'mapped', map_index });
+    last = await api.running({ task_id: 'mapped', map_index });
     expect(await last.ask('POST', `${last.xcom('k', 'mapped')}?map_index=${map_index}`, map_index * 10), 201);
   }
   return last as Task;
@@ -85,7 +85,7 @@ routes("XComs of a mapped task are counted, read by place and sliced as Python's
 
 routes('a key that ends like an item or a slice is itself where its slash is encoded', async () => {
   await using api = await ApiServer.start();
-  const task = await api.task();
+  const task = await api.running();
   for (const key of ['a/slice', 'a/item/0', 'a', 'a/slice/slice']) expect(await api.ask('POST', task.xcom(key), task.token, key, { 'content-type': 'text/plain' }), 415);
   for (const key of ['a/slice', 'a/item/0', 'a', 'a/slice/slice']) {
     expect(await task.ask('POST', task.xcom(key), JSON.stringify(key)), 201);
@@ -97,7 +97,7 @@ routes('a key that ends like an item or a slice is itself where its slash is enc
 
 routes('an XCom is deleted by its own task alone', async () => {
   await using api = await ApiServer.start();
-  const [mine, theirs] = [await api.task(), await api.task()];
+  const [mine, theirs] = [await api.running(), await api.running()];
   for (const task of [mine, theirs]) expect(await task.ask('POST', task.xcom('k'), 1), 201);
   refused(await mine.ask('DELETE', theirs.xcom('k')), 403, 'access_denied');
   expect(await mine.ask('DELETE', mine.xcom('k')), 200, { message: 'XCom with key: k successfully deleted.' });
@@ -107,7 +107,7 @@ routes('an XCom is deleted by its own task alone', async () => {
 
 routes('an XCom of a run that is not there, or too long to map, is not written', async () => {
   await using api = await ApiServer.start({ authorization: 'airflow' });
-  const task = await api.task();
+  const task = await api.running();
   refused(await task.ask('POST', 'xcoms/daily/none/t/k', 1), 404, 'not_found');
   refused(await task.ask('POST', `${task.xcom('k')}?mapped_length=1025`, 1), 400, 'unmappable_return_value_length');
   refused(await task.ask('GET', task.xcom('k')), 404, 'not_found');
