@@ -24,12 +24,13 @@ interface Life {
   said: { code: string | null; secrets: string[]; protection: string | null; inEnvironment: boolean };
 }
 
-async function life(where: 'variable' | 'file', role: string, how = ''): Promise<Life> {
+async function life(where: 'variable' | 'file' | 'credential', role: string, how = ''): Promise<Life> {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-'));
   const canary = `canary${randomBytes(24).toString('hex')}`;
   const file = join(folder, 'airflow.cfg');
   writeFileSync(file, `[api_auth]\njwt_leeway = 10\n${where === 'file' ? `jwt_secret = ${canary}\n` : ''}`, { mode: 0o600 });
-  const env: Record<string, string> = where === 'variable' ? { AIRFLOW__API_AUTH__JWT_SECRET: canary } : {};
+  if (where === 'credential') writeFileSync(join(folder, 'AIRFLOW__API_AUTH__JWT_SECRET'), canary, { mode: 0o400 });
+  const env: Record<string, string> = where === 'variable' ? { AIRFLOW__API_AUTH__JWT_SECRET: canary } : where === 'credential' ? { CREDENTIALS_DIRECTORY: folder } : {};
   const fixture = new Fixture('config-life.js', { args: [file, role, how], env, through: withoutCapabilities });
   const search = async (): Promise<Found> => {
     const found = await inChild<Found>('attack.js', { args: [String(fixture.pid), canary], through: withoutCapabilities });
@@ -83,6 +84,16 @@ memory("a file's is read without a copy, refused or not", async () => {
   assert.equal(let_.said.secrets, ['api_auth.jwt_secret']); // control: it was read
   assert.is(let_.held.copies, own(let_.said.protection), let_.held.where.join('\n'));
   assert.is(let_.destroyed.copies, 0, let_.destroyed.where.join('\n'));
+});
+
+memory('a credential of systemd\'s is read the same way, and refused to a role that must not have it', async () => {
+  const taken = await life('credential', 'scheduler');
+  assert.equal(taken.said.secrets, ['api_auth.jwt_secret']); // control: it was read
+  assert.is(taken.held.copies, own(taken.said.protection), taken.held.where.join('\n'));
+  assert.is(taken.destroyed.copies, 0, taken.destroyed.where.join('\n'));
+  const refused = await life('credential', 'worker');
+  assert.is(refused.said.code, 'ERR_CONFIG_REFUSED');
+  assert.is(refused.held.copies, 0, refused.held.where.join('\n'));
 });
 
 memory.run();

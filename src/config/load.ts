@@ -27,7 +27,8 @@ export interface LoadConfigOptions {
 }
 
 /**
- * Reads what one role of an Airflow deployment is configured with: variables `AIRFLOW__SECTION__KEY`, then an airflow.cfg.
+ * Reads what one role of an Airflow deployment is configured with: secrets that are handed over, variables
+ * `AIRFLOW__SECTION__KEY`, then an airflow.cfg.
  * The value of an option that holds a secret goes into a {@link Secret} and never becomes a string, and its variable leaves the
  * environment, refused or not. Call it after `harden()`, and before anything enumerates `process.env`.
  *
@@ -110,6 +111,7 @@ const neverWarnings: ReadonlySet<string> = new Set(['missing', 'syntax', 'value'
 
 function load(sources: Sources, where: Surroundings, role: Role, isolationAsked: boolean | undefined, fileAsked: string | false | undefined): Config {
   const { settings, found } = sources;
+  if (where.variables === ownVariables) sources.readCredentials();
   sources.readVariables(where.variables);
   const file = fileAsked === false ? undefined : where.file(fileAsked);
   if (file !== undefined) sources.readFile(file);

@@ -1,7 +1,9 @@
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, type Stats } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { SecretRefused } from '../errors.js';
+import { withCredential } from '../secrets/credential.js';
 import { changeableByOthers, walk, type Step } from '../secrets/safe-path.js';
-import { withSecretFile } from '../secrets/secret-file.js';
+import { noteSecretFile, withSecretFile } from '../secrets/secret-file.js';
 
 /** Larger than any configuration, and small enough to be read at once. */
 const mostBytes = 1 << 20;
@@ -38,9 +40,9 @@ function absent(place: string, error: unknown): PlaceProblem {
 
 /**
  * Lends the bytes of a configuration file to `read` and overwrites them afterwards: there may be a secret in it that must not
- * be. What is wrong with the file and the way to it goes to `problems`; `read` is not called where there is nothing to read.
+ * be. What is wrong with the file and the way to it goes to `problems`; `read` is not called where there is nothing to read, and says whether a secret was in it.
  */
-export function withConfigFile(path: string, problems: PlaceProblem[], read: (bytes: Uint8Array, stats: Stats) => void): void {
+export function withConfigFile(path: string, problems: PlaceProblem[], read: (bytes: Uint8Array, stats: Stats) => boolean): void {
   problems.push(...changeable(path));
   if (problems.some(({ rule }) => rule === 'missing')) return;
   let fd: number;
@@ -64,17 +66,18 @@ export function withConfigFile(path: string, problems: PlaceProblem[], read: (by
     let length = 0;
     for (let got = -1; got !== 0 && length < bytes.length; length += got) got = readSync(fd, bytes, length, bytes.length - length, length);
     (configFiles as Set<string>).add(realpathSync(path));
-    read(bytes.subarray(0, length), stats);
+    if (read(bytes.subarray(0, length), stats)) noteSecretFile(fd);
   } finally {
     bytes.fill(0);
     closeSync(fd);
   }
 }
 
-/** What keeps a file with a key from being used, by the rules of {@link Secret.fromFile}. It is not read. */
+/** What keeps a file with a key from being used, by the rules of {@link Secret.fromFile}, or of a credential. It is not read. */
 export function keyFile(path: string): PlaceProblem | undefined {
   try {
-    withSecretFile(path, mostBytes, () => undefined);
+    if (dirname(path) === process.env['CREDENTIALS_DIRECTORY']) withCredential(basename(path), mostBytes, () => undefined);
+    else withSecretFile(path, mostBytes, () => undefined);
     return undefined;
   } catch (error) {
     if (!(error instanceof SecretRefused)) throw error;

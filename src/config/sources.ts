@@ -1,4 +1,5 @@
 import { type ConfigRule, SecretRefused } from '../errors.js';
+import { credentialNames } from '../secrets/credential.js';
 import { Secret } from '../secrets/secret.js';
 import { bytesOf, parseCfg, textOf, type Entry } from './cfg.js';
 import { interpolate, Unusable } from './expand.js';
@@ -15,11 +16,15 @@ export interface Found {
   readonly remedy: string;
 }
 
+/** In the order in which Airflow, and we, prefer them. */
+const origins = ['credential', 'variable', 'file'] as const;
+export type Origin = (typeof origins)[number];
+
 /** One option in one place. Section and key are in lower case; a section's dots are `_`, as in a variable's name. */
 export interface Setting {
   readonly section: string;
   readonly key: string;
-  readonly origin: 'variable' | 'file';
+  readonly origin: Origin;
   readonly place: string;
   /** Set where it is about a secret. */
   readonly classified: Classified | undefined;
@@ -33,6 +38,17 @@ export interface Setting {
 export class Sources {
   readonly settings: Setting[] = [];
   readonly found: Found[] = [];
+
+  /** Secrets that systemd passed to this service under the names of their variables; none where it is no such service. */
+  readCredentials(): void {
+    for (const name of credentialNames()) {
+      const option = optionOf(name);
+      const classified = option === undefined ? undefined : classify(option.section, option.key);
+      if (option === undefined || classified?.kind !== 'value') continue;
+      const secret = this.#usable(optionId(option.section, option.key), `credential ${name}`, () => Secret.fromCredential(name));
+      this.settings.push({ ...option, origin: 'credential', place: `credential ${name}`, classified, secret, text: undefined });
+    }
+  }
 
   /** Every variable that sets an option. Those with secrets leave the environment. */
   readVariables(variables: Variables): void {
@@ -54,9 +70,10 @@ export class Sources {
       for (const { line, problem } of wrong) this.found.push({ rule: 'syntax', option: undefined, place: `${file}:${line}`, problem: `the line ${problem}`, remedy: 'write it as Airflow\'s configparser reads it' });
       const before = this.settings.length;
       for (const entry of entries) this.#readEntry(entry, entries, file);
+      const holdsSecret = this.settings.slice(before).some(({ secret }) => secret !== undefined);
       const mode = stats.mode & 0o7777;
-      if ((mode & 0o077) === 0 || !this.settings.slice(before).some(({ secret }) => secret !== undefined)) return;
-      problems.push({ rule: 'too-open', place: file, problem: `holds a secret, and its mode ${mode.toString(8)} gives access to its group or to everyone`, remedy: 'chmod 600 it until the secret is out of it' });
+      if (holdsSecret && (mode & 0o077) !== 0) problems.push({ rule: 'too-open', place: file, problem: `holds a secret, and its mode ${mode.toString(8)} gives access to its group or to everyone`, remedy: 'chmod 600 it until the secret is out of it' });
+      return holdsSecret;
     });
     for (const problem of problems) this.found.push({ ...problem, option: undefined });
   }
@@ -100,11 +117,11 @@ function lookUp(all: readonly Entry[], section: string, other: string): string |
 }
 
 /**
- * For each option the setting that Airflow would take: a variable before a file, and in each an option's present name before
+ * For each option the setting that Airflow would take: a credential before a variable before a file, and in each an option's present name before
  * an old one. By {@link optionId} of the present name.
  */
 export function effective(settings: readonly Setting[]): ReadonlyMap<string, Setting> {
-  const rank = ({ origin, section, key }: Setting): number => (origin === 'variable' ? 0 : 2) + (currentName(section, key)[0] === section ? 0 : 1);
+  const rank = ({ origin, section, key }: Setting): number => 2 * origins.indexOf(origin) + (currentName(section, key)[0] === section ? 0 : 1);
   const chosen = new Map<string, Setting>();
   for (const setting of settings) {
     if (setting.secret === undefined && setting.text === undefined) continue;

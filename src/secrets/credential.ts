@@ -1,4 +1,4 @@
-import type { Stats } from 'node:fs';
+import { readdirSync, type Stats } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { SecretRefused } from '../errors.js';
 import { readableByOthers, withSecretFile } from './secret-file.js';
@@ -17,6 +17,15 @@ export function withCredential<T>(name: string, mostBytes: number, read: (fd: nu
   }
   if (!isAbsolute(folder)) throw new SecretRefused(source, 'CREDENTIALS_DIRECTORY is not an absolute path');
   return withSecretFile(join(folder, name), mostBytes, read, { source, tooOpen: credentialTooOpen });
+}
+
+/** The names of those there are; none where systemd passed none, or where the folder cannot be read. */
+export function credentialNames(): readonly string[] {
+  try {
+    return readdirSync(process.env['CREDENTIALS_DIRECTORY'] || '/nonexistent').sort();
+  } catch {
+    return [];
+  }
 }
 
 /**
