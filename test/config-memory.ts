@@ -96,4 +96,23 @@ memory('a credential of systemd\'s is read the same way, and refused to a role t
   assert.is(refused.held.copies, 0, refused.held.where.join('\n'));
 });
 
+memory('a process that is hardened, and may not look into its own /proc any more, reads from each place', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-'));
+  try {
+    const file = join(folder, 'airflow.cfg');
+    writeFileSync(file, '[api_auth]\njwt_leeway = 10\n', { mode: 0o600 });
+    writeFileSync(join(folder, 'AIRFLOW__CORE__FERNET_KEY'), 'x', { mode: 0o400 });
+    const fixture = new Fixture('config-life.js', { args: [file, 'scheduler', 'hardened'], env: { AIRFLOW__API_AUTH__JWT_SECRET: 'x', CREDENTIALS_DIRECTORY: folder }, through: withoutCapabilities });
+    await fixture.next();
+    fixture.go();
+    const said = await fixture.next<Life['said']>();
+    assert.equal([said.code, said.secrets, said.inEnvironment], [null, ['api_auth.jwt_secret', 'core.fernet_key'], false]);
+    const seen = await inChild<Found>('attack.js', { args: [String(fixture.pid), 'x'], through: withoutCapabilities });
+    assert.not.equal(seen.memory, 'read', 'it is hardened');
+    await fixture.end();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 memory.run();
