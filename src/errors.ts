@@ -11,6 +11,7 @@ export type SallyportErrors =
   | ConfigRefused
   | EnforcementPartial
   | KernelUnsupported
+  | KeyAgentFailed
   | PolicyInvalid
   | SecretDestroyed
   | SecretRefused
@@ -19,6 +20,7 @@ export type SallyportErrors =
   | TaskStartFailed
   | TaskTimeout
   | TokenInvalid
+  | TokenRefused
   | UpstreamFailed
   | UpstreamUnreachable
   | WorkloadInvalid;
@@ -242,6 +244,32 @@ export class TokenInvalid extends SallyportError {
   readonly reason: string;
   constructor(reason: string, options?: ErrorOptions) {
     super(`the token is not accepted: ${reason}`, options);
+    this.reason = reason;
+  }
+}
+
+/** The issuer's policy does not allow such a token; none was signed. */
+export class TokenRefused extends SallyportError {
+  static { named(this.prototype, 'TokenRefused'); }
+  readonly code = 'ERR_TOKEN_REFUSED';
+  /** What was asked for too much of: `sub`, `scope`, `dag_id`, `lifetimeSeconds`. */
+  readonly field: string;
+  readonly problem: string;
+  constructor(field: string, problem: string, options?: ErrorOptions) {
+    super(`no token was signed: ${field} ${problem}`, options);
+    this.field = field;
+    this.problem = problem;
+  }
+}
+
+/** The key agent did not start, has ended, or does not answer. */
+export class KeyAgentFailed extends SallyportError {
+  static { named(this.prototype, 'KeyAgentFailed'); }
+  readonly code = 'ERR_KEY_AGENT';
+  /** The code of what the agent itself could not do, as `ERR_SECRET_REFUSED`; or `ended`, `timeout`. */
+  readonly reason: string;
+  constructor(reason: string, problem: string, options?: ErrorOptions) {
+    super(`the key agent failed: ${problem}`, options);
     this.reason = reason;
   }
 }

@@ -78,6 +78,8 @@ export interface Native {
   secretFromEnvironment(name: string, mostBytes: number): SecretHandle;
 
   // signals
+  /** SIGKILL when the thread that started this process ends. `parent`: its process. */
+  dieWithParent(parent: number): void;
   ignoreSignal(signal: number): void;
   signalDisposition(signal: number): 'default' | 'ignore' | 'handler';
 

@@ -21,7 +21,14 @@ static Napi::Value SignalDisposition(const Napi::CallbackInfo& info) {
                                                                                : "handler");
 }
 
+static Napi::Value DieWithParent(const Napi::CallbackInfo& info) {
+  int32_t parent;
+  if (!IntArgument(info, 0, &parent)) return info.Env().Undefined();
+  return ReturnOrThrow(info.Env(), kernel::DieWithParent(parent));
+}
+
 void InitSignals(Napi::Env env, Napi::Object exports) {
+  exports.Set("dieWithParent", Napi::Function::New(env, DieWithParent));
   exports.Set("ignoreSignal", Napi::Function::New(env, IgnoreSignal));
   exports.Set("signalDisposition", Napi::Function::New(env, SignalDisposition));
 }

@@ -1,6 +1,8 @@
 #include "signals.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 namespace kernel {
 
@@ -17,6 +19,13 @@ Result<Disposition> GetDisposition(int signal) noexcept {
   return Result<Disposition>::Of(found.sa_handler == SIG_IGN   ? Disposition::kIgnore
                                  : found.sa_handler == SIG_DFL ? Disposition::kDefault
                                                                : Disposition::kHandler);
+}
+
+Status DieWithParent(pid_t parent) noexcept {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return Status::FromErrno("prctl");
+  // It is sent once: a parent that ended before the call has sent nothing.
+  if (getppid() != parent) return Status::Error(ESRCH, "getppid");
+  return Status::Ok();
 }
 
 }  // namespace kernel

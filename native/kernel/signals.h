@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include "result.h"
 
 namespace kernel {
@@ -13,5 +15,10 @@ Status IgnoreSignal(int signal) noexcept;
 
 // What the kernel would do with `signal` now.
 Result<Disposition> GetDisposition(int signal) noexcept;
+
+// SIGKILL for this process when the thread that started it ends, a stopped or busy
+// process included. ESRCH: `parent` has ended already. Lost at execve(2) of a
+// set-uid program. Scope: process. PR_SET_PDEATHSIG in prctl(2).
+Status DieWithParent(pid_t parent) noexcept;
 
 }  // namespace kernel

@@ -6,9 +6,9 @@ import { changeableByOthers, walk } from './safe-path.js';
 /** Every file that a secret of this process was read from. A policy that grants one is refused. */
 export const secretFiles: ReadonlySet<string> = new Set();
 
-/** Keeps tasks from a file whose secret is being read. */
-export function noteSecretFile(fd: number): void {
-  (secretFiles as Set<string>).add(realpathSync(`/proc/self/fd/${fd}`));
+/** Keeps tasks from a file whose secret is being read: the descriptor it is read from, or its path where another process of ours reads it. */
+export function noteSecretFile(file: number | string): void {
+  (secretFiles as Set<string>).add(realpathSync(typeof file === 'number' ? `/proc/self/fd/${file}` : file));
 }
 
 /** Why others could read a secret's file, by ssh's rule for private keys: of root's or ours, with no access for group or others. */

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { Authorizer, type DecisionListener, type PolicyFunction } from '../authorization/index.js';
 import type { Secret } from '../secrets/secret.js';
-import { TokenIssuer, TokenVerifier } from '../tokens/index.js';
+import type { KeyAgent } from '../tokens/index.js';
 import { type Authorization, guard } from './access.js';
 import { createApp } from './app.js';
 import { outOfRange } from '../errors.js';
@@ -10,10 +10,16 @@ import { checkSeed, type Seed } from './seed.js';
 import { openDatabase, type PostgresOptions } from './store/index.js';
 import { seedAll } from './store/seed.js';
 import { getTaskInstance } from './store/task-instances.js';
+import { tokensFor } from './tokens.js';
 
 export interface ServerOptions {
-  /** Signs and verifies every token; at least 64 bytes. It stays the caller's and must live as long as the server. */
-  readonly signingKey: Secret;
+  /**
+   * Signs and verifies every token in this process; at least 64 bytes. It stays the caller's and must live as long as
+   * the server. Either this or `signer`.
+   */
+  readonly signingKey?: Secret;
+  /** Signs, and verifies HS512, in a process of its own, so that this one has no key. It stays the caller's, as above. */
+  readonly signer?: KeyAgent;
   /** A SQLite file, made with mode 0600 where there is none; `:memory:`; or a PostgreSQL server. @default ':memory:' */
   readonly database?: string | PostgresOptions;
   /** @default 'own': docs/authorization.md's rules. With `airflow` nothing is decided, and the five options below are refused */
@@ -28,9 +34,9 @@ export interface ServerOptions {
   readonly overtimeSeconds?: number;
   /** Gets every decision; also published on `diagnostics_channel` 'sallyport:decision'. If it throws, the request is answered 500. */
   readonly onDecision?: DecisionListener;
-  /** The claim `iss` of all tokens. @default none */
+  /** The claim `iss` of all tokens. A `signer` has its own. @default none */
   readonly issuer?: string;
-  /** @default 'urn:airflow.apache.org:task' */
+  /** A `signer` has its own. @default 'urn:airflow.apache.org:task' */
   readonly audience?: string;
   /** @default 600 */
   readonly tokenLifetimeSeconds?: number;
@@ -70,14 +76,12 @@ export interface Server extends AsyncDisposable {
  * Needs the optional packages fastify and @photostructure/sqlite. Tokens are in no log and no error.
  *
  * @throws `ERR_MODULE_NOT_FOUND` where one of them is not installed.
- * @throws {RangeError} `ERR_OUT_OF_RANGE`: the signing key is shorter than 64 bytes; rules that `airflow` would not ask.
+ * @throws {RangeError} `ERR_OUT_OF_RANGE`: the signing key is shorter than 64 bytes, or there is none, or two; rules that `airflow` would not ask.
  */
 export async function createServer(options: ServerOptions): Promise<Server> {
   const authorizer = authorizerFor(options);
-  const { signingKey: key, authorization = 'own', now = Date.now, issuer: iss, audience, tokenLifetimeSeconds, overtimeSeconds = 0 } = options;
-  const tokens = { key, now, ...(iss !== undefined && { issuer: iss }), ...(audience !== undefined && { audience }) };
-  const issuer = new TokenIssuer({ ...tokens, ...(tokenLifetimeSeconds !== undefined && { lifetimeSeconds: tokenLifetimeSeconds }) });
-  const verifier = new TokenVerifier(tokens);
+  const { authorization = 'own', now = Date.now, overtimeSeconds = 0 } = options;
+  const { issuer, verifier } = tokensFor(options, now);
   const app = await createApp({ maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024, onError: options.onError ?? complain });
   const database = await openDatabase(options.database ?? ':memory:');
   const context = { database, verifier, issuer, authorization, authorizer, overtimeSeconds, now };

@@ -12,6 +12,12 @@ export const defaultLeewaySeconds = 10;
 /** Airflow's `[execution_api] jwt_expiration_time`, and `[scheduler] task_queued_timeout` for workload tokens. */
 export const defaultLifetimeSeconds = 600;
 
+/** RFC 7518's names, of those that Airflow takes too and ES256. */
+export type Algorithm = 'HS512' | 'EdDSA' | 'ES256' | 'RS256';
+
+/** A task instance's id, which is what a token speaks for. */
+export const subjectPattern = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
+
 /** Longer than any token of ours by far; what is above is not worth decoding. */
 export const maxTokenChars = 8192;
 
@@ -24,7 +30,7 @@ const NumericDate = Type.Number({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }
 export const ClaimsSchema = Type.Object({
   jti: Type.String({ minLength: 1, maxLength: 128 }),
   iss: Type.Optional(Type.String({ maxLength: 512 })),
-  sub: Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' }),
+  sub: Type.String({ pattern: subjectPattern }),
   dag_id: Type.Optional(Type.String({ minLength: 1, maxLength: 250 })),
   nbf: Type.Optional(NumericDate),
   iat: NumericDate,

@@ -1,17 +1,16 @@
 import type { webcrypto } from 'node:crypto';
-import { Value } from '@sinclair/typebox/value';
-import { errors, jwtVerify, type JWTPayload } from 'jose';
-import { TokenInvalid } from '../errors.js';
+import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
+import { checkOptions } from '../errors.js';
 import type { Secret } from '../secrets/secret.js';
-import { ClaimsSchema, defaultAudience, defaultLeewaySeconds, maxTokenChars, type TokenClaims, type TokenScope } from './claims.js';
-import { algorithm, checkKey, importKey } from './keys.js';
+import type { KeyAgent } from './agent/key-agent.js';
+import { checkToken, type Expectation } from './check.js';
+import { type Algorithm, defaultAudience, defaultLeewaySeconds, type TokenClaims, type TokenScope } from './claims.js';
+import { checkKey, importHmacKey } from './keys.js';
 
-export interface TokenVerifierOptions {
-  /** The key the tokens were signed with, at least 64 bytes. It stays the caller's: the verifier reads it at the first token. */
-  readonly key: Secret;
-  /** What the claim `iss` must be. @default not looked at */
+interface Expected {
+  /** What the claim `iss` must be. @default not looked at; with an agent, the agent's own */
   readonly issuer?: string;
-  /** @default 'urn:airflow.apache.org:task' */
+  /** @default 'urn:airflow.apache.org:task'; with an agent, the agent's own */
   readonly audience?: string;
   /** How far the issuer's clock may be off. @default 10 */
   readonly leewaySeconds?: number;
@@ -19,17 +18,22 @@ export interface TokenVerifierOptions {
   readonly now?: () => number;
 }
 
-/** `TokenInvalid.reason`: the first thing found wrong, in the order of checking. */
-export type TokenRefusal =
-  | 'malformed'
-  | 'algorithm'
-  | 'signature'
-  | 'issuer'
-  | 'audience'
-  | 'not-yet-valid'
-  | 'expired'
-  | 'claims'
-  | 'scope';
+/** By the HS512 key itself, at least 64 bytes. It stays the caller's: the verifier reads it at the first token. */
+export interface KeyVerifierOptions extends Expected {
+  readonly key: Secret;
+}
+
+/** By public keys, as {@link KeyAgent.jwks} gives them; each has its `alg`. */
+export interface JwksVerifierOptions extends Expected {
+  readonly jwks: JSONWebKeySet;
+}
+
+/** By a key agent: HS512 in its process, the others here with its public keys. */
+export interface AgentVerifierOptions extends Expected {
+  readonly agent: KeyAgent;
+}
+
+export type TokenVerifierOptions = KeyVerifierOptions | JwksVerifierOptions | AgentVerifierOptions;
 
 /** What a server needs of a verifier; a cache or a registry of tokens goes in front of one. */
 export interface TokenCheck {
@@ -37,70 +41,45 @@ export interface TokenCheck {
 }
 
 /**
- * Accepts what {@link TokenIssuer}, or an Airflow with the same `jwt_secret`, has signed.
- * The imported key is a copy on OpenSSL's heap for as long as the verifier lives.
+ * Accepts what {@link TokenIssuer}, or an Airflow with the same keys, has signed.
+ * With `key`, the imported key is a copy on OpenSSL's heap for as long as the verifier lives.
  */
 export class TokenVerifier implements TokenCheck {
-  readonly #options: TokenVerifierOptions;
-  #key: Promise<webcrypto.CryptoKey> | undefined;
+  readonly #check: (token: string, expected: Expectation) => Promise<TokenClaims>;
+  readonly #expected: Omit<Expectation, 'atMs' | 'scopes'>;
+  readonly #now: () => number;
 
-  /** @throws {RangeError} `ERR_OUT_OF_RANGE`: the key is shorter than RFC 7518 section 3.2 asks for. */
+  /** @throws {RangeError} `ERR_OUT_OF_RANGE`: the key is shorter than RFC 7518 section 3.2 asks for, or an option is not one of these. */
   constructor(options: TokenVerifierOptions) {
-    checkKey(options.key);
-    this.#options = options;
+    checkOptions('options', options, ['key', 'jwks', 'agent', 'issuer', 'audience', 'leewaySeconds', 'now']);
+    const agent = 'agent' in options ? options.agent : undefined;
+    const { issuer = agent?.issuer, audience = agent?.audience ?? defaultAudience, leewaySeconds = defaultLeewaySeconds, now = Date.now } = options;
+    this.#expected = { issuer, audience, leewaySeconds };
+    this.#now = now;
+    this.#check = 'agent' in options ? (token, expected) => options.agent.verify(token, expected) : 'jwks' in options ? byPublicKeys(options.jwks) : byKey(options.key);
   }
 
   /**
    * @param options.scopes A token of another scope is refused. @default ['execution']
    * @throws {TokenInvalid} `ERR_TOKEN_INVALID`, with a {@link TokenRefusal} as its `reason`.
-   *   It carries no cause, for jose's errors carry the claims.
+   * @throws {KeyAgentFailed} `ERR_KEY_AGENT`: the agent has ended.
    */
   async verify(token: string, { scopes = ['execution'] }: { readonly scopes?: readonly TokenScope[] } = {}): Promise<TokenClaims> {
-    if (token.length > maxTokenChars) throw new TokenInvalid('malformed' satisfies TokenRefusal);
-    const { issuer, audience = defaultAudience, leewaySeconds = defaultLeewaySeconds, now = Date.now } = this.#options;
-    this.#key ??= importKey(this.#options.key, 'verify');
-    const key = await this.#key;
-    const date = new Date(now());
-    let payload: JWTPayload;
-    try {
-      ({ payload } = await jwtVerify(token, key, {
-        algorithms: [algorithm],
-        audience,
-        clockTolerance: leewaySeconds,
-        currentDate: date,
-        requiredClaims: ['exp', 'iat'],
-        ...(issuer !== undefined && { issuer }),
-      }));
-    } catch (error) {
-      if (error instanceof errors.JOSEError) throw new TokenInvalid(refusal(error));
-      throw error;
-    }
-    if (!Value.Check(ClaimsSchema, payload)) throw new TokenInvalid('claims' satisfies TokenRefusal);
-    // jose leaves `iat` alone; Airflow's verifier does not.
-    if (payload.iat > Math.floor(date.getTime() / 1000) + leewaySeconds) throw new TokenInvalid('not-yet-valid' satisfies TokenRefusal);
-    const { jti, iss, sub, dag_id, nbf, iat, exp, scope: granted = 'execution' } = payload;
-    const scope = scopes.find((each) => each === granted);
-    if (scope === undefined) throw new TokenInvalid('scope' satisfies TokenRefusal);
-    return Object.freeze({
-      jti,
-      ...(iss !== undefined && { iss }),
-      aud: audience,
-      sub,
-      scope,
-      ...(dag_id !== undefined && { dag_id }),
-      ...(nbf !== undefined && { nbf }),
-      iat,
-      exp,
-    });
+    return this.#check(token, { ...this.#expected, scopes, atMs: this.#now() });
   }
 }
 
-function refusal(error: errors.JOSEError): TokenRefusal {
-  if (error instanceof errors.JWTExpired) return 'expired';
-  if (error instanceof errors.JWSSignatureVerificationFailed) return 'signature';
-  if (error instanceof errors.JOSEAlgNotAllowed) return 'algorithm';
-  if (!(error instanceof errors.JWTClaimValidationFailed)) return 'malformed';
-  if (error.claim === 'aud') return 'audience';
-  if (error.claim === 'iss') return 'issuer';
-  return error.claim === 'nbf' && error.reason === 'check_failed' ? 'not-yet-valid' : 'claims';
+function byKey(secret: Secret): (token: string, expected: Expectation) => Promise<TokenClaims> {
+  checkKey(secret);
+  let imported: Promise<webcrypto.CryptoKey> | undefined;
+  return (token, expected) => checkToken(token, () => (imported ??= secret.use((bytes) => importHmacKey(bytes, ['verify']))), ['HS512'], expected);
+}
+
+/** What a set of public keys may have signed: never HS512, for which a public key is no secret. */
+const asymmetric: readonly Algorithm[] = ['EdDSA', 'ES256', 'RS256'];
+
+export function byPublicKeys(jwks: JSONWebKeySet): (token: string, expected: Expectation) => Promise<TokenClaims> {
+  const keyOf = createLocalJWKSet(jwks);
+  const algorithms = asymmetric.filter((algorithm) => jwks.keys.some(({ alg }) => alg === algorithm));
+  return (token, expected) => checkToken(token, keyOf, algorithms, expected);
 }
