@@ -6,6 +6,7 @@
         ["OS=='linux'", {
           "sources": [
             "native/addon/addon.cc",
+            "native/addon/become.cc",
             "native/addon/capabilities.cc",
             "native/addon/convert.cc",
             "native/addon/descriptors.cc",
@@ -18,6 +19,7 @@
             "native/addon/secret_memory.cc",
             "native/addon/signals.cc",
             "native/addon/trace.cc",
+            "native/kernel/become.cc",
             "native/kernel/bounds.cc",
             "native/kernel/calls.cc",
             "native/kernel/capabilities.cc",
@@ -30,6 +32,7 @@
             "native/kernel/each_thread.cc",
             "native/kernel/environment.cc",
             "native/kernel/exec.cc",
+            "native/kernel/handover.cc",
             "native/kernel/keyring.cc",
             "native/kernel/landlock.cc",
             "native/kernel/launch.cc",

@@ -15,6 +15,7 @@ export type SallyportErrors =
   | PolicyInvalid
   | SecretDestroyed
   | SecretRefused
+  | StartRefused
   | TaskExitUnknown
   | TaskLimitExceeded
   | TaskStartFailed
@@ -234,6 +235,15 @@ export class ConfigRefused extends SallyportError {
     this.file = facts.file;
     this.securityIsolation = facts.securityIsolation;
     this.findings = facts.findings;
+  }
+}
+
+/** `sallyport exec` starts nothing: something about this process or the request would undo what it is for. No secret was read. */
+export class StartRefused extends SallyportError {
+  static { named(this.prototype, 'StartRefused'); }
+  readonly code = 'ERR_START_REFUSED';
+  constructor(problem: string, options?: ErrorOptions) {
+    super(`the supervisor is not started: ${problem}`, options);
   }
 }
 

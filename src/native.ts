@@ -9,6 +9,17 @@ import { KernelUnsupported } from './errors.js';
  * Nothing else in this package knows how the addon is loaded.
  */
 export interface Native {
+  // become: this process turns into another program
+  /** `keep` as in dropCapabilities; `moves` is source, target, source, target...; `user` is uid, gid and groups, or empty. Returns by throwing alone. */
+  become(path: string, argv: readonly string[], environment: readonly string[], keep: bigint, moves: readonly number[], user: readonly number[]): never;
+  /** By name or number; undefined where no database of the system has it. */
+  findUser(name: string): NativeUser | undefined;
+  handoverSize(fd: number): number;
+  /** A descriptor, close-on-exec. */
+  makeHandover(bytes: ArrayBuffer): number;
+  /** Closes the descriptor. */
+  takeHandover(fd: number, into: ArrayBuffer): void;
+
   // capabilities: one bit each, as capabilities(7) numbers them
   getCapabilities(): NativeCapabilities;
   /** How many threads made the call. The error's `tid` is the thread that did not. */
@@ -119,6 +130,15 @@ export interface NativeCapabilities {
   readonly ambient: bigint;
   readonly bounding: bigint;
   readonly securebits: number;
+}
+
+export interface NativeUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly name: string;
+  readonly home: string;
+  /** `gid` among them. */
+  readonly groups: readonly number[];
 }
 
 export interface NativeWiped {

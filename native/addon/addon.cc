@@ -3,6 +3,7 @@
 // The export table. One line a noun; the noun names the file beside this one,
 // the file in ../kernel that does the work and the one in src/kernel that calls it.
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  addon::InitBecome(env, exports);
   addon::InitCapabilities(env, exports);
   addon::InitDescriptors(env, exports);
   addon::InitDumpable(env, exports);

@@ -27,6 +27,7 @@ bool StringsOf(Napi::Env env, const Napi::Value& value, std::vector<std::string>
 const char* ErrnoName(int err) noexcept;
 
 // One per file of this folder; each adds its noun's functions to the export table.
+void InitBecome(Napi::Env env, Napi::Object exports);
 void InitCapabilities(Napi::Env env, Napi::Object exports);
 void InitDescriptors(Napi::Env env, Napi::Object exports);
 void InitDumpable(Napi::Env env, Napi::Object exports);

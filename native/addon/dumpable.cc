@@ -14,15 +14,14 @@ static Napi::Value GetDumpable(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), dumpable.value);
 }
 
-// The flag as it was before anything here could clear it: 0 means that no process of
-// this user could ever open our memory. Process-wide: worker threads share it.
-static int FoundAtLoad() noexcept {
-  static const int found = kernel::GetDumpable().value;
+// Process-wide: worker threads share it.
+static bool FoundAtLoad() noexcept {
+  static const bool found = kernel::WasBornDumpable();
   return found;
 }
 
 static Napi::Value BornDumpable(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), FoundAtLoad() != 0);
+  return Napi::Boolean::New(info.Env(), FoundAtLoad());
 }
 
 void InitDumpable(Napi::Env env, Napi::Object exports) {

@@ -13,4 +13,10 @@ Status DisableDumpable() noexcept;
 // The flag as the kernel has it now: 0, 1 or 2.
 Result<int> GetDumpable() noexcept;
 
+// Whether a process of our user could open our memory since execve(2). False only where the flag
+// is not 1 (2, which fs.suid_dumpable gives, keeps all but root out as well) and for a reason
+// that was there from the first instruction: AT_SECURE, for ids that differed, or a program that we
+// may execute but not read. Anything else, and somebody cleared it on the way. Ask before we do.
+bool WasBornDumpable() noexcept;
+
 }  // namespace kernel

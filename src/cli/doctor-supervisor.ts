@@ -42,7 +42,7 @@ function start({ node, bornDumpable, uid, nodeVersion, texts, addonProblem }: Ex
     if (closed) rows.push(check('node binary', 'ok', `${what}: not dumpable from its first instruction`, ['start'], 'no process of this user could watch the start'));
     else {
       rows.push(
-        check('node binary', 'warn', what, ['start'], executeOnly ? 'root reads it all the same, and so could whoever watches the start' : 'holds against tasks; another process of this user can open a starting supervisor before it is hardened', executeOnly ? 'run the supervisor as an ordinary user' : `as root: chown root ${node.path} && chmod 0711 ${node.path}${uid === 0 ? ', and run the supervisor as an ordinary user' : ''}`),
+        check('node binary', 'warn', what, ['start'], executeOnly ? 'root reads it all the same, and so could whoever watches the start' : 'holds against tasks; another process of this user can open a starting supervisor before it is hardened', executeOnly ? 'run the supervisor as an ordinary user' : `as root: sallyport exec --user NAME -- node ...; or chown root ${node.path} && chmod 0711 ${node.path}${uid === 0 ? ', and run the supervisor as an ordinary user' : ''}`),
       );
     }
     if (node.writable && uid !== 0) rows.push(check('node binary, code', 'warn', 'this user can change it', ['code'], 'the rules of each task keep it from there; nothing keeps other programs of this user', `as root: chown root ${node.path}`));

@@ -18,6 +18,7 @@ interface Entry {
 const commands: Readonly<Record<string, Entry>> = {
   doctor: { summary: 'say what this host has and lacks, and what to do about it', load: () => import('./doctor.js') },
   run: { summary: 'run a program locked in by a policy', load: () => import('./run.js'), ownSignals: true },
+  exec: { summary: 'start a supervisor with its secrets in descriptors, and locked from its first instruction', load: () => import('./exec.js'), ownSignals: true },
   explain: { summary: 'say what a policy grants on this host, and what each guarantee rests on', load: () => import('./explain.js') },
   config: { summary: 'check what a role of an Airflow deployment is configured with, or write a file for it', load: () => import('./config.js') },
   demo: { summary: 'run the same hostile task against an ordinary supervisor and a hardened one', load: () => import('./demo.js') },

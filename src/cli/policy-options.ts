@@ -173,7 +173,7 @@ const executable = (path: string): boolean => {
 };
 
 /** Where the caller's shell would find it; the task's PATH is another one. */
-function found(program: string): string {
+export function found(program: string): string {
   if (program.includes('/')) return resolve(program);
   const folders = (process.env['PATH'] ?? '').split(delimiter).map((folder) => (folder === '' ? '.' : folder));
   const path = folders.map((folder) => join(folder, program)).find(executable);

@@ -1,9 +1,13 @@
+import { isMainThread } from 'node:worker_threads';
+import { takeRealGroup } from '../kernel/become.js';
 import { disableDumpable, isDumpable } from '../kernel/dumpable.js';
 import { Secret } from '../secrets/secret.js';
 import type { Row } from './report.js';
 
 /** No process of this user can trace this one or open its memory from now on; src/harden/start.ts looks at what came before. */
 export function memory(row: Row): void {
+  // The change would set the flag to what fs.suid_dumpable says: before it is cleared.
+  if (isMainThread) takeRealGroup();
   disableDumpable();
   if (isDumpable()) row.refuse('PR_GET_DUMPABLE is not 0');
   else row.rests('PR_GET_DUMPABLE is 0');

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { Level } from '../guarantees.js';
 import { wasBornDumpable } from '../kernel/dumpable.js';
 import type { Row } from './report.js';
@@ -25,14 +25,23 @@ export function start(row: Row, level: Level): void {
   if (watchers.length === 0) row.rests('no process that we can look into has our memory open');
 
   if (!wasBornDumpable()) {
-    row.rests('this process was not dumpable when it started');
+    row.rests(`closed to every process of this user from its first instruction: ${readable(process.execPath) ? 'its real and effective ids differed when it was executed' : 'its binary may be executed and not read'}`);
     return;
   }
   row.rests('tasks, and what they leave behind, are in their Landlock domains for life');
   if (hidden.length > 0) row.notes(`the descriptors of processes of this user, none of them a task's, could not be listed: ${hidden.join(', ')}`);
-  const born = 'this process was dumpable when it started: a process of this user outside Sallyport could watch it; a node binary of root\'s with mode 0711 closes that';
+  const born = 'this process was dumpable when it started: a process of this user outside Sallyport could watch it; `sallyport exec --user`, or a node binary of root\'s with mode 0711, closes that';
   if (level === 'strict') row.refuse(born);
   else row.notes(born);
+}
+
+function readable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function tracerOf(): number {

@@ -64,7 +64,7 @@ export function getCapabilities(): CapabilitySets {
  * @see capabilities(7), capset(2), libpsx(3). Scope: process, and what it starts later.
  */
 export function dropCapabilities(options: DropCapabilitiesOptions = {}): CapabilityReport {
-  const keep = maskOf(options.keep ?? []);
+  const keep = maskOf('options.keep', options.keep ?? []);
   const mayDropBounding = (native().getCapabilities().permitted & setpcap) !== 0n;
   try {
     native().dropCapabilities(keep);
@@ -116,16 +116,17 @@ function describe(tid: number): string {
   return `thread ${tid}${name}`;
 }
 
-function bitOf(name: CapabilityName): bigint {
+function bitOf(name: CapabilityName, option = 'options.keep'): bigint {
   const known = (capabilityNames as readonly string[]).indexOf(name);
   const index = known >= 0 ? known : Number(/^CAP_(\d+)$/.exec(name)?.[1] ?? NaN);
-  if (!(index < 64)) throw outOfRange('options.keep', 'names of capabilities, as capabilities(7) spells them');
+  if (!(index < 64)) throw outOfRange(option, 'names of capabilities, as capabilities(7) spells them');
   return 1n << BigInt(index);
 }
 
-function maskOf(names: readonly CapabilityName[]): bigint {
-  if (!Array.isArray(names) || names.some((name) => typeof name !== 'string')) throw invalidArgument('options.keep', 'an array of capability names', names);
-  return names.reduce((mask, name) => mask | bitOf(name), 0n);
+/** A bit each, as the addon takes them. `option` is what a caller knows the names by. */
+export function maskOf(option: string, names: readonly CapabilityName[]): bigint {
+  if (!Array.isArray(names) || names.some((name) => typeof name !== 'string')) throw invalidArgument(option, 'an array of capability names', names);
+  return names.reduce((mask, name) => mask | bitOf(name, option), 0n);
 }
 
 function namesOf(mask: bigint): CapabilityName[] {

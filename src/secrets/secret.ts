@@ -4,6 +4,7 @@ import { getRlimit, lockedBytes } from '../kernel/rlimit.js';
 import { native, type SecretHandle } from '../native.js';
 import { withCredential } from './credential.js';
 import { withInheritedDescriptor } from './descriptor.js';
+import { handedOver, secretName } from './handover.js';
 import { withSecretFile } from './secret-file.js';
 
 /** More than any key or token needs, and little enough for the smallest RLIMIT_MEMLOCK to hold a few. */
@@ -123,6 +124,23 @@ export class Secret {
 
   static #read(fd: number, keepNewline: boolean, timeoutMs = patienceMs): Secret {
     return new Secret(native().secretFromDescriptor(fd, mostBytes, timeoutMs, keepNewline));
+  }
+
+  /**
+   * Takes a secret that `sallyport exec --secret NAME=SOURCE` handed to this process, once: what it came in is
+   * overwritten and its descriptor closed.
+   *
+   * @throws {SecretRefused} `ERR_SECRET_REFUSED`: none of this name was handed over, or it was taken before.
+   */
+  static fromExec(name: string): Secret {
+    if (typeof name !== 'string') throw invalidArgument('name', 'a string', name);
+    if (!secretName.test(name)) throw outOfRange('name', 'a name that `sallyport exec --secret` takes');
+    return made(`sallyport exec, "${name}"`, () => {
+      const waiting = handedOver(name);
+      const secret = new Secret(native().newSecret(waiting.byteLength));
+      secret.use((bytes) => waiting.take(bytes.buffer as ArrayBuffer));
+      return secret;
+    });
   }
 
   /**
