@@ -1,4 +1,4 @@
-// What test/server.ts asks of the server with SQLite, asked of it with PostgreSQL.
+// What test/server.ts and others ask of the server with SQLite, asked of it with PostgreSQL.
 import { ApiServer } from './helpers/api-server.js';
 import { Postgres, withoutPostgres } from './helpers/postgres.js';
 
@@ -12,7 +12,7 @@ if (withoutPostgres === undefined) {
   const last = suite('server-postgres');
   last('the database server is ended', () => postgres[Symbol.asyncDispose]());
   await import('./server.js');
-  await import('./server-routes.js');
+  for (const name of ['dags', 'task-instances', 'values']) await import(`./server-${name}.js`);
   last.run();
 } else {
   const skipped = suite('server-postgres');

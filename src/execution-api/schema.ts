@@ -1,4 +1,11 @@
-import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { type Static, Type } from '@sinclair/typebox';
+import { AssetProfile, ConsumedAssetEvent, OutletEvent } from './schema/assets.js';
+import { closed, Nullable, Timestamp } from './schema/common.js';
+
+export * from './schema/assets.js';
+export * from './schema/dags.js';
+export * from './schema/hitl.js';
+export * from './schema/task-instances.js';
 
 /**
  * The bodies of Airflow's Execution API at this version, once: the client checks what it is
@@ -8,14 +15,9 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox';
  */
 export const apiVersion = '2026-04-06';
 
-const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-const closed = { additionalProperties: false } as const;
-
-/** RFC 3339 with an offset, as Pydantic reads an aware datetime. */
-const Timestamp = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\d[Tt ]\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,9})?)?([Zz]|[+-]\\d\\d:?\\d\\d)$' });
 const Hostname = Type.String({ maxLength: 1000 });
 const Pid = Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 });
-const RenderedMapIndex = Type.Optional(Nullable(Type.String({ maxLength: 250 })));
+const rendered_map_index = Type.Optional(Nullable(Type.String({ maxLength: 250 })));
 
 /** PATCH task-instances/{id}/run: Airflow's TIEnterRunningPayload. */
 export const EnterRunning = Type.Object(
@@ -28,15 +30,13 @@ export type EnterRunning = Static<typeof EnterRunning>;
 export const Heartbeat = Type.Object({ hostname: Hostname, pid: Pid }, closed);
 export type Heartbeat = Static<typeof Heartbeat>;
 
-const Asset = Type.Object({ name: Type.String(), uri: Type.String(), type: Type.String() }, closed);
-
 /** PATCH task-instances/{id}/state: Airflow's TIStateUpdate, told apart by `state`. */
 export const StateUpdate = Type.Union([
   Type.Object(
     {
       state: Type.Union([Type.Literal('failed'), Type.Literal('skipped'), Type.Literal('removed'), Type.Literal('upstream_failed')]),
       end_date: Timestamp,
-      rendered_map_index: RenderedMapIndex,
+      rendered_map_index,
     },
     closed,
   ),
@@ -44,13 +44,13 @@ export const StateUpdate = Type.Union([
     {
       state: Type.Literal('success'),
       end_date: Timestamp,
-      task_outlets: Type.Optional(Type.Array(Asset)),
-      outlet_events: Type.Optional(Type.Array(Type.Record(Type.String(), Type.Unknown()))),
-      rendered_map_index: RenderedMapIndex,
+      task_outlets: Type.Optional(Type.Array(AssetProfile)),
+      outlet_events: Type.Optional(Type.Array(OutletEvent)),
+      rendered_map_index,
     },
     closed,
   ),
-  Type.Object({ state: Type.Literal('up_for_retry'), end_date: Timestamp, rendered_map_index: RenderedMapIndex }, closed),
+  Type.Object({ state: Type.Literal('up_for_retry'), end_date: Timestamp, rendered_map_index }, closed),
   Type.Object({ state: Type.Literal('up_for_reschedule'), reschedule_date: Timestamp, end_date: Timestamp }, closed),
   Type.Object(
     {
@@ -61,7 +61,7 @@ export const StateUpdate = Type.Union([
       queue: Type.Optional(Nullable(Type.String())),
       next_method: Type.String(),
       next_kwargs: Type.Optional(Type.Unknown()),
-      rendered_map_index: RenderedMapIndex,
+      rendered_map_index,
     },
     closed,
   ),
@@ -82,7 +82,7 @@ export const DagRun = Type.Object({
   state: Type.Optional(Type.String()),
   conf: Type.Optional(Nullable(Type.Record(Type.String(), Type.Unknown()))),
   triggering_user_name: Type.Optional(Nullable(Type.String())),
-  consumed_asset_events: Type.Optional(Type.Array(Type.Unknown())),
+  consumed_asset_events: Type.Optional(Type.Array(ConsumedAssetEvent)),
   partition_key: Type.Optional(Nullable(Type.String())),
   note: Type.Optional(Nullable(Type.String())),
 });

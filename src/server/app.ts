@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { Value } from '@sinclair/typebox/value';
-import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyRequest, FastifyTypeProvider, RawServerDefault } from 'fastify';
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifyTypeProvider, RawServerDefault } from 'fastify';
 import { apiVersion } from '../execution-api/schema.js';
 import { optional } from './optional.js';
 import { Problem } from './problem.js';
@@ -51,10 +51,12 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
     const correlationId = request.headers['correlation-id'];
     if (typeof correlationId === 'string' && correlationId.length <= 256) reply.header('correlation-id', correlationId);
     reply.header('airflow-api-version', apiVersion);
+    if (request.url.includes('%00')) throw noNul('path');
   });
 
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ detail: 'Not Found' }));
-  app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
+  app.setErrorHandler((error: (FastifyError | Problem) & { readonly code?: string }, request, reply) => {
+    if (error.code === '22021' || error.code === '22P05') error = noNul('body'); // PostgreSQL's words for it
     if (error instanceof Problem) return reply.code(error.status).send({ detail: error.detail });
     const status = error.statusCode ?? 500;
     // Fastify's own: a body that is too large, of another type, or not JSON, which FastAPI calls 422.
@@ -63,6 +65,14 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
     return reply.code(500).send({ message: 'Internal server error', 'correlation-id': reply.getHeader('correlation-id') ?? null });
   });
   return app;
+}
+
+/** No database keeps it in text, and none of Airflow's names has it. */
+const noNul = (place: string): Problem => new Problem(422, [{ loc: [place], msg: 'text may not contain NUL', type: 'value_error' }]);
+
+/** Sends what may be no object: Fastify would send text as it is, and nothing for null. */
+export function sendJson(reply: FastifyReply, value: unknown): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(value ?? null));
 }
 
 /** Whether a client knows a version of the API; without the header it means the newest that this server has. */

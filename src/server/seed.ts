@@ -1,12 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { outOfRange } from '../errors.js';
-import { Connection } from '../execution-api/schema.js';
+import { Connection, DagRunState } from '../execution-api/schema.js';
+import { Timestamp } from '../execution-api/schema/common.js';
 
 const closed = { additionalProperties: false } as const;
 const Id = Type.String({ minLength: 1, maxLength: 250 });
 
-const Timestamp = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\d[Tt ]\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,9})?)?([Zz]|[+-]\\d\\d:?\\d\\d)$' });
 const Team = Type.Optional(Id);
 
 const SeedTaskInstance = Type.Object(
@@ -19,10 +19,14 @@ const SeedTaskInstance = Type.Object(
     try_number: Type.Optional(Type.Integer({ minimum: 0 })),
     max_tries: Type.Optional(Type.Integer({ minimum: 0 })),
     queue: Type.Optional(Id),
+    /** The operator's class, as breadcrumbs show it. */
+    operator: Type.Optional(Type.String()),
     state: Type.Optional(Type.Union([Type.Literal('scheduled'), Type.Literal('queued'), Type.Literal('restarting')])),
   },
   closed,
 );
+
+const AssetKey = Type.Object({ name: Type.String({ minLength: 1 }), uri: Type.String({ minLength: 1 }) }, closed);
 
 /** A run of a DAG. One that a task instance names and that is not given comes into being as a manual run. */
 const SeedDagRun = Type.Object(
@@ -33,7 +37,15 @@ const SeedDagRun = Type.Object(
     run_after: Type.Optional(Timestamp),
     start_date: Type.Optional(Timestamp),
     end_date: Type.Optional(Timestamp),
-    state: Type.Optional(Type.Union([Type.Literal('queued'), Type.Literal('running'), Type.Literal('success'), Type.Literal('failed')])),
+    data_interval_start: Type.Optional(Timestamp),
+    data_interval_end: Type.Optional(Timestamp),
+    run_type: Type.Optional(Type.Union([Type.Literal('backfill'), Type.Literal('scheduled'), Type.Literal('manual'), Type.Literal('asset_triggered'), Type.Literal('asset_materialization')])),
+    state: Type.Optional(DagRunState),
+    triggering_user_name: Type.Optional(Type.String()),
+    partition_key: Type.Optional(Id),
+    note: Type.Optional(Type.String()),
+    /** Started for all events of these assets that no run of the DAG was started for yet. */
+    consumes: Type.Optional(Type.Array(AssetKey)),
     conf: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
   },
   closed,
@@ -52,7 +64,31 @@ const Declares = Type.Object(
 
 /** One that a run names and that is not given comes into being without a bundle, and so without a team. */
 const SeedDag = Type.Object(
-  { dag_id: Id, bundle: Type.Optional(Id), bundle_version: Type.Optional(Type.String()), is_paused: Type.Optional(Type.Boolean()), declares: Type.Optional(Declares) },
+  {
+    dag_id: Id,
+    bundle: Type.Optional(Id),
+    bundle_version: Type.Optional(Type.String()),
+    is_paused: Type.Optional(Type.Boolean()),
+    has_import_errors: Type.Optional(Type.Boolean()),
+    relative_fileloc: Type.Optional(Type.String()),
+    owners: Type.Optional(Type.String()),
+    tags: Type.Optional(Type.Array(Type.String())),
+    next_dagrun: Type.Optional(Timestamp),
+    declares: Type.Optional(Declares),
+    /** By task id: its inlets and outlets. Before it runs, a task asks which of them are not active. */
+    task_assets: Type.Optional(Type.Record(Type.String(), Type.Array(AssetKey))),
+  },
+  closed,
+);
+const SeedAsset = Type.Object(
+  {
+    name: Type.String({ minLength: 1 }),
+    uri: Type.String({ minLength: 1 }),
+    group: Type.Optional(Type.String()),
+    extra: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    is_active: Type.Optional(Type.Boolean()),
+    team: Team,
+  },
   closed,
 );
 const SeedVariable = Type.Union([Type.String(), Type.Object({ value: Type.String(), description: Type.Optional(Type.String()), team: Team }, closed)]);
@@ -66,6 +102,7 @@ export const Seed = Type.Object(
     /** By key; one with a team is that team's alone. */
     variables: Type.Optional(Type.Record(Type.String({ minLength: 1 }), SeedVariable)),
     connections: Type.Optional(Type.Array(SeedConnection)),
+    assets: Type.Optional(Type.Array(SeedAsset)),
     dagRuns: Type.Optional(Type.Array(SeedDagRun)),
     taskInstances: Type.Optional(Type.Array(SeedTaskInstance)),
   },

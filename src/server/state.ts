@@ -39,19 +39,33 @@ export interface TaskInstance {
   readonly trigger: string | null;
   readonly next_method: string | null;
   readonly next_kwargs: string | null;
+  /** Whether there is a later try of the task: 0 or 1. */
+  readonly replaced: number;
 }
 
-/** Airflow's words for a 409. */
+/** Airflow's words for a 409, and for the 410 of a try that has been replaced. */
 export type Conflict =
+  | { readonly reason: 'not_found'; readonly message: string }
   | { readonly reason: 'invalid_state'; readonly message: string; readonly previous_state: TaskInstanceState | null }
   | { readonly reason: 'running_elsewhere'; readonly message: string; readonly current_hostname: string | null; readonly current_pid: number | null }
   | { readonly reason: 'not_running'; readonly message: string; readonly current_state: TaskInstanceState | null };
 
+/** One round of a task that comes back later. */
+export interface Reschedule {
+  readonly start_date: string;
+  readonly end_date: string;
+  readonly reschedule_date: string;
+}
+
 /** What a request does to a task instance: new values, perhaps none, or a refusal. */
-export type Change = { readonly set: Partial<Omit<TaskInstance, 'id'>> } | { readonly conflict: Conflict };
+export type Change = { readonly set: Partial<Omit<TaskInstance, 'id' | 'replaced'>>; readonly reschedule?: Reschedule } | { readonly conflict: Conflict };
+
+/** The answer to whoever still runs it: its task was cleared, or is tried again. */
+const gone: Change = { conflict: { reason: 'not_found', message: 'Task Instance not found, it may have been moved to the Task Instance History table' } };
 
 /** PATCH …/run. Asked twice by the same process it says yes twice, for an answer can get lost. */
 export function enterRunning(ti: TaskInstance, { hostname, unixname, pid, start_date }: EnterRunning, now: string): Change {
+  if (ti.replaced === 1) return gone;
   if (ti.state === 'running' && ti.hostname === hostname && ti.unixname === unixname && ti.pid === pid) return { set: {} };
   if (ti.state !== 'queued' && ti.state !== 'restarting') {
     return { conflict: { reason: 'invalid_state', message: 'TI was not in a state where it could be marked as running', previous_state: ti.state } };
@@ -63,6 +77,7 @@ export function enterRunning(ti: TaskInstance, { hostname, unixname, pid, start_
 
 /** PUT …/heartbeat. Who runs it is asked before whether it runs, as Airflow does. */
 export function heartbeat(ti: TaskInstance, { hostname, pid }: Heartbeat, now: string): Change {
+  if (ti.replaced === 1) return gone;
   if (ti.hostname !== hostname || ti.pid !== pid) {
     return { conflict: { reason: 'running_elsewhere', message: 'TI is already running elsewhere', current_hostname: ti.hostname, current_pid: ti.pid } };
   }
@@ -74,6 +89,7 @@ export function heartbeat(ti: TaskInstance, { hostname, pid }: Heartbeat, now: s
 
 /** PATCH …/state: out of `running`, and out of nothing else. */
 export function leaveRunning(ti: TaskInstance, update: StateUpdate): Change {
+  if (ti.replaced === 1) return gone;
   if (ti.state !== 'running') {
     return { conflict: { reason: 'invalid_state', message: 'TI was not in the running state so it cannot be updated', previous_state: ti.state } };
   }
@@ -86,9 +102,21 @@ export function leaveRunning(ti: TaskInstance, update: StateUpdate): Change {
   }
   const end_date = toStored(update.end_date);
   const over = { state, end_date, trigger: null, next_method: null, next_kwargs: null };
-  if (state === 'up_for_reschedule') return { set: { ...over, reschedule_date: toStored(update.reschedule_date), task_reschedule_count: ti.task_reschedule_count + 1 } };
+  if (state === 'up_for_reschedule') {
+    const reschedule_date = toStored(update.reschedule_date);
+    return {
+      set: { ...over, reschedule_date, task_reschedule_count: ti.task_reschedule_count + 1 },
+      reschedule: { start_date: ti.start_date ?? end_date, end_date, reschedule_date },
+    };
+  }
   return { set: { ...over, ...rendered } };
 }
+
+/** States in which a task instance stays until somebody clears it. */
+export const finished: readonly TaskInstanceState[] = ['success', 'failed', 'skipped', 'upstream_failed', 'removed'];
+
+/** What another task's skip leaves as it is: Airflow's own three. */
+export const notSkippable: readonly TaskInstanceState[] = ['running', 'success', 'failed'];
 
 /** Airflow's is_eligible_to_retry: whether a failure of this try is `up_for_retry` or `failed`. */
 export function shouldRetry({ state, try_number, max_tries }: TaskInstance): boolean {

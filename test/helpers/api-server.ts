@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import * as assert from 'uvu/assert';
 import { Secret } from '../../lib/secrets/secret.js';
 import { createServer, type Seed, type Server, type ServerOptions } from '../../lib/server/index.js';
 import { TokenIssuer } from '../../lib/tokens/index.js';
@@ -12,6 +13,18 @@ export interface Reply {
   readonly status: number;
   readonly headers: Headers;
   readonly body: unknown;
+}
+
+/** The status, and the body where it is given. */
+export function expectReply({ status, body }: Reply, expected: number, expectedBody?: unknown): void {
+  assert.is(status, expected, JSON.stringify(body));
+  if (expectedBody !== undefined) assert.equal(body, expectedBody);
+}
+
+/** An error as Airflow words it. */
+export function expectRefusal({ status, body }: Reply, expected: number, reason: string): void {
+  assert.is(status, expected, JSON.stringify(body));
+  assert.is((body as { detail: { reason: string } }).detail.reason, reason);
 }
 
 /** A real server with tasks in it, and plain `fetch` to it: what Sallyport's client adds is tested elsewhere. */

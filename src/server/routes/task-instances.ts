@@ -1,22 +1,31 @@
-import { Type } from '@sinclair/typebox';
-import { EnterRunning, Heartbeat, RunContext, StateUpdate } from '../../execution-api/schema.js';
-import { claimsOf, refreshedToken, type AccessOptions } from '../access.js';
+import { DagRunNote, EnterRunning, Heartbeat, InactiveAssets, PreviousSuccessfulRun, RenderedFields, RenderedMapIndex, RunContext, SkipDownstream, StateUpdate } from '../../execution-api/schema.js';
+import { claimsOf, isAllowed, refreshedToken, type AccessOptions } from '../access.js';
 import type { App } from '../app.js';
+import { type OutletChange, outletChanges } from '../outlets.js';
 import { notFound, Problem } from '../problem.js';
-import { fromStored, storedNow } from '../store/time.js';
-import { getDagRun } from '../store/dag-runs.js';
-import { changeTaskInstance } from '../store/task-instances.js';
 import { type Change, enterRunning, heartbeat, leaveRunning, shouldRetry, type TaskInstance } from '../state.js';
+import { registerOutlets } from '../store/asset-events.js';
+import { getDagRun, getPreviousSuccessfulRun } from '../store/dag-runs.js';
+import { getInactiveAssets } from '../store/dags.js';
+import type { Sql } from '../store/sql.js';
+import { beatTaskInstance, changeTaskInstance, getTaskInstance, setDagRunNote, setRenderedFields, setRenderedMapIndex, skipTasks } from '../store/task-instances.js';
+import { fromStored, storedNow } from '../store/time.js';
+import { getXComKeys } from '../store/xcoms.js';
+import { ofTaskInstance as params } from './params.js';
 
-const params = Type.Object({ id: Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' }) });
+/** Which states may follow is state.ts's to say. */
+const self = { access: 'self' } as const;
+const reads = { access: 'self', resource: { kind: 'task_instance', action: 'read' } } as const;
+const writes = { access: 'self', resource: { kind: 'task_instance', action: 'write' } } as const;
 
+/** What a task instance does with itself. */
 export function taskInstances(app: App, { database, issuer, now }: AccessOptions): void {
   const timestamp = (): string => storedNow(now());
 
-  async function change(id: string, decide: (ti: TaskInstance) => Change): Promise<{ before: TaskInstance; after: TaskInstance }> {
-    const result = await database.transaction(changeTaskInstance(id.toLowerCase(), decide));
+  async function change(id: string, decide: (ti: TaskInstance) => Change, also?: (ti: TaskInstance) => Sql<void>): Promise<{ before: TaskInstance; after: TaskInstance }> {
+    const result = await database.transaction(changeTaskInstance(id.toLowerCase(), decide, also));
     if (result === undefined) throw notFound('Task Instance');
-    if ('conflict' in result.change) throw new Problem(409, result.change.conflict);
+    if ('conflict' in result.change) throw new Problem(result.change.conflict.reason === 'not_found' ? 410 : 409, result.change.conflict);
     return { before: result.before, after: { ...result.before, ...result.change.set } };
   }
 
@@ -27,26 +36,71 @@ export function taskInstances(app: App, { database, issuer, now }: AccessOptions
     if (claimsOf(request).scope === 'workload') {
       reply.header(refreshedToken, await issuer.issue({ sub: ti.id, scope: 'execution', dag_id: ti.dag_id }));
     }
+    const { next_method } = ti;
     return {
       dag_run,
       task_reschedule_count: ti.task_reschedule_count,
       max_tries: ti.max_tries,
       variables: [],
       connections: [],
-      ...(ti.next_method !== null && { next_method: ti.next_method, next_kwargs: JSON.parse(ti.next_kwargs ?? 'null') as unknown }),
-      xcom_keys_to_clear: [],
+      // What is left of an earlier try; one that was deferred goes on with its own.
+      xcom_keys_to_clear: next_method === null ? await database.run(getXComKeys(ti)) : [],
       should_retry: shouldRetry(before),
-      start_date: ti.start_date === null ? null : fromStored(ti.start_date),
+      ...(next_method !== null && { next_method, next_kwargs: JSON.parse(ti.next_kwargs ?? 'null') as unknown, start_date: ti.start_date === null ? null : fromStored(ti.start_date) }),
     };
   });
 
-  app.patch('/task-instances/:id/state', { config: { access: 'self' }, schema: { params, body: StateUpdate } }, async (request, reply) => {
-    await change(request.params.id, (row) => leaveRunning(row, request.body));
+  app.patch('/task-instances/:id/state', { config: self, schema: { params, body: StateUpdate } }, async (request, reply) => {
+    const { body } = request;
+    // An asset that the task may not write has no event of it; its success stands.
+    const outlets: OutletChange[] = [];
+    for (const outlet of body.state === 'success' ? outletChanges(body.task_outlets ?? [], body.outlet_events ?? []) : []) {
+      if (await isAllowed(request, { kind: 'asset', ...(outlet.by === 'uri' ? { uri: outlet.uri } : { name: outlet.name }) })) outlets.push(outlet);
+    }
+    await change(request.params.id, (row) => leaveRunning(row, body), (ti) => registerOutlets(ti, outlets, timestamp()));
     return reply.code(204).send();
   });
 
-  app.put('/task-instances/:id/heartbeat', { config: { access: 'self' }, schema: { params, body: Heartbeat } }, async (request, reply) => {
-    await change(request.params.id, (row) => heartbeat(row, request.body, timestamp()));
+  app.put('/task-instances/:id/heartbeat', { config: self, schema: { params, body: Heartbeat } }, async (request, reply) => {
+    const { hostname, pid } = request.body;
+    const alive = await database.run(beatTaskInstance(request.params.id.toLowerCase(), hostname, pid, timestamp()));
+    if (!alive) await change(request.params.id, (row) => heartbeat(row, request.body, timestamp()));
     return reply.code(204).send();
+  });
+
+  app.patch('/task-instances/:id/skip-downstream', { config: writes, schema: { params, body: SkipDownstream } }, async (request, reply) => {
+    const ti = await database.run(getTaskInstance(request.params.id.toLowerCase()));
+    if (ti === undefined) throw notFound('Task Instance');
+    await database.run(skipTasks(ti, request.body.tasks, timestamp()));
+    return reply.code(204).send();
+  });
+
+  app.put('/task-instances/:id/rtif', { config: writes, schema: { params, body: RenderedFields } }, async (request, reply) => {
+    if (!(await database.run(setRenderedFields(request.params.id.toLowerCase(), request.body)))) throw notFound('Task Instance');
+    return reply.code(201).send({ message: 'Rendered task instance fields successfully set' });
+  });
+
+  app.patch('/task-instances/:id/rendered-map-index', { config: writes, schema: { params, body: RenderedMapIndex } }, async (request, reply) => {
+    if (!(await database.run(setRenderedMapIndex(request.params.id.toLowerCase(), request.body)))) throw notFound('Task Instance');
+    return reply.code(204).send();
+  });
+
+  // As Airflow since 2026-10-30: an empty note takes it away, and none leaves it.
+  app.patch('/task-instances/:id/dag-run-note', { config: writes, schema: { params, body: DagRunNote } }, async (request, reply) => {
+    const { note } = request.body;
+    const id = request.params.id.toLowerCase();
+    const known = note == null ? (await database.run(getTaskInstance(id))) !== undefined : await database.run(setDagRunNote(id, note === '' ? null : note));
+    if (!known) throw notFound('Task Instance');
+    return reply.code(204).send();
+  });
+
+  app.get('/task-instances/:id/previous-successful-dagrun', { config: reads, schema: { params, response: { 200: PreviousSuccessfulRun } } }, (request) =>
+    database.run(getPreviousSuccessfulRun(request.params.id.toLowerCase())),
+  );
+
+  app.get('/task-instances/:id/validate-inlets-and-outlets', { config: reads, schema: { params, response: { 200: InactiveAssets } } }, async (request) => {
+    const inactive_assets = await database.run(getInactiveAssets(request.params.id.toLowerCase()));
+    if (inactive_assets === undefined) throw notFound('Task Instance');
+    return { inactive_assets: [...inactive_assets] };
   });
 }

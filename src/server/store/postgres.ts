@@ -124,7 +124,7 @@ function prepared({ text }: Statement): Prepared {
   let found = known.get(text);
   if (found === undefined) {
     const names: string[] = [];
-    const numbered = text.replaceAll(forUpdate, ' FOR UPDATE').replace(/(?<![:\w]):([a-z]\w*)/g, (_all, name: string) => {
+    const numbered = text.replaceAll(forUpdate, ' FOR UPDATE').replace(/json_each\((:\w+)\)/g, 'json_array_elements_text(CAST($1 AS json)) AS each (value)').replace(/(?<![:\w]):([a-z]\w*)/g, (_all, name: string) => {
       if (!names.includes(name)) names.push(name);
       return `$${names.indexOf(name) + 1}`;
     });

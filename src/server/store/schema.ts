@@ -18,7 +18,9 @@ const migrations: readonly (readonly string[])[] = [
        owners TEXT,
        tags TEXT NOT NULL DEFAULT '[]',
        next_dagrun TEXT,
-       declares TEXT
+       has_import_errors INTEGER NOT NULL DEFAULT 0,
+       declares TEXT,
+       task_assets TEXT NOT NULL DEFAULT '{}'
      )`,
     `CREATE TABLE dag_runs (
        dag_id TEXT NOT NULL REFERENCES dags,
@@ -38,7 +40,7 @@ const migrations: readonly (readonly string[])[] = [
        note TEXT,
        PRIMARY KEY (dag_id, run_id)
      )`,
-    `CREATE INDEX dag_runs_by_date ON dag_runs (dag_id, logical_date)`,
+    `CREATE UNIQUE INDEX dag_runs_by_date ON dag_runs (dag_id, logical_date)`,
     `CREATE TABLE task_instances (
        id TEXT PRIMARY KEY,
        dag_id TEXT NOT NULL,
@@ -48,6 +50,7 @@ const migrations: readonly (readonly string[])[] = [
        try_number INTEGER NOT NULL,
        max_tries INTEGER NOT NULL,
        queue TEXT NOT NULL DEFAULT 'default',
+       operator TEXT,
        state TEXT,
        hostname TEXT,
        unixname TEXT,
@@ -64,6 +67,10 @@ const migrations: readonly (readonly string[])[] = [
        next_kwargs TEXT,
        UNIQUE (dag_id, run_id, task_id, map_index, try_number),
        FOREIGN KEY (dag_id, run_id) REFERENCES dag_runs
+     )`,
+    `CREATE VIEW latest_tries AS SELECT * FROM task_instances AS ti WHERE NOT EXISTS (
+       SELECT 1 FROM task_instances AS later
+       WHERE later.dag_id = ti.dag_id AND later.run_id = ti.run_id AND later.task_id = ti.task_id AND later.map_index = ti.map_index AND later.try_number > ti.try_number
      )`,
     `CREATE TABLE task_reschedules (
        task_instance_id TEXT NOT NULL REFERENCES task_instances,
@@ -109,7 +116,6 @@ const migrations: readonly (readonly string[])[] = [
        id SERIAL8 PRIMARY KEY,
        name TEXT NOT NULL,
        uri TEXT NOT NULL,
-       alias TEXT,
        timestamp TEXT NOT NULL,
        extra TEXT NOT NULL DEFAULT '{}',
        partition_key TEXT,
@@ -120,6 +126,16 @@ const migrations: readonly (readonly string[])[] = [
        FOREIGN KEY (name, uri) REFERENCES assets
      )`,
     `CREATE INDEX asset_events_by_asset ON asset_events (name, uri, timestamp)`,
+    `CREATE TABLE asset_event_aliases (alias TEXT NOT NULL, event_id BIGINT NOT NULL REFERENCES asset_events, PRIMARY KEY (alias, event_id))`,
+    `CREATE INDEX asset_event_aliases_by_event ON asset_event_aliases (event_id)`,
+    `CREATE TABLE consumed_asset_events (
+       event_id BIGINT NOT NULL REFERENCES asset_events,
+       dag_id TEXT NOT NULL,
+       run_id TEXT NOT NULL,
+       PRIMARY KEY (event_id, dag_id, run_id),
+       FOREIGN KEY (dag_id, run_id) REFERENCES dag_runs
+     )`,
+    `CREATE INDEX consumed_asset_events_by_run ON consumed_asset_events (dag_id, run_id)`,
     `CREATE TABLE hitl_details (
        task_instance_id TEXT PRIMARY KEY REFERENCES task_instances,
        options TEXT NOT NULL,

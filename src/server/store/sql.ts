@@ -47,3 +47,6 @@ export function insertInto(table: string, columns: readonly string[], conflict =
 
 /** `column = :column, …`, for an UPDATE. */
 export const assignments = (columns: readonly string[]): string => columns.map((column) => `${column} = :${column}`).join(', ');
+
+/** `column` is one of a list of any length, which its value has as JSON: one text for all lengths, and so one prepared statement. */
+export const isOneOf = (column: string, name: string): string => `${column} IN (SELECT value FROM json_each(:${name}))`;

@@ -11,11 +11,11 @@ export function* getVariableKeys(prefix: string): Sql<readonly string[]> {
   return rows.map(({ key }) => key);
 }
 
-const upsert = insertInto('variables', ['key', 'value', 'description', 'team'], 'ON CONFLICT (key) DO UPDATE SET value = excluded.value, description = excluded.description');
+const upsert = insertInto('variables', ['key', 'value', 'description'], 'ON CONFLICT (key) DO UPDATE SET value = excluded.value, description = excluded.description');
 
-/** @param team Whose a new one is; one that is there stays whose it was. */
-export function setVariable(key: string, { val, description = null }: SetVariable, team: string | null = null): Sql<void> {
-  return run(upsert, { key, value: val, description, team });
+/** A new one is nobody's; one that is there stays whose it was. */
+export function setVariable(key: string, { val, description = null }: SetVariable): Sql<void> {
+  return run(upsert, { key, value: val, description });
 }
 
 export function deleteVariable(key: string): Sql<void> {

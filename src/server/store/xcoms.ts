@@ -56,3 +56,10 @@ export function* setXCom(key: XComKey, value: string, mapped_length: number | nu
 export function deleteXCom(key: XComKey): Sql<void> {
   return run(`DELETE ${here} AND map_index = :map_index`, { ...key });
 }
+
+/** What an earlier try left. Of one that is not mapped, those of its mapped instances too, as Airflow has it. */
+export function* getXComKeys({ dag_id, run_id, task_id, map_index }: Omit<XComKey, 'key'>): Sql<string[]> {
+  const ofIndex = map_index < 0 ? '' : 'AND map_index = :map_index';
+  const values = { dag_id, run_id, task_id, ...(map_index >= 0 && { map_index }) };
+  return (yield* all<{ key: string }>(`SELECT DISTINCT key FROM xcoms WHERE dag_id = :dag_id AND run_id = :run_id AND task_id = :task_id ${ofIndex} ORDER BY key`, values)).map(({ key }) => key);
+}

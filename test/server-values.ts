@@ -1,18 +1,9 @@
-// Each route of the Execution API beyond the ones of test/server.ts: what it answers, in which words, and what it changes.
+// Variables and XComs: what their routes answer, in which words, and what they change.
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ApiServer, type Reply, type Task } from './helpers/api-server.js';
+import { ApiServer, expectRefusal as refused, expectReply as expect, type Task } from './helpers/api-server.js';
 
-const routes = suite('server-routes');
-
-function expect(reply: Reply, status: number, body?: unknown): void {
-  assert.is(reply.status, status, JSON.stringify(reply.body));
-  if (body !== undefined) assert.equal(reply.body, body);
-}
-function refused(reply: Reply, status: number, reason: string): void {
-  assert.is(reply.status, status, JSON.stringify(reply.body));
-  assert.is((reply.body as { detail: { reason: string } }).detail.reason, reason);
-}
+const routes = suite('server-values');
 
 routes('a variable is made, changed, read and deleted', async () => {
   await using api = await ApiServer.start();
