@@ -210,7 +210,7 @@ export interface ConfigFinding {
   readonly severity: 'refused' | 'warning';
   /** `api_auth.jwt_secret`; undefined where it is about a file or a folder. */
   readonly option: string | undefined;
-  /** A variable's name, `FILE:LINE`, or a path. */
+  /** A variable's name, what handed it over, `FILE:LINE`, or a path. */
   readonly place: string;
   readonly role: string;
   readonly problem: string;

@@ -69,6 +69,30 @@ commands('as text it names option, place and remedy, and the home directory that
   }
 });
 
+commands('a secret that `sallyport exec` hands over is the role\'s, or refused, and comes before a variable', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'sallyport-home-'));
+  try {
+    const names = ['AIRFLOW__API_AUTH__JWT_SECRET', 'AIRFLOW__CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS__SENTINEL_KWARGS', 'OTHER'];
+    writeFileSync(join(home, 'secret'), 'hunter2', { mode: 0o600 });
+    const check = async (role: string, environment: Record<string, string> = {}): Promise<Checked & { code: number | null }> => {
+      const args = ['exec', ...names.flatMap((name) => ['--secret', `${name}=file:${join(home, 'secret')}`]), '--', ...asWeAre, 'config', 'check', '--role', role, '--json'];
+      const { code, stdout, stderr } = await cli(asWeAre, args, { env: { HOME: home, AIRFLOW_HOME: '', AIRFLOW_CONFIG: '', ...environment } });
+      assert.not.match(stdout + stderr, /hunter2/);
+      assert.not.equal(stdout, '', stderr);
+      return { code, ...(JSON.parse(stdout) as Checked) };
+    };
+    const both = ['api_auth.jwt_secret', 'celery_result_backend_transport_options.sentinel_kwargs'];
+    const may = await check('scheduler', { AIRFLOW__API_AUTH__JWT_SECRET: 'x' });
+    assert.equal([may.code, may.secrets, may.findings], [0, both, []]);
+    const mayNot = await check('worker');
+    assert.equal([mayNot.code, mayNot.findings.map(({ rule, option, place }) => `${rule} ${option}, ${place}`)], [1, [`wrong-role api_auth.jwt_secret, sallyport exec --secret ${names[0]}`]]);
+    const garbage = await cli(asWeAre, ['config', 'check', '--role', 'worker', '--json'], { env: { HOME: home, AIRFLOW_HOME: '', AIRFLOW_CONFIG: '', SALLYPORT_SECRETS: 'nonsense' } });
+    assert.equal([garbage.code, (JSON.parse(garbage.stdout) as Checked).findings.map(({ rule, place }) => `${rule} ${place}`)], [1, ['value SALLYPORT_SECRETS']]);
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
+});
+
 commands('defaults: the same as a file and as JSON', async () => {
   const text = await cli(asWeAre, ['config', 'defaults', '--role', 'triggerer']);
   assert.is(text.code, 0);

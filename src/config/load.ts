@@ -111,7 +111,7 @@ const neverWarnings: ReadonlySet<string> = new Set(['missing', 'syntax', 'value'
 
 function load(sources: Sources, where: Surroundings, role: Role, isolationAsked: boolean | undefined, fileAsked: string | false | undefined): Config {
   const { settings, found } = sources;
-  if (where.variables === ownVariables) sources.readCredentials();
+  if (where.variables === ownVariables) sources.readHandedOver();
   sources.readVariables(where.variables);
   const file = fileAsked === false ? undefined : where.file(fileAsked);
   if (file !== undefined) sources.readFile(file);

@@ -1,5 +1,6 @@
 import { type ConfigRule, SecretRefused } from '../errors.js';
 import { credentialNames } from '../secrets/credential.js';
+import { handedOverNames, handoverVariable } from '../secrets/handover.js';
 import { Secret } from '../secrets/secret.js';
 import { bytesOf, parseCfg, textOf, type Entry } from './cfg.js';
 import { interpolate, Unusable } from './expand.js';
@@ -17,7 +18,7 @@ export interface Found {
 }
 
 /** In the order in which Airflow, and we, prefer them. */
-const origins = ['credential', 'variable', 'file'] as const;
+const origins = ['exec', 'credential', 'variable', 'file'] as const;
 export type Origin = (typeof origins)[number];
 
 /** One option in one place. Section and key are in lower case; a section's dots are `_`, as in a variable's name. */
@@ -39,15 +40,11 @@ export class Sources {
   readonly settings: Setting[] = [];
   readonly found: Found[] = [];
 
-  /** Secrets that systemd passed to this service under the names of their variables; none where it is no such service. */
-  readCredentials(): void {
-    for (const name of credentialNames()) {
-      const option = optionOf(name);
-      const classified = option === undefined ? undefined : classify(option.section, option.key);
-      if (option === undefined || classified?.kind !== 'value') continue;
-      const secret = this.#usable(optionId(option.section, option.key), `credential ${name}`, () => Secret.fromCredential(name));
-      this.settings.push({ ...option, origin: 'credential', place: `credential ${name}`, classified, secret, text: undefined });
-    }
+  /** Secrets that `sallyport exec` or systemd handed over under the names of their variables. */
+  readHandedOver(): void {
+    const announced = this.#usable(undefined, handoverVariable, handedOverNames) ?? [];
+    this.#readNamed('exec', 'sallyport exec --secret', announced, (name) => Secret.fromExec(name));
+    this.#readNamed('credential', 'credential', credentialNames(), (name) => Secret.fromCredential(name));
   }
 
   /** Every variable that sets an option. Those with secrets leave the environment. */
@@ -82,6 +79,18 @@ export class Sources {
     for (const { secret } of this.settings) secret?.destroy();
   }
 
+  /** Other names are other secrets of this process, and none of ours to take. */
+  #readNamed(origin: Origin, called: string, names: readonly string[], take: (name: string) => Secret): void {
+    for (const name of names) {
+      const option = optionOf(name);
+      const classified = option === undefined ? undefined : classify(option.section, option.key);
+      if (option === undefined || classified?.kind !== 'value') continue;
+      const place = `${called} ${name}`;
+      const secret = this.#usable(optionId(option.section, option.key), place, () => take(name));
+      this.settings.push({ ...option, origin, place, classified, secret, text: undefined });
+    }
+  }
+
   #readEntry(entry: Entry, all: readonly Entry[], file: string): void {
     const [section, key] = [entry.section.toLowerCase().replaceAll('.', '_'), entry.key];
     const place = `${file}:${entry.line}`;
@@ -92,7 +101,7 @@ export class Sources {
     this.settings.push({ section, key, origin: 'file', place, classified, secret, text });
   }
 
-  #usable<T>(option: string, place: string, read: () => T): T | undefined {
+  #usable<T>(option: string | undefined, place: string, read: () => T): T | undefined {
     try {
       return read();
     } catch (error) {
@@ -117,7 +126,7 @@ function lookUp(all: readonly Entry[], section: string, other: string): string |
 }
 
 /**
- * For each option the setting that Airflow would take: a credential before a variable before a file, and in each an option's present name before
+ * For each option the setting that Airflow would take: what was handed over before a variable before a file, and in each an option's present name before
  * an old one. By {@link optionId} of the present name.
  */
 export function effective(settings: readonly Setting[]): ReadonlyMap<string, Setting> {

@@ -7,7 +7,7 @@ import { native } from '../native.js';
 export const handoverVariable = 'SALLYPORT_SECRETS';
 
 /** What a secret can be called: no character that a shell, the variable or a log would take for something else. */
-export const secretName = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/;
+export const secretName = /^[A-Za-z_][A-Za-z0-9_.-]{0,127}$/;
 
 /** The variable for the environment of the program that gets these descriptors. */
 export function announcement(descriptors: ReadonlyMap<string, number>): string {
@@ -25,6 +25,9 @@ function announced(): Map<string, number> {
   }
   return found;
 }
+
+/** Their names. @throws {SecretRefused} `ERR_SECRET_REFUSED`: the announcement is not one. */
+export const handedOverNames = (): readonly string[] => [...announced().keys()];
 
 /** Takes one out of the announcement: its descriptor's number will mean something else. */
 function forget(name: string): void {
