@@ -336,6 +336,62 @@ supervisor('whoever begins to listen in the middle of a line gets whole lines on
   }
 });
 
+supervisor('what a task was given to keep to itself is hidden in its lines and its reason, however it prints it', async () => {
+  const source = `${raw}
+    import { writeSync } from 'node:fs';
+    import { connections, log, maskSecret, variables } from 'sallyport/task';
+    export default async () => {
+      const { password, extra } = await connections.get('vault');
+      const key = await variables.get('my_api_key');
+      console.log(await variables.get('colour'), password, Buffer.from('user:' + password).toString('base64'));
+      writeSync(2, 'in tw');
+      writeSync(2, 'o ' + key.slice(0, 8));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      writeSync(2, key.slice(8) + '\\n');
+      log.info('logged ' + JSON.parse(extra).token, { passphrase: 'x', rows: 3, url: 'http://u:' + encodeURIComponent(password) + '@h' });
+      await maskSecret({ password: 'of my own making', colour: 'open' });
+      console.log('of my own making', 'open', 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln');
+      await request('RetryTask', { retry_reason: 'because of ' + password });
+    };
+  `;
+  await server.seed({
+    variables: { my_api_key: 'k3y-of-a-variable' },
+    connections: [{ conn_id: 'vault', conn_type: 'http', host: 'h', password: 'pa ss"word', extra: '{"token": "extra-token", "region": "north"}' }],
+  });
+  const options = { grants: { variables: ['my_api_key', 'colour'], connections: ['vault'] } };
+  const secrets = ['pa ss"word', 'pa%20ss%22word', 'k3y-of-a-variable', 'extra-token', 'of my own making', 'eyJhbGciOiJIUzI1NiJ9', '"x"', Buffer.from('user:pa ss"word').toString('base64')];
+
+  const control = await run(source, { ...options, max_tries: 1, supervisor: { masking: false } });
+  const printed = control.lines.map(({ line }) => line).join('\n');
+  assert.equal(secrets.filter((text) => !printed.includes(text)), []);
+  assert.is(control.outcome.reason, 'because of pa ss"word');
+
+  const ran = await run(source, { ...options, max_tries: 1 });
+  assert.is(ran.outcome.error, undefined);
+  const of = (from: LogLine['source']): string[] => ran.lines.filter((line) => line.source === from).map(({ line }) => line);
+  assert.equal(of('stdout'), ['green *** dXNlcj***', '*** open eyJ***']);
+  assert.equal(of('stderr'), ['in two ***']);
+  const { timestamp: _, ...logged } = JSON.parse(of('log')[0] ?? '') as Record<string, unknown>;
+  assert.equal(logged, { passphrase: '***', rows: 3, url: 'http://u:***@h', level: 'info', event: 'logged ***', logger: 'task' });
+  assert.is(ran.outcome.reason, 'because of ***');
+});
+
+supervisor('a task has no more hidden than its share of locked memory, and others run meanwhile', async () => {
+  const { lines } = await run(`${raw}
+    import { maskSecret } from 'sallyport/task';
+    export default async () => {
+      const seen = [];
+      for (let i = 0; i < 200; i++) seen.push(await code(maskSecret('value number ' + i)));
+      seen.push(await code(maskSecret('x'.repeat(100_000))), await code(request('MaskSecret', { value: new Date() })));
+      console.log(JSON.stringify([seen[0], seen.at(-3), seen.at(-2), seen.at(-1), seen.filter((code) => code === 'done').length]));
+    };
+  `);
+  const [first, ...rest] = JSON.parse(lines[0]?.line ?? '') as unknown[];
+  const some = rest.pop() as number;
+  assert.equal([first, ...rest], ['done', 'ERR_BROKER_DENIED', 'ERR_BROKER_DENIED', 'ERR_BROKER_DENIED']);
+  assert.ok(some > 50 && some < 200, `${some}`);
+});
+
 // --- Bad workloads
 
 const good = workloadOf(taskFile('export default () => 1;'));

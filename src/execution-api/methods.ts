@@ -1,6 +1,7 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { errorResponse, method, type ErrorType, type MethodTable } from '../broker/index.js';
 import { BrokerDenied, UpstreamFailed } from '../errors.js';
+import type { Masker } from '../secrets/masker.js';
 import type { ExecutionApi } from './client.js';
 import type { StateUpdate } from './schema.js';
 
@@ -50,6 +51,8 @@ export interface MethodOptions {
   readonly identity: Identity;
   readonly grants: Grants;
   readonly report: FinalReport;
+  /** Is told what the task is given and must not be printed. @default nothing is */
+  readonly masker?: Masker;
 }
 
 const Nullish = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
@@ -67,13 +70,16 @@ const SetXCom = Type.Object({ key: Name, value: Type.Unknown(), ...owner, mapped
 const Outlet = Type.Object({ name: Type.String(), uri: Type.String(), type: Type.String() });
 const OutletEvent = Type.Object({ dest_asset_key: Type.Object({ name: Type.String(), uri: Type.String() }) });
 const SucceedTask = Type.Object({ ...ended, task_outlets: Type.Optional(Type.Array(Outlet)), outlet_events: Type.Optional(Type.Array(OutletEvent)) });
+const MaskSecret = Type.Object({ value: Type.Unknown(), name: Nullish(Type.String({ maxLength: 1024 })) });
 const TaskState = Type.Object({ ...unwell, state: Type.Union([Type.Literal('failed'), Type.Literal('skipped'), Type.Literal('removed')]) });
 
 /** Airflow's messages as rows of a task's method table: who may ask, and which call of the API answers. */
-export function executionApiMethods({ api, identity, grants, report }: MethodOptions): MethodTable {
+export function executionApiMethods({ api, identity, grants, report, masker }: MethodOptions): MethodTable {
   const variable = granted(grants.variables);
   const connection = granted(grants.connections);
   const outlet = granted(grants.outlets);
+  const hide = (reason: string | null | undefined): string | null | undefined => (typeof reason === 'string' ? (masker?.redact(reason) ?? reason) : reason);
+  let room = mostMasked;
 
   return {
     GetVariable: method({
@@ -81,6 +87,7 @@ export function executionApiMethods({ api, identity, grants, report }: MethodOpt
       permit: ({ key }) => variable(key, (own) => ({ key: own })),
       handler: ({ key }, { signal }) => found('VARIABLE_NOT_FOUND', { key }, async () => {
         const { value } = await api.getVariable(key, { signal });
+        masker?.add(value, key);
         return { type: 'VariableResult', key, value };
       }),
     }),
@@ -90,6 +97,7 @@ export function executionApiMethods({ api, identity, grants, report }: MethodOpt
       permit: ({ conn_id }) => connection(conn_id, (own) => ({ conn_id: own })),
       handler: ({ conn_id }, { signal }) => found('CONNECTION_NOT_FOUND', { conn_id }, async () => {
         const { conn_type, host, schema, login, password, port, extra } = await api.getConnection(conn_id, { signal });
+        masker?.add([password, extra, fieldsOf(extra)]);
         return { type: 'ConnectionResult', conn_id, conn_type, host, schema, login, password, port, extra };
       }),
     }),
@@ -133,7 +141,7 @@ export function executionApiMethods({ api, identity, grants, report }: MethodOpt
     RetryTask: method({
       params: Type.Object(unwell),
       handler: async ({ rendered_map_index, retry_reason }) => {
-        report.claim('RetryTask', { state: 'up_for_retry', end_date: now(), ...rendered(rendered_map_index) }, retry_reason);
+        report.claim('RetryTask', { state: 'up_for_retry', end_date: now(), ...rendered(rendered_map_index) }, hide(retry_reason));
         await report.send();
       },
     }),
@@ -141,12 +149,37 @@ export function executionApiMethods({ api, identity, grants, report }: MethodOpt
     // Only remembered: Airflow reports it after the task has ended.
     TaskState: method({
       params: TaskState,
-      handler: ({ state, rendered_map_index, retry_reason }) => report.claim('TaskState', { state, end_date: now(), ...rendered(rendered_map_index) }, retry_reason),
+      handler: ({ state, rendered_map_index, retry_reason }) => report.claim('TaskState', { state, end_date: now(), ...rendered(rendered_map_index) }, hide(retry_reason)),
     }),
 
-    // Nothing of a task is printed here yet, so there is nothing to mask; the task waits for its reply.
-    MaskSecret: method({ params: Type.Object({}), handler: () => null }),
+    MaskSecret: method({
+      params: MaskSecret,
+      permit: (params) => {
+        if (!isJson(params.value)) throw new BrokerDenied('MaskSecret', 'has a value that is not JSON');
+        const text = JSON.stringify(params.value);
+        room -= text.length + bytesForEachMasked * text.split(',').length;
+        if (room < 0) throw new BrokerDenied('MaskSecret', 'comes after more than one task may have hidden');
+        return params;
+      },
+      handler: ({ value, name }) => {
+        masker?.add(value, name ?? undefined);
+        return null;
+      },
+    }),
   };
+}
+
+/** What a task may have hidden takes of the supervisor's locked memory, which is little: its bytes, and so many for each value's tables. */
+const mostMasked = 64 << 10;
+const bytesForEachMasked = 512;
+
+/** A connection's extra, which is JSON more often than not. */
+function fieldsOf(extra: string | null | undefined): unknown {
+  try {
+    return JSON.parse(extra ?? '');
+  } catch {
+    return undefined;
+  }
 }
 
 const now = (): string => new Date().toISOString();

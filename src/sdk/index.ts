@@ -72,3 +72,15 @@ export const xcom = Object.freeze({
     await client().request('SetXCom', { key, value, dag_id, run_id, task_id, map_index });
   },
 });
+
+/**
+ * Has a value hidden in what this task prints from now on, as Airflow's mask_secret(). Connections' passwords, and variables
+ * with sensitive names, are already.
+ *
+ * @param value Text of five characters or more, or JSON made of it. Short of 64 KiB in all.
+ * @param name With it, and within objects: only where the name is a sensitive one, such as `api_key`.
+ * @throws {TaskError} `ERR_BROKER_DENIED`: not JSON, or too much.
+ */
+export async function maskSecret(value: unknown, name?: string): Promise<void> {
+  await client().request('MaskSecret', { value, ...(name !== undefined && { name }) });
+}

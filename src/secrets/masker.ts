@@ -19,7 +19,7 @@ export interface MaskerOptions {
   readonly tokens?: boolean;
 }
 
-/** As long as a Secret can be. */
+/** As long as a Secret can be; a longer value is looked for in pieces. */
 const mostBytes = 65_536;
 /** A line of a value of several lines is registered by itself from here on: logs are cut into lines, and indented. */
 const leastLine = 16;
@@ -65,8 +65,7 @@ export class Masker implements Disposable {
    * a `name`, and under the names within, only what has a sensitive one. Of a value of several lines each longer line is
    * registered too. Bytes and strings are copied, and stay the caller's to forget: a string cannot be wiped.
    *
-   * @returns How many values are new. What is too short, to be skipped, or known is not.
-   * @throws RangeError `ERR_OUT_OF_RANGE`: one is longer than 64 KiB; none was registered.
+   * @returns How many values are new. What is too short, to be skipped, or known is not; what is longer than 64 KiB counts for several.
    * @throws {EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL`: RLIMIT_MEMLOCK is spent; what was registered before still is.
    * @throws {SecretDestroyed} `ERR_SECRET_DESTROYED`.
    */
@@ -115,9 +114,9 @@ export class Masker implements Disposable {
     return redacted(value, name, { text: (text) => this.redact(text), isSensitive: this.#isSensitive });
   }
 
-  /** A line that may be JSON: an object's fields by their names, besides what {@link Masker.redact} does. */
-  redactLine(line: string): string {
-    const text = this.redact(line);
+  /** A line that may be JSON, with `***` for fields with sensitive names. What is registered is {@link Masker.redact}'s to hide, before. */
+  redactFields(text: string): string {
+    if (typeof text !== 'string') throw invalidArgument('text', 'a string', text);
     if (!this.#isSensitive(text)) return text;
     let record: unknown;
     try {
@@ -174,10 +173,9 @@ export class Masker implements Disposable {
 
   /** Copies a value, and its longer lines, to what is to be added, unless they are there already. */
   #collect(value: Uint8Array, added: Uint8Array[]): void {
-    if (value.length > mostBytes) throw outOfRange('value', `no longer than ${mostBytes} bytes`);
     const whole = trimmed(value);
     const lines = whole.includes(10) ? linesOf(whole).filter((line) => line.length >= Math.max(leastLine, this.#minLength) && !isArmour(line)) : [];
-    for (const bytes of [whole, ...lines]) {
+    for (const bytes of [...pieces(whole), ...lines.flatMap(pieces)]) {
       if (this.#tooShort(bytes) || this.#skips(bytes) || this.#image?.has(bytes) === true || added.some((other) => Buffer.compare(other, bytes) === 0)) continue;
       added.push(ownCopy(bytes));
     }
@@ -200,6 +198,20 @@ function ownCopy(bytes: Uint8Array): Uint8Array {
   const copy = Buffer.allocUnsafeSlow(bytes.length);
   Uint8Array.prototype.set.call(copy, bytes);
   return copy;
+}
+
+/** Of up to 64 KiB each, cut between characters of UTF-8: escapes are of whole ones. */
+function pieces(value: Uint8Array): Uint8Array[] {
+  const cut: Uint8Array[] = [];
+  for (let start = 0, end = 0; start < value.length; start = end) {
+    end = Math.min(start + mostBytes, value.length);
+    for (let back = 0; back < 3 && end < value.length && ((value[end] as number) & 0xc0) === 0x80; back++) end--;
+    cut.push(value.subarray(start, end));
+  }
+  const last = cut.at(-1);
+  // A last piece that is too short to be looked for takes more of what stands before it.
+  if (cut.length > 1 && last !== undefined && last.length < leastLine) cut[cut.length - 1] = value.subarray(value.length - leastLine);
+  return cut;
 }
 
 const blank = (byte: number | undefined): boolean => byte === 10 || byte === 13;

@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import type { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Masker } from '../secrets/masker.js';
 
 /** One line that a task wrote: text, whatever it looks like. */
 export interface LogLine {
@@ -85,13 +86,15 @@ class LineCutter {
  * Reads a task's output to its end, so that the task never waits for it for long. Other tasks get their turn between
  * lines; what nobody listens to costs little more than the reading. Settles, never rejects.
  *
+ * @param masker Hides secrets before anything is cut or shown: in bytes, so that one of several lines is hidden too, and by
+ *   their names in what is written to descriptor 3.
  * @param onLine Called for each line. If it throws it is not called again: a log must end neither task nor supervisor.
  */
-export async function drain(stream: Readable | null, task: string, source: LogLine['source'], onLine: ((line: LogLine) => void) | undefined): Promise<void> {
+export async function drain(stream: Readable | null, task: string, source: LogLine['source'], onLine: ((line: LogLine) => void) | undefined, masker?: Masker): Promise<void> {
   if (stream === null) return;
   let listener = onLine;
   const publish = ({ line, cut }: Cut): void => {
-    const entry = Object.freeze({ task, source, line, cut });
+    const entry = Object.freeze({ task, source, line: source === 'log' ? (masker?.redactFields(line) ?? line) : line, cut });
     try {
       listener?.(entry);
     } catch (error) {
@@ -101,14 +104,16 @@ export async function drain(stream: Readable | null, task: string, source: LogLi
     lineChannel.publish(entry);
   };
   const cutter = new LineCutter();
+  const mask = masker?.mask();
   let lines = 0;
   try {
     for await (const chunk of stream) {
       if (listener === undefined && !lineChannel.hasSubscribers) {
+        if (mask !== undefined) cutter.skip(mask.forget());
         cutter.skip(chunk as Buffer);
         continue;
       }
-      for (const line of cutter.push(chunk as Buffer)) {
+      for (const line of cutter.push(mask?.push(chunk as Buffer) ?? (chunk as Buffer))) {
         publish(line);
         // A chunk can be nothing but newlines. The task waits meanwhile, once its pipe is full.
         if (++lines % linesPerTurn === 0) await nextTurn();
@@ -117,5 +122,6 @@ export async function drain(stream: Readable | null, task: string, source: LogLi
   } catch {
     // Broken off: an end like any other.
   }
+  if (mask !== undefined) for (const line of cutter.push(mask.end())) publish(line);
   for (const line of cutter.end()) publish(line);
 }

@@ -5,6 +5,7 @@ import { BrokerClosed } from '../errors.js';
 import type { ExecutionApi } from '../execution-api/client.js';
 import { executionApiMethods, type Grants } from '../execution-api/methods.js';
 import type { RunContext, StateUpdate } from '../execution-api/schema.js';
+import type { Masker } from '../secrets/masker.js';
 import type { Task, TaskExit } from '../task/task.js';
 import { heartbeats, type Lost } from './heartbeat.js';
 import { Report } from './report.js';
@@ -34,6 +35,7 @@ export interface RunningTask {
   readonly startDate: string;
   readonly grants: Grants;
   readonly audit: Audit | undefined;
+  readonly masker: Masker | undefined;
   readonly timing: Timing;
 }
 
@@ -87,14 +89,14 @@ export async function supervise(running: RunningTask): Promise<Outcome> {
 }
 
 /** Opens the channel and sends the start message. A task that cannot be started so is ended. */
-function start({ workload, context, api, channel, startDate, grants, audit }: RunningTask, report: Report, end: (error: Error) => void): Broker | undefined {
+function start({ workload, context, api, channel, startDate, grants, audit, masker }: RunningTask, report: Report, end: (error: Error) => void): Broker | undefined {
   const { ti, dag_rel_path, bundle_info } = workload;
   let broker: Broker | undefined;
   try {
     const { dag_id, run_id, task_id, map_index } = ti;
     broker = serve(channel, {
       task: ti.id,
-      methods: executionApiMethods({ api, identity: { dag_id, run_id, task_id, map_index }, grants, report }),
+      methods: executionApiMethods({ api, identity: { dag_id, run_id, task_id, map_index }, grants, report, ...(masker && { masker }) }),
       ...(audit !== undefined && { audit }),
       onViolation: end,
     });

@@ -5,6 +5,7 @@ import { BrokerClosed, checkOptions, invalidArgument, outOfRange } from '../erro
 import { ExecutionApi } from '../execution-api/client.js';
 import type { Grants } from '../execution-api/methods.js';
 import type { Policy } from '../policy/policy.js';
+import { Masker, type MaskerOptions } from '../secrets/masker.js';
 import { Secret } from '../secrets/secret.js';
 import { launch } from '../task/launch.js';
 import { locate } from './bundle.js';
@@ -28,6 +29,11 @@ export interface SupervisorOptions {
   readonly overtimeMs?: number;
   /** Told of every request of every task. */
   readonly audit?: Audit;
+  /**
+   * What is hidden in a task's lines and in `outcome.reason`: passwords and extras of connections that it was given, values of
+   * variables with sensitive names, what it asked for itself, JSON Web Tokens. False: nothing. @default as Airflow's
+   */
+  readonly masking?: MaskerOptions | false;
   /** Gets every line that tasks write to descriptors 1, 2 and 3. Also published on `diagnostics_channel` 'sallyport:log'. */
   readonly onLog?: (line: LogLine) => void;
 }
@@ -53,9 +59,10 @@ export class Supervisor implements AsyncDisposable {
   #disposed = false;
 
   constructor(options: SupervisorOptions) {
-    checkOptions('options', options, ['api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'killGraceMs', 'overtimeMs', 'audit', 'onLog']);
+    checkOptions('options', options, ['api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'killGraceMs', 'overtimeMs', 'audit', 'masking', 'onLog']);
     if (!(options?.api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', options?.api);
     if (typeof options.bundles !== 'object' || options.bundles === null) throw invalidArgument('options.bundles', 'an object', options.bundles);
+    if (options.masking !== undefined && options.masking !== false) new Masker(options.masking).destroy(); // misuse is told now
     this.#options = options;
     this.#bundles = new Map(Object.entries(options.bundles));
     this.#hostname = options.hostname ?? hostName();
@@ -105,7 +112,8 @@ export class Supervisor implements AsyncDisposable {
   }
 
   async #run(workload: unknown, { token, policy, grants = {} }: RunOptions, signal: AbortSignal): Promise<Outcome> {
-    const { api: shared, audit, onLog } = this.#options;
+    const { api: shared, audit, masking = {}, onLog } = this.#options;
+    using masker = masking === false ? undefined : new Masker(masking);
     const api = token === undefined ? shared : shared.withToken(token);
     try {
       const parsed = parseWorkload(workload);
@@ -114,15 +122,15 @@ export class Supervisor implements AsyncDisposable {
       const channel = task.channel as Duplex; // opened now: it is ours to read even if the task has ended by the time it is served
       // Read from the start: whoever waits for its output to be taken cannot read its start message.
       const drained = [
-        drain(task.stdout, parsed.ti.id, 'stdout', onLog),
-        drain(task.stderr, parsed.ti.id, 'stderr', onLog),
-        drain(task.logs, parsed.ti.id, 'log', onLog),
+        drain(task.stdout, parsed.ti.id, 'stdout', onLog, masker),
+        drain(task.stderr, parsed.ti.id, 'stderr', onLog, masker),
+        drain(task.logs, parsed.ti.id, 'log', onLog, masker),
       ];
       try {
         const startDate = new Date().toISOString();
         const owner = { hostname: this.#hostname, unixname: userName(), pid: task.pid, start_date: startDate };
         const context = await api.run(parsed.ti.id, owner, { signal });
-        return await supervise({ workload: parsed, context, api, task, channel, hostname: this.#hostname, startDate, grants, audit, timing: this.#timing });
+        return await supervise({ workload: parsed, context, api, task, channel, hostname: this.#hostname, startDate, grants, audit, masker, timing: this.#timing });
       } finally {
         task.kill('SIGKILL');
         await Promise.all([task.exited, ...drained]);

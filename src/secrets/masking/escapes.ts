@@ -100,8 +100,10 @@ export class Unescaper {
   }
 }
 
-/** The bytes of a code point that was named, undefined for a byte. */
-export const namedBytes = (unit: number): Buffer | undefined => (unit >= named ? Buffer.from(String.fromCodePoint(unit - named)) : undefined);
+export const isNamed = (unit: number): boolean => unit >= named;
+const utf8 = new TextEncoder();
+/** The bytes of a code point that was named; of a lone surrogate those of U+FFFD. */
+export const namedBytes = (unit: number): Uint8Array => utf8.encode(String.fromCodePoint(unit - named));
 
 /** How deep escapes that begin here can nest: for `\"` and `%2F` once, for `\\\"` and `%252F` more. Empty for other bytes. */
 export function schemesAt(text: Uint8Array, at: number): readonly (readonly [Scheme, depth: number])[] {

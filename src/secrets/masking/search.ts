@@ -1,14 +1,14 @@
 import { endsWithin, sextetOf, sextets, wholeCharacters } from './base64.js';
-import { isEscape, longestEscape, more, namedBytes, plus, schemesAt, signs, type Scheme, Unescaper } from './escapes.js';
+import { isEscape, isNamed, longestEscape, more, namedBytes, plus, schemesAt, signs, type Scheme, Unescaper } from './escapes.js';
 import { alignmentOf, block, type Form, type MaskImage, type OpenImage, threeAt } from './image.js';
 import { mark, type Span } from './spans.js';
 
 /** Not here. */
 const no = -2;
 
-/** Comparisons for each byte of text: a text of a secret's own beginnings must not cost a multiple of its length. */
-const workPerByte = 32;
-const leastWork = 1 << 20;
+/** Bytes compared and read for each byte of text: one of a secret's own beginnings must not cost a multiple of its length. */
+const workPerByte = 8;
+const leastWork = 1 << 17;
 
 /**
  * Looks for an image's values in one text. In three passes: windows of what is spelt one way only, skipping what cannot be
@@ -118,10 +118,11 @@ export class Search {
 
   /** The first byte of what the escape at `at` stands for, {@link more}, or {@link no} when it is none. */
   #escapedByte(at: number, scheme: Scheme, depth: number): number {
-    const unit = this.#unescaper.read(scheme, at, depth);
-    if (unit === more) return more;
     if (this.#text[at] === plus) return 0x20;
-    return this.#unescaper.at === at + 1 ? no : (namedBytes(unit)?.[0] ?? unit);
+    const unit = this.#unescaper.read(scheme, at, depth);
+    this.#work -= depth * (this.#unescaper.at - at);
+    if (unit === more) return more;
+    return this.#unescaper.at === at + 1 ? no : isNamed(unit) ? (namedBytes(unit)[0] as number) : unit;
   }
 
   #opensEscaped(start: number): boolean {
@@ -176,17 +177,25 @@ export class Search {
       const unit = this.#unescaper.read(scheme, at, depth);
       if (unit === more) break;
       at = this.#unescaper.at;
-      const bytes = namedBytes(unit) ?? [unit === plus && scheme === 'percent' && this.#bytes[offset + place] === 0x20 ? 0x20 : unit];
-      for (const byte of bytes) {
-        if (place >= length || byte !== this.#bytes[offset + place]) {
-          this.#work -= at - from;
-          return no;
-        }
-        place++;
+      const next = isNamed(unit) ? this.#named(unit, offset, length, place) : this.#stands(unit, scheme, this.#bytes[offset + place] as number) ? place + 1 : no;
+      if (next === no) {
+        this.#work -= (at - from) * depth;
+        return no;
       }
+      place = next;
     }
-    this.#work -= at - from;
+    this.#work -= (at - from) * depth;
     return place === length ? at : more;
+  }
+
+  #stands(unit: number, scheme: Scheme, byte: number): boolean {
+    return unit === byte || (byte === 0x20 && unit === plus && scheme === 'percent');
+  }
+
+  /** The place behind a code point's bytes, if they are the value's. */
+  #named(unit: number, offset: number, length: number, place: number): number {
+    for (const byte of namedBytes(unit)) if (place >= length || this.#bytes[offset + place++] !== byte) return no;
+    return place;
   }
 
   /** Where the value ends whose first whole character of base64 is at `at`. Lines may be broken, as base64(1) does. */

@@ -34,6 +34,15 @@ export class StreamMask {
     return this.#advance(this.#with(chunk), true);
   }
 
+  /** Nothing more of what went before is wanted: gives it up as it came. */
+  forget(): Buffer {
+    const held = this.#held;
+    this.#held = nothing;
+    this.#covered = 0;
+    this.#open = false;
+    return held;
+  }
+
   #with(chunk: Uint8Array): Buffer {
     return this.#held.length === 0 ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength) : Buffer.concat([this.#held, chunk]);
   }
