@@ -244,7 +244,22 @@ instances('routes of a task instance that is not there answer 404', async () => 
   for (const [method, path, body] of asked) refused(await api.ask(method, path, token, body), 404, 'not_found');
 });
 
-instances('text with NUL, and times that are none, answer 422 and not 500', async () => {
+instances('text that no database keeps as it is answers 422, and is not kept in part', async () => {
+  await using api = await ApiServer.start();
+  const task = await api.running();
+  for (const bad of ['"a\\u0000b"', '"a\\ud800b"']) {
+    expect(await task.ask('PUT', 'variables/k', `{"val":${bad}}`), 422);
+    expect(await task.ask('PATCH', own(task, 'rendered-map-index'), bad), 422);
+    expect(await task.ask('PUT', own(task, 'heartbeat'), `{"hostname":${bad},"pid":1}`), 422);
+    assert.ok([204, 422].includes((await task.ask('PATCH', own(task, 'skip-downstream'), `{"tasks":[${bad}]}`)).status)); // nobody's name: PostgreSQL says so
+    expect(await task.ask('PUT', own(task, 'rtif'), `{"a":${bad}}`), 201); // JSON within JSON
+  }
+  refused(await task.ask('GET', 'variables/k'), 404, 'not_found');
+  expect(await task.ask('PUT', 'variables/k', '{"val":"\\ud83d\\udd12"}'), 201); // control
+  expect(await task.ask('GET', 'variables/k'), 200, { key: 'k', value: '\u{1F512}' });
+});
+
+instances('names with NUL, and times that are none, answer 422 and not 500', async () => {
   await using api = await ApiServer.start();
   const task = await api.task();
   expect(await task.ask('GET', 'variables/a%00b'), 422);

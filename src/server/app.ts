@@ -51,12 +51,13 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
     const correlationId = request.headers['correlation-id'];
     if (typeof correlationId === 'string' && correlationId.length <= 256) reply.header('correlation-id', correlationId);
     reply.header('airflow-api-version', apiVersion);
-    if (request.url.includes('%00')) throw noNul('path');
+    if (request.url.includes('%00')) throw badText('path');
   });
 
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ detail: 'Not Found' }));
   app.setErrorHandler((error: (FastifyError | Problem) & { readonly code?: string }, request, reply) => {
-    if (error.code === '22021' || error.code === '22P05') error = noNul('body'); // PostgreSQL's words for it
+    // PostgreSQL's words for a list with a name that its text cannot hold.
+    if (error.code === '22P02' || error.code === '22P05') error = badText('body');
     if (error instanceof Problem) return reply.code(error.status).send({ detail: error.detail });
     const status = error.statusCode ?? 500;
     // Fastify's own: a body that is too large, of another type, or not JSON, which FastAPI calls 422.
@@ -67,8 +68,7 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
   return app;
 }
 
-/** No database keeps it in text, and none of Airflow's names has it. */
-const noNul = (place: string): Problem => new Problem(422, [{ loc: [place], msg: 'text may not contain NUL', type: 'value_error' }]);
+const badText = (place: string): Problem => new Problem(422, [{ loc: [place], msg: 'text must be Unicode without NUL', type: 'value_error' }]);
 
 /** Sends what may be no object: Fastify would send text as it is, and nothing for null. */
 export function sendJson(reply: FastifyReply, value: unknown): FastifyReply {

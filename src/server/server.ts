@@ -70,8 +70,7 @@ export interface Server extends AsyncDisposable {
 }
 
 /**
- * Airflow's Execution API, version 2026-04-06, as far as a supervisor needs it: task instances
- * (run, state, heartbeat), variables, connections, XComs, health.
+ * Airflow's Execution API, version 2026-04-06: docs/execution-api.md has the routes, and where they differ.
  *
  * Needs the optional packages fastify and @photostructure/sqlite. Tokens are in no log and no error.
  *

@@ -2,7 +2,7 @@ import type { Pool, PoolClient, QueryResult } from 'pg';
 import type { Secret } from '../../secrets/secret.js';
 import { optional } from '../optional.js';
 import { migrate } from './schema.js';
-import { type Database, forUpdate, type Row, type Sql, type Statement } from './sql.js';
+import { checkText, type Database, forUpdate, type Row, type Sql, type Statement } from './sql.js';
 
 export interface PostgresOptions {
   /** A name, an address, or the folder of a Unix socket. @default '/var/run/postgresql' */
@@ -101,6 +101,7 @@ async function runOn<T>(runner: Runner, program: Sql<T>): Promise<T> {
     try {
       const { name, text, names } = prepared(step.value);
       const { values } = step.value;
+      checkText(values);
       ({ rows } = await runner.query({ name, text, values: names.map((each) => values[each]) }));
     } catch (error) {
       step = program.throw(error);

@@ -28,6 +28,21 @@ export function* run(text: string, values: Values = {}): Sql<void> {
   yield { text, values };
 }
 
+/**
+ * Before a statement runs. SQLite's binding ends text at a NUL, PostgreSQL has none in text, and half of a surrogate pair
+ * would be kept as another character: what was acknowledged would not be what is there.
+ *
+ * @throws An Error with `statusCode` 422, and no part of the text.
+ */
+export function checkText(values: Values): void {
+  for (const name in values) {
+    const value = values[name];
+    if (typeof value === 'string' && (value.includes('\0') || !value.isWellFormed())) {
+      throw Object.assign(new Error('text must be Unicode without NUL'), { statusCode: 422, code: 'ERR_INVALID_ARG_VALUE' });
+    }
+  }
+}
+
 type Awaitable<T> = T | Promise<T>;
 
 /** What it acknowledged is there for any later reader, also of another process. */

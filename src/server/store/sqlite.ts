@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs';
 import type { DatabaseSyncInstance, StatementSyncInstance } from '@photostructure/sqlite';
 import { optional } from '../optional.js';
 import { migrate } from './schema.js';
-import type { Database, Row, Sql, Statement } from './sql.js';
+import { checkText, type Database, type Row, type Sql, type Statement } from './sql.js';
 
 /**
  * One SQLite file, or memory (`:memory:`). Programs run without a pause, so that nobody comes in between.
@@ -67,6 +67,7 @@ export class SqliteDatabase implements Database {
   }
 
   #all({ text, values }: Statement): readonly Row[] {
+    checkText(values);
     let statement = this.#statements.get(text);
     if (statement === undefined) this.#statements.set(text, (statement = this.#db.prepare(text)));
     return statement.all(values as Record<string, string>) as unknown as readonly Row[];
