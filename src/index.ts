@@ -1,5 +1,19 @@
 export { Type } from '@sinclair/typebox';
 export {
+  Authorizer,
+  opaPolicy,
+  type AuthorizerOptions,
+  type Decision,
+  type DecisionRecord,
+  type Declares,
+  type Identity as TaskIdentity,
+  type OpaOptions,
+  type PolicyAnswer,
+  type PolicyFunction,
+  type PolicyInput,
+  type Resource,
+} from './authorization/index.js';
+export {
   errorResponse,
   method,
   serve,

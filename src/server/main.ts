@@ -12,9 +12,11 @@
  * Without one it makes one, which never leaves this process.
  */
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { opaPolicy } from '../authorization/index.js';
 import { outOfRange } from '../errors.js';
 import { harden } from '../harden/harden.js';
 import { Secret } from '../secrets/secret.js';
@@ -29,6 +31,11 @@ export const ServerConfiguration = Type.Object(
     /** Base64 of at least 64 bytes. */
     signingKey: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9+/]+={0,2}$' })),
     authorization: Type.Optional(Type.Union([Type.Literal('own'), Type.Literal('airflow')])),
+    multiTeam: Type.Optional(Type.Boolean()),
+    predeclared: Type.Optional(Type.Boolean()),
+    overtimeSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 3600 })),
+    /** A compiled Rego policy: the path of its `policy.wasm`. */
+    opa: Type.Optional(Type.Object({ file: Type.String({ minLength: 1 }), entrypoint: Type.Optional(Type.String()), data: Type.Optional(Type.Object({})) }, closed)),
     issuer: Type.Optional(Type.String()),
     audience: Type.Optional(Type.String()),
     tokenLifetimeSeconds: Type.Optional(Type.Integer({ minimum: 1 })),
@@ -47,8 +54,9 @@ async function start(line: string): Promise<Server> {
   const configuration: unknown = JSON.parse(line);
   const wrong = Value.Errors(ServerConfiguration, configuration).First();
   if (!Value.Check(ServerConfiguration, configuration)) throw outOfRange(`configuration${wrong?.path ?? ''}`, wrong?.message.toLowerCase() ?? 'valid');
-  const { signingKey, seed, host, port, ...options } = configuration;
-  const server = await createServer({ ...options, signingKey: Secret.fromBytes(signingKey === undefined ? randomBytes(64) : Buffer.from(signingKey, 'base64')) });
+  const { signingKey, seed, host, port, opa, ...options } = configuration;
+  const policy = opa && (await opaPolicy(await readFile(opa.file), opa));
+  const server = await createServer({ ...options, ...(policy && { policy }), signingKey: Secret.fromBytes(signingKey === undefined ? randomBytes(64) : Buffer.from(signingKey, 'base64')) });
   if (seed !== undefined) await server.seed(seed);
   await server.listen({ ...(host !== undefined && { host }), ...(port !== undefined && { port }) });
   return server;

@@ -1,5 +1,6 @@
 import { hostname as hostName, userInfo } from 'node:os';
 import type { Duplex } from 'node:stream';
+import { Authorizer, type Declares } from '../authorization/index.js';
 import type { Audit } from '../broker/index.js';
 import { BrokerClosed, checkOptions, invalidArgument, outOfRange } from '../errors.js';
 import { ExecutionApi } from '../execution-api/client.js';
@@ -27,6 +28,8 @@ export interface SupervisorOptions {
   readonly killGraceMs?: number;
   /** How long a task may run on after its final message. @default 20000 */
   readonly overtimeMs?: number;
+  /** Asked about every variable, connection and XCom that a task was granted: for a server that decides nothing, as Airflow's. @default none */
+  readonly authorization?: Authorizer;
   /** Told of every request of every task. */
   readonly audit?: Audit;
   /**
@@ -45,6 +48,10 @@ export interface RunOptions {
   readonly policy?: Policy;
   /** What it may ask for besides its own XComs. @default nothing */
   readonly grants?: Grants;
+  /** The team of the task's DAG, for the rules of `authorization`. @default null, none */
+  readonly team?: string | null;
+  /** What the task's DAG declares, for the rules of `authorization`. @default nothing */
+  readonly declares?: Declares;
   /** Aborting kills the task. Once it runs its end is still reported, and is the outcome. */
   readonly signal?: AbortSignal;
 }
@@ -59,9 +66,10 @@ export class Supervisor implements AsyncDisposable {
   #disposed = false;
 
   constructor(options: SupervisorOptions) {
-    checkOptions('options', options, ['api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'killGraceMs', 'overtimeMs', 'audit', 'masking', 'onLog']);
+    checkOptions('options', options, ['api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'killGraceMs', 'overtimeMs', 'authorization', 'audit', 'masking', 'onLog']);
     if (!(options?.api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', options?.api);
     if (typeof options.bundles !== 'object' || options.bundles === null) throw invalidArgument('options.bundles', 'an object', options.bundles);
+    if (options.authorization !== undefined && !(options.authorization instanceof Authorizer)) throw invalidArgument('options.authorization', 'an Authorizer', options.authorization);
     if (options.masking !== undefined && options.masking !== false) new Masker(options.masking).destroy(); // misuse is told now
     this.#options = options;
     this.#bundles = new Map(Object.entries(options.bundles));
@@ -111,8 +119,8 @@ export class Supervisor implements AsyncDisposable {
     await Promise.allSettled(this.#running.values());
   }
 
-  async #run(workload: unknown, { token, policy, grants = {} }: RunOptions, signal: AbortSignal): Promise<Outcome> {
-    const { api: shared, audit, masking = {}, onLog } = this.#options;
+  async #run(workload: unknown, { token, policy, grants = {}, team = null, declares }: RunOptions, signal: AbortSignal): Promise<Outcome> {
+    const { api: shared, authorization: authorizer, audit, masking = {}, onLog } = this.#options;
     using masker = masking === false ? undefined : new Masker(masking);
     const api = token === undefined ? shared : shared.withToken(token);
     try {
@@ -130,7 +138,8 @@ export class Supervisor implements AsyncDisposable {
         const startDate = new Date().toISOString();
         const owner = { hostname: this.#hostname, unixname: userName(), pid: task.pid, start_date: startDate };
         const context = await api.run(parsed.ti.id, owner, { signal });
-        return await supervise({ workload: parsed, context, api, task, channel, hostname: this.#hostname, startDate, grants, audit, masker, timing: this.#timing });
+        const rules = authorizer && { authorizer, team, declares: declares ?? null };
+        return await supervise({ workload: parsed, context, api, task, channel, hostname: this.#hostname, startDate, grants, rules, audit, masker, timing: this.#timing });
       } finally {
         task.kill('SIGKILL');
         await Promise.all([task.exited, ...drained]);
@@ -143,10 +152,15 @@ export class Supervisor implements AsyncDisposable {
 }
 
 function checkRunOptions(options: RunOptions): void {
-  checkOptions('options', options, ['token', 'policy', 'grants', 'signal']);
-  const { token, grants = {}, signal } = options;
+  checkOptions('options', options, ['token', 'policy', 'grants', 'team', 'declares', 'signal']);
+  const { token, grants = {}, team, declares, signal } = options;
   if (token !== undefined && !(token instanceof Secret)) throw invalidArgument('options.token', 'a Secret', token);
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidArgument('options.signal', 'an AbortSignal', signal);
+  if (team !== undefined && team !== null && (typeof team !== 'string' || team === '')) throw invalidArgument('options.team', 'the name of a team, or null', team);
+  checkOptions('options.declares', declares ?? {}, ['variables', 'connections', 'xcoms']);
+  for (const [name, names] of Object.entries(declares ?? {})) {
+    if (!Array.isArray(names) || !names.every((each) => typeof each === 'string')) throw invalidArgument(`options.declares.${name}`, 'an array of names', names);
+  }
   checkOptions('options.grants', grants, ['variables', 'connections', 'xcoms', 'outlets']);
   for (const [name, names] of Object.entries(grants)) {
     if (!Array.isArray(names) && (names !== 'any' || name === 'xcoms') && names !== undefined) throw invalidArgument(`options.grants.${name}`, name === 'xcoms' ? 'an array' : "an array of names, or 'any'", names);
