@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
@@ -256,6 +256,42 @@ agents('whatever comes of a start, the descriptors and secrets given to it are g
   }
 });
 
+agents('a start that cannot be is an error of its own, and leaves nothing', async () => {
+  const destroyed = text(hmacKey);
+  destroyed.destroy();
+  assert.is(await codeOf(() => KeyAgent.start({ key: { secret: destroyed } })), 'ERR_SECRET_DESTROYED');
+  assert.match(await codeOf(() => KeyAgent.start({ key: { descriptor: 9999 } })), /^ERR_KEY_AGENT/);
+  const twice = openSync(file(hmacKey), 'r');
+  assert.match(await codeOf(() => KeyAgent.start({ key: { descriptor: twice, kid: 'one' }, otherKeys: [{ descriptor: twice, kid: 'two' }] })), /^ERR_KEY_AGENT ERR_SECRET_REFUSED$/);
+  assert.is(await codeOf(() => KeyAgent.start({ key: { file: join(folder, 'absent') } })), 'ERR_KEY_AGENT ERR_SECRET_REFUSED');
+  await until(() => readdirSync('/proc').filter((pid) => isAgentOfOurs(pid)).length === 0);
+  await using control = await KeyAgent.start({ key: { file: file(hmacKey) } });
+  assert.ok(isAgentOfOurs(String(control.pid)));
+});
+
+function isAgentOfOurs(pid: string): boolean {
+  try {
+    return new RegExp(`^PPid:\\s+${process.pid}$`, 'm').test(readFileSync(`/proc/${pid}/status`, 'latin1')) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('agent/main.js');
+  } catch {
+    return false; // no process
+  }
+}
+
+agents("systemd's credentials are read by the agent", async () => {
+  const path = file(pem(ed25519));
+  const before = process.env['CREDENTIALS_DIRECTORY'];
+  process.env['CREDENTIALS_DIRECTORY'] = folder;
+  try {
+    await using agent = await KeyAgent.start({ key: { credential: basename(path) } });
+    assert.ok(isSigned(await agent.issue(grant), ed25519));
+    assert.is(await codeOf(() => KeyAgent.start({ key: { credential: 'absent' } })), 'ERR_KEY_AGENT ERR_SECRET_REFUSED');
+    assert.is(await codeOf(() => KeyAgent.start({ key: { credential: '../../etc/passwd' } })), 'ERR_KEY_AGENT ERR_OUT_OF_RANGE');
+  } finally {
+    if (before === undefined) delete process.env['CREDENTIALS_DIRECTORY'];
+    else process.env['CREDENTIALS_DIRECTORY'] = before;
+  }
+});
+
 agents('a key that ends in a newline is handed over whole', async () => {
   const key = Buffer.concat([randomBytes(63), Buffer.from('\n')]);
   await using agent = await KeyAgent.start({ key: { secret: text(key) } });
@@ -352,14 +388,14 @@ agents('the key is nowhere in the memory of a supervisor that signs through an a
   const privatePem = pem(rsa);
   const pemPath = file(privatePem);
   const pemMarks = { text: Buffer.from(privatePem.split('\n')[3] ?? ''), prime: Buffer.from((rsa.export({ format: 'jwk' }).p ?? '').slice(0, 120), 'base64url') };
-  const look = async (how: string, at: string, marks: Readonly<Record<string, Buffer>>, env = {}): Promise<string[]> => {
-    const supervisor = new Fixture('agent-supervisor.js', { args: [how, at], env });
+  const look = async (how: string, paths: readonly string[], marks: Readonly<Record<string, Buffer>>, env = {}): Promise<string[]> => {
+    const supervisor = new Fixture('agent-supervisor.js', { args: [how, ...paths], env });
     try {
       const { token } = await supervisor.next<{ token: string }>();
       assert.equal(marksIn(supervisor.pid, { ...marks, token: Buffer.from(token) }).filter((mark) => mark === 'token'), ['token'], how); // the scan sees strings
       const found = marksIn(supervisor.pid, marks);
       const open = readdirSync(`/proc/${supervisor.pid}/fd`).map((fd) => readlinkSync(`/proc/${supervisor.pid}/fd/${fd}`));
-      assert.not.ok(open.includes(at), how);
+      assert.equal(open.filter((link) => paths.includes(link)), [], how);
       supervisor.go();
       assert.ok((await supervisor.next<{ closed: boolean }>()).closed);
       return found;
@@ -367,11 +403,10 @@ agents('the key is nowhere in the memory of a supervisor that signs through an a
       await supervisor.end();
     }
   };
-  assert.ok((await look('here', path, marksOf(Buffer.from(key)))).includes('bytes'), 'control: signing in the supervisor');
-  assert.ok((await look('careless', pemPath, pemMarks)).includes('text'), 'control: a file that was read');
-  for (const how of ['file', 'descriptor', 'secret']) assert.equal(await look(how, path, marksOf(Buffer.from(key))), [], how);
-  for (const how of ['file', 'descriptor', 'secret']) assert.equal(await look(how, pemPath, pemMarks), [], how);
-  assert.equal(await look('environment', '', marksOf(Buffer.from(named.padEnd(64, 'x'))), { SIGNING_KEY: named.padEnd(64, 'x') }), [], 'environment');
+  assert.ok((await look('here', [path], marksOf(Buffer.from(key)))).includes('bytes'), 'control: signing in the supervisor');
+  assert.ok((await look('careless', [pemPath], pemMarks)).includes('text'), 'control: a file that was read');
+  for (const how of ['file', 'descriptor', 'secret']) assert.equal(await look(how, [path, pemPath], { ...marksOf(Buffer.from(key)), ...pemMarks }), [], how);
+  assert.equal(await look('environment', [''], marksOf(Buffer.from(named.padEnd(64, 'x'))), { SIGNING_KEY: named.padEnd(64, 'x') }), [], 'environment');
 });
 
 const gone = (pid: number): boolean => !existsSync(`/proc/${pid}`) || /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));

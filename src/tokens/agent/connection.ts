@@ -16,6 +16,10 @@ interface Waiting {
 /** The number that the agent's first answer is waited for under; requests count from 1. */
 const start = 0;
 
+export function notStarted(cause?: unknown): KeyAgentFailed {
+  return new KeyAgentFailed('ended', 'its process could not be started', { cause });
+}
+
 /** The supervisor's side of an agent's channel, and the agent's process. */
 export class AgentConnection {
   readonly pid: number;
@@ -29,12 +33,11 @@ export class AgentConnection {
 
   constructor(child: ChildProcess, timeoutMs: number) {
     this.#child = child;
-    this.#channel = child.stdio[channelDescriptor] as Socket;
     this.#timeoutMs = timeoutMs;
     this.pid = child.pid ?? -1;
     this.ended = new Promise((resolve) => {
       child.once('error', (cause) => {
-        this.#fail(new KeyAgentFailed('ended', 'its process could not be started', { cause }));
+        this.#fail(notStarted(cause));
         if (child.pid === undefined) resolve();
       });
       child.once('exit', (code, signal) => {
@@ -42,6 +45,10 @@ export class AgentConnection {
         resolve();
       });
     });
+    // Node makes no streams where there was no descriptor left for one; what it met is on its way to the listener above.
+    const channel = (child.stdio as ChildProcess['stdio'] | undefined)?.[channelDescriptor];
+    if (channel === undefined) throw notStarted();
+    this.#channel = channel as Socket;
     child.unref();
     this.#channel.on('error', () => {}); // the process that ended tells
     void this.#read();

@@ -39,7 +39,7 @@ async function answer(value: Answer): Promise<void> {
 function close(): void {
   const { parent, harden: options } = JSON.parse(process.argv[2] ?? '') as AgentArguments;
   harden(options);
-  if (process.getuid?.() === 0) dropCapabilities();
+  dropCapabilities();
   dieWithParent(parent);
 }
 

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { native } from '../../native.js';
 import { noteSecretFile } from '../../secrets/secret-file.js';
-import { AgentConnection } from './connection.js';
+import { AgentConnection, notStarted } from './connection.js';
 import type { AgentArguments } from './main.js';
 import type { CheckedOptions, KeyOption } from './options.js';
 import { type AgentKey, channelDescriptor } from './protocol.js';
@@ -36,8 +36,13 @@ export function startProcess({ keys, policy, harden, timeoutMs }: CheckedOptions
     const connection = new AgentConnection(execute({ parent: process.pid, harden }, theirs), timeoutMs);
     // Before a pipe is filled: one that holds less than a key takes waits for the agent to read.
     connection.tell({ keys: described, policy });
-    theirs.splice(0).forEach(closeSync);
-    for (const [option, into] of pipes) handOver(option, into);
+    theirs.splice(0).forEach(closeQuietly);
+    try {
+      for (const [option, into] of pipes) handOver(option, into);
+    } catch (error) {
+      void connection.close();
+      throw error;
+    }
     return connection;
   } finally {
     for (const fd of [...theirs, ...pipes.values()]) closeQuietly(fd);
@@ -46,13 +51,18 @@ export function startProcess({ keys, policy, harden, timeoutMs }: CheckedOptions
 }
 
 function execute(args: AgentArguments, descriptors: readonly number[]): ChildProcess {
-  return spawn(process.execPath, [...secureHeap, fileURLToPath(new URL('main.js', import.meta.url)), JSON.stringify(args)], {
-    // A session of its own: what a terminal sends to the supervisor's group must not end the agent before it.
-    detached: true,
-    cwd: '/',
-    env: process.env.CREDENTIALS_DIRECTORY === undefined ? {} : { CREDENTIALS_DIRECTORY: process.env.CREDENTIALS_DIRECTORY },
-    stdio: ['ignore', 'ignore', 'inherit', 'pipe', ...descriptors],
-  });
+  const { CREDENTIALS_DIRECTORY: credentials } = process.env;
+  try {
+    return spawn(process.execPath, [...secureHeap, fileURLToPath(new URL('main.js', import.meta.url)), JSON.stringify(args)], {
+      // A session of its own: what a terminal sends to the supervisor's group must not end the agent before it.
+      detached: true,
+      cwd: '/',
+      env: credentials === undefined ? {} : { CREDENTIALS_DIRECTORY: credentials },
+      stdio: ['ignore', 'ignore', 'inherit', 'pipe', ...descriptors],
+    });
+  } catch (cause) {
+    throw notStarted(cause);
+  }
 }
 
 function sourceOf(option: KeyOption, descriptor: number): AgentKey['source'] {
@@ -91,6 +101,6 @@ function closeQuietly(fd: number): void {
   try {
     closeSync(fd);
   } catch {
-    // The caller's descriptor was none; spawn has said so.
+    // The caller's descriptor was none, or was given twice: the start has failed, or will.
   }
 }
