@@ -1,14 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Secret } from '../lib/index.js';
 import { compile } from './helpers/compile.js';
-import { Fixture, inChild, withoutCapabilities } from './helpers/fixture.js';
+import { inChild } from './helpers/fixture.js';
 
 const secret = suite('secret');
 
@@ -102,64 +98,6 @@ secret('misuse is a TypeError; nothing, or too much, is refused', () => {
   assert.is(codeOf(() => Secret.fromBytes(new Uint8Array(65_537))), 'ERR_SECRET_REFUSED');
   assert.is(Secret.fromBytes(new Uint8Array(65_536)).byteLength, 65_536);
   assert.is(codeOf(() => Secret.fromBytes(Uint8Array.of(1)).use('x' as never)), 'ERR_INVALID_ARG_TYPE');
-});
-
-/** Runs secret-life.js and searches its memory at each stage, as a process of the same user with the same capabilities: none. */
-async function life(source: 'env' | 'file' | 'bytes', through: readonly string[] = []) {
-  const folder = mkdtempSync(join(tmpdir(), 'sallyport-'));
-  const canary = `canary${randomBytes(24).toString('hex')}`;
-  const file = join(folder, 'secret');
-  writeFileSync(file, source === 'bytes' ? Buffer.from(canary).toString('hex') : `${canary}\n`, { mode: 0o600 });
-  const fixture = new Fixture('secret-life.js', { args: [source, file], env: source === 'env' ? { SALLYPORT_CANARY: canary } : {}, through: [...withoutCapabilities, ...through] });
-  const search = async () => {
-    const found = await inChild<{ memory: string; environ: string; copies: number; where: string[] }>('attack.js', { args: [String(fixture.pid), canary], through: withoutCapabilities });
-    assert.is(found.memory, 'read', 'the search itself works');
-    return found;
-  };
-  try {
-    await fixture.next();
-    const started = await search();
-    fixture.go();
-    const held = await fixture.next<{ digest: string; text: string; protection: string; inEnvironment: string | null }>();
-    const whileHeld = await search();
-    fixture.go();
-    await fixture.next();
-    const destroyed = await search();
-    assert.is(held.digest, createHash('sha256').update(canary).digest('hex'));
-    assert.is(held.inEnvironment, null);
-    return { started, whileHeld, destroyed, protection: held.protection };
-  } finally {
-    await fixture.end();
-    rmSync(folder, { recursive: true });
-  }
-}
-
-secret('from the environment is nowhere in memory that another process can read', async () => {
-  const { started, whileHeld, destroyed, protection } = await life('env');
-  assert.is(started.environ, 'leaked'); // control
-  assert.ok(started.copies >= 1); // control
-  assert.is(whileHeld.environ, 'read');
-  assert.is(whileHeld.copies, protection === 'memfd_secret' ? 0 : 1, whileHeld.where.join('\n'));
-  assert.is(destroyed.copies, 0, destroyed.where.join('\n'));
-});
-
-secret('from a file leaves no copy on the way', async () => {
-  const { whileHeld, destroyed, protection } = await life('file');
-  assert.is(whileHeld.copies, protection === 'memfd_secret' ? 0 : 1, whileHeld.where.join('\n'));
-  assert.is(destroyed.copies, 0, destroyed.where.join('\n'));
-});
-
-secret('from bytes leaves none of the caller\'s', async () => {
-  const { whileHeld, destroyed, protection } = await life('bytes');
-  assert.is(whileHeld.copies, protection === 'memfd_secret' ? 0 : 1, whileHeld.where.join('\n'));
-  assert.is(destroyed.copies, 0, destroyed.where.join('\n'));
-});
-
-secret('without memfd_secret(2) it is locked memory, wiped when destroyed, and says so', async () => {
-  const { whileHeld, destroyed, protection } = await life('file', [compile('without-memfd-secret')]);
-  assert.is(protection, 'mlock');
-  assert.is(whileHeld.copies, 1); // a control for the searches above, too
-  assert.is(destroyed.copies, 0, destroyed.where.join('\n'));
 });
 
 interface Counts {

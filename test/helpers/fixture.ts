@@ -13,6 +13,8 @@ export interface FixtureOptions {
   readonly node?: readonly string[];
   /** A program to run node through: `['setpriv', ...]`. */
   readonly through?: readonly string[];
+  /** When it is killed. @default 60000 */
+  readonly timeoutMs?: number;
 }
 
 /** A running fixture: it prints one JSON value a line, and goes on with each line that it is sent. */
@@ -22,10 +24,10 @@ export class Fixture {
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   stderr = '';
 
-  constructor(name: string, { args = [], env = {}, node = [], through = [] }: FixtureOptions = {}) {
+  constructor(name: string, { args = [], env = {}, node = [], through = [], timeoutMs = 60_000 }: FixtureOptions = {}) {
     const file = fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
     const [program = process.execPath, ...rest] = [...through, process.execPath, ...node, file, ...args];
-    this.child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'], timeout: 60_000, killSignal: 'SIGKILL', env: { ...process.env, ...env } });
+    this.child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'], timeout: timeoutMs, killSignal: 'SIGKILL', env: { ...process.env, ...env } });
     this.child.stderr?.on('data', (chunk) => (this.stderr += String(chunk)));
     this.child.stdin?.on('error', () => {}); // it ended first
     this.exited = new Promise((resolve) => this.child.on('close', (code, signal) => resolve({ code, signal })));
