@@ -19,6 +19,14 @@ routes('a variable is made, changed, read and deleted', async () => {
   expect(await task.ask('GET', url), 404, { detail: { reason: 'not_found', message: "Variable with key 'a/b c' not found" } });
 });
 
+routes("every answer with a body is of FastAPI's type, for Airflow's client reads no other error", async () => {
+  await using api = await ApiServer.start();
+  const task = await api.running();
+  const asked = [['GET', 'health'], ['GET', 'nowhere'], ['GET', 'variables/none'], ['PUT', 'variables/k', {}], ['PUT', 'variables/k', { val: 'x' }], ['POST', task.xcom('k'), 1], ['GET', task.xcom('k')], ['GET', `${task.xcom('k')}/slice`], ['GET', 'task-instances/previous/a/b'], ['GET', 'task-instances/count?dag_id=a']] as const;
+  for (const [method, path, body] of asked) assert.is((await task.ask(method, path, body)).headers.get('content-type'), 'application/json', `${method} ${path}`);
+  assert.is((await api.ask('GET', 'variables/k')).headers.get('content-type'), 'application/json');
+});
+
 routes('a variable with a wrong body, or without a key, is not written', async () => {
   await using api = await ApiServer.start();
   const task = await api.running();

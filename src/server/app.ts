@@ -54,6 +54,12 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
     if (request.url.includes('%00')) throw badText('path');
   });
 
+  // Airflow's client takes an error's words from exactly this type, as FastAPI sends it: JSON has no charset (RFC 8259 section 11).
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (reply.getHeader('content-type') === 'application/json; charset=utf-8') reply.header('content-type', 'application/json');
+    done(null, payload);
+  });
+
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ detail: 'Not Found' }));
   app.setErrorHandler((error: (FastifyError | Problem) & { readonly code?: string }, request, reply) => {
     // PostgreSQL's words for a list with a name that its text cannot hold.
@@ -72,7 +78,7 @@ const badText = (place: string): Problem => new Problem(422, [{ loc: [place], ms
 
 /** Sends what may be no object: Fastify would send text as it is, and nothing for null. */
 export function sendJson(reply: FastifyReply, value: unknown): FastifyReply {
-  return reply.type('application/json; charset=utf-8').send(JSON.stringify(value ?? null));
+  return reply.type('application/json').send(JSON.stringify(value ?? null));
 }
 
 /** Whether a client knows a version of the API; without the header it means the newest that this server has. */

@@ -64,7 +64,7 @@ export function xcoms(app: App, { database }: AccessOptions): void {
   app.get(url, { config: config('read'), schema: { params, querystring: readQuery } }, async (request, reply) => {
     const { kind, ...key } = whatOf(request.params, request.url);
     await authorize(request, { kind: 'xcom', ...key, map_index: request.query.map_index ?? -1 });
-    reply.type('application/json; charset=utf-8');
+    reply.type('application/json');
     if (kind === 'slice') return reply.send(`[${(await slice(key, request.query)).join(',')}]`);
     if (kind === 'value') return reply.send(`{"key":${JSON.stringify(key.key)},"value":${await one(key, request.query)}}`);
     const json = await at(key, kind.item);
@@ -80,7 +80,7 @@ export function xcoms(app: App, { database }: AccessOptions): void {
       throw new Problem(400, { reason: 'unmappable_return_value_length', message: "pushed value is too large to map as a downstream's dependency" });
     }
     if (!(await database.run(setXCom(key, request.body, mapped_length)))) throw notFound(`DAG run on DAG '${key.dag_id}' with ID '${key.run_id}'`);
-    return reply.code(201).type('application/json; charset=utf-8').send('{"message":"XCom successfully set"}');
+    return reply.code(201).type('application/json').send('{"message":"XCom successfully set"}');
   });
 
   // As Airflow: one that is not there is absent.
