@@ -37,6 +37,9 @@ void Hunt(const char* bytes, size_t length);
 // Prints what can be read of a file or of a socket, up to 4 KiB.
 void PrintAll(int fd);
 
+// Whether a process has the word in its arguments, which every process may read.
+int CommandLineHas(pid_t process, const char* word);
+
 // Stays as it is for `milliseconds`, for whoever looks at this process from outside.
 void StayFor(int milliseconds);
 

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static int HasWord(pid_t process, const char* word) {
+int CommandLineHas(pid_t process, const char* word) {
   char path[64];
   static char line[1 << 15];
   snprintf(path, sizeof path, "/proc/%d/cmdline", (int)process);
@@ -35,7 +35,7 @@ static pid_t Find(const char* word, pid_t* known, size_t* count, size_t room) {
   const struct dirent* entry;
   while (found == 0 && (entry = readdir(processes)) != NULL) {
     const pid_t process = (pid_t)atoi(entry->d_name);
-    if (process <= 1 || process == getpid() || !HasWord(process, word)) continue;
+    if (process <= 1 || process == getpid() || !CommandLineHas(process, word)) continue;
     size_t i = 0;
     while (i < *count && known[i] != process) i++;
     if (i == *count) found = process;

@@ -26,9 +26,10 @@ export interface Attack {
   readonly args?: (scene: Scene) => readonly string[];
   /**
    * Where it runs. `outside`: not as a task but next to the supervisor, with all that whoever runs the proof may do, for
-   * what must hold even then. @default 'task'
+   * what must hold even then. `birth`: as another process of the supervisor's user, no task, that is there before it and
+   * is given a word of its command line; what it does is in birth.ts. @default 'task'
    */
-  readonly from?: 'task' | 'outside';
+  readonly from?: 'task' | 'outside' | 'birth';
   /** What of the loot counts. @default all of it */
   readonly loot?: LootName;
   /** What else starts while it runs, once the task has printed `marker.watching` or has ended. @default nothing */

@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
 
-function executable(path: string): boolean {
+function may(path: string, access: number): boolean {
   try {
-    accessSync(path, constants.X_OK);
+    accessSync(path, access);
     return true;
   } catch {
     return false;
@@ -21,5 +21,11 @@ export function taskCode(): string[] {
 
 /** Where a program of this host is, by PATH; undefined when it is not installed. */
 export function installed(program: string): string | undefined {
-  return (process.env['PATH'] ?? '/usr/bin:/bin').split(':').map((folder) => join(folder, program)).find(executable);
+  return (process.env['PATH'] ?? '/usr/bin:/bin').split(':').map((folder) => join(folder, program)).find((path) => may(path, constants.X_OK));
+}
+
+/** A node whose processes are open to their user, as most are: this one, else the first by PATH that we may read. */
+export function openNode(): string | undefined {
+  const others = (process.env['PATH'] ?? '/usr/bin:/bin').split(':').map((folder) => join(folder, 'node'));
+  return [process.execPath, ...others].find((path) => may(path, constants.R_OK | constants.X_OK));
 }

@@ -1,15 +1,29 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { wasBornDumpable } from '../kernel/dumpable.js';
 import { nativeProgram } from '../native.js';
 import type { Attack, Need } from './attack.js';
-import { installed } from './locate.js';
+import { birthUser } from './birth-user.js';
+import { installed, openNode } from './locate.js';
 
 /** A program of this host. */
 export const program = (name: string): Need => () => (installed(name) === undefined ? `${name} is not installed` : undefined);
 
 /** Capabilities, which an ordinary supervisor of root's passes on to its tasks. */
 export const root: Need = () => (process.geteuid?.() === 0 ? undefined : 'works with capabilities alone');
+
+/** A supervisor that is closed to its own user from its first instruction. */
+export const closedBirth: Need = () => {
+  if (process.geteuid?.() !== 0) {
+    if (wasBornDumpable()) return 'takes root, for `sallyport exec --user`, or a node binary of mode 0711';
+    return openNode() === undefined ? 'there is no node that can be read, to show what happens with one' : undefined;
+  }
+  const tried = spawnSync(nativeProgram('attack'), [], birthUser); // it says how it is used
+  const read = spawnSync(process.execPath, [fileURLToPath(new URL('birth-supervisor.js', import.meta.url)), 'try'], birthUser);
+  return tried.status === 2 && read.status === 0 ? undefined : `uid ${birthUser.uid} cannot run what it is tried with: node and this package are closed to it`;
+};
 
 /** Attaching to a process that is not one's child, which Yama's ptrace_scope refuses to all but an ancestor. ptrace(2) */
 export const attaching: Need = () => (process.geteuid?.() === 0 || !['1', '2', '3'].includes(setting('yama/ptrace_scope')) ? undefined : 'Yama refuses it on this host');

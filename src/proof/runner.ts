@@ -6,6 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { GuaranteeName, Level } from '../guarantees.js';
 import type { Admission, ProofApi } from './api.js';
 import type { Attack } from './attack.js';
+import { attemptAtBirth } from './birth.js';
 import { harm, healthOf } from './health.js';
 import { Props, type Sighting } from './props.js';
 import { asideOf, marker, names, temporaryOf, type Job, type Side } from './scene.js';
@@ -57,6 +58,7 @@ export async function runAttack(attack: Attack, api: ProofApi, options: AttemptO
 export async function attempt(attack: Attack, side: Side, api: ProofApi, options: AttemptOptions = {}): Promise<Attempt> {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-proof-'));
   try {
+    if (attack.from === 'birth') return await attemptAtBirth(attack, side, options.signal);
     return await attemptIn(folder, attack, side, api, options);
   } catch (error) {
     return { verdict: 'error', evidence: oneLine(error instanceof Error ? error.message : String(error)) };
