@@ -10,6 +10,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { loaderVariables } from '../lib/harden/loader.js';
 import { Secret, type Guarantee } from '../lib/index.js';
+import { compile } from './helpers/compile.js';
 import { asEachUser, asWeAre, cli, type CliOptions, type Done, type Words } from './helpers/cli.js';
 
 const exec = suite('exec');
@@ -108,6 +109,25 @@ exec('from a descriptor, which the supervisor does not get, and from a credentia
   );
   assert.equal(seen.taken, [hash(one), hash(two)]);
   assert.is(seen.before.environment['SALLYPORT_SECRETS'], 'token=3,key=4');
+});
+
+exec('where there is no memfd_secret, in a memfd of fixed size, which is overwritten when it is taken', async () => {
+  const secret = canary();
+  const script = `
+    const { readFileSync, readlinkSync } = await import('node:fs');
+    const { native } = await import('${new URL('../lib/native.js', import.meta.url).href}');
+    const { Secret } = await import('${new URL('../lib/index.js', import.meta.url).href}');
+    const other = native().duplicate(3); // whoever else may hold it
+    const link = readlinkSync('/proc/self/fd/3');
+    const held = readFileSync('/proc/self/fd/' + other, 'latin1');
+    const size = native().handoverSize(other);
+    const taken = Secret.fromExec('token').use((bytes) => Buffer.from(bytes).toString());
+    console.log(JSON.stringify([link, held, taken, size, readFileSync('/proc/self/fd/' + other, 'latin1')]));`;
+  const [program = '', ...rest] = asWeAre;
+  const { stdout, stderr } = await cli([compile('without-memfd-secret'), program, ...rest], ['exec', '--secret', 'token=env:TOKEN', '--', process.execPath, '--input-type=module', '-e', script], { env: { TOKEN: secret } });
+  const [link, held, taken, size, left] = JSON.parse(stdout || stderr) as unknown[];
+  assert.equal([link, held, taken, size], ['/memfd:sallyport-secret (deleted)', secret, secret, secret.length]); // control: it was there
+  assert.is(left, '\0'.repeat(secret.length));
 });
 
 exec('as an ordinary user too', async () => {
@@ -221,6 +241,8 @@ exec('what is wrong is said, and nothing is started', async () => {
     [['--capability', 'CAP_NONE', ...touch], 125, /capabilities/],
     [['--without', 'everything', ...touch], 125, /without/],
     [['--user', 'no-such-user-here', ...touch], 125, /ERR_START_REFUSED/],
+    [['--user', '0:0', ...touch], 125, /another user than root/],
+    [['--user', '4294967295:1', ...touch], 125, /ERR_START_REFUSED/],
     [['--', 'no-such-program-here'], 127, /no-such-program-here/],
     [['--', '/no/such/program'], 127, /ENOENT/],
     [['--', folder], 126, /EACCES/],

@@ -38,9 +38,9 @@ struct Successor {
 //
 // With a user, the effective group is another one than the real one. An image that is executed so
 // is not dumpable from its first instruction, its AT_SECURE is 1, and no process of that user can
-// open its memory, ever. Linux before 6.16 makes the two equal in that execve, for
-// no_new_privs is set, and clears the flag for that; later ones leave it to the program,
-// which may: the real group is the right one. execve(2), credentials(7).
+// open its memory, ever. Linux until 2025 makes the effective group the real one in that execve, as
+// no_new_privs is set, and clears the flag for it; since then that is left to the program, which
+// may: the real group is the right one. execve(2), credentials(7).
 // Scope: the calling thread, which must be the one that calls Become().
 Status PrepareToBecome(const Successor& successor) noexcept;
 

@@ -130,13 +130,17 @@ function descriptors(given: readonly string[]): number[] {
   return [...new Set([0, 1, 2, ...numbers])];
 }
 
+/** Means "leave it as it is" to setresuid(2). */
+const noId = 0xffff_ffff;
+
 /** @throws {StartRefused} `ERR_START_REFUSED`: no such user, or this kernel would let its processes look in. */
 function userOf(text: string): User {
   if (suidDumpable() === '1') throw new StartRefused('fs.suid_dumpable is 1: its user could look into it from the start; sysctl -w fs.suid_dumpable=0');
   const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(text) ?? [];
-  if (uid !== undefined && gid !== undefined) return { uid: Number(uid), gid: Number(gid), groups: [], home: '/' };
-  const user = findUser(text);
+  const user = uid === undefined || gid === undefined ? findUser(text) : { uid: Number(uid), gid: Number(gid), groups: [], home: '/' };
   if (user === undefined) throw new StartRefused(`there is no user "${text}"; UID:GID needs none`);
+  if (user.uid === 0) throw new StartRefused("--user takes another user than root, whose programs open any process");
+  if (Math.max(user.uid, user.gid) >= noId) throw new StartRefused(`"${text}" has a number that no user or group has`);
   return user;
 }
 
