@@ -69,8 +69,9 @@ export class Gate {
     // What is of the DAG that the claim names needs no looking up: that it is the task instance's own DAG is checked below.
     const owned = resource !== undefined && authorizer.needsOwner({ dag_id: claims.dag_id ?? '' }, resource) ? resource : undefined;
     if (known !== undefined) return { asker: known, owner: owned && (await database.run(findOwner(owned))) };
-    const { identity, owner } = this.#checked(await database.run(findIdentity(claims.sub, this.#parts, owned)), claims, action, resource);
-    const asker = { identity: { ...identity, standing: this.#standing(identity) }, state: identity.state };
+    const { identity: found, owner } = this.#checked(await database.run(findIdentity(claims.sub, this.#parts, owned)), claims, action, resource);
+    const { id, dag_id, run_id, task_id, map_index, try_number, team, declares, state } = found;
+    const asker = { identity: { id, dag_id, run_id, task_id, map_index, try_number, team, standing: this.#standing(found), declares }, state };
     this.#askers.set(request, asker);
     return { asker, owner };
   }
