@@ -14,13 +14,14 @@ import { Fixture } from './helpers/fixture.js';
 
 const scan = suite('secret-scan');
 const scanner = compile('scan');
+const command = fileURLToPath(new URL('../lib/cli/main.js', import.meta.url));
 
 const places = ['memory', 'environ', 'cmdline', 'descriptors', 'heap snapshot', 'report', 'core'] as const;
 const hasGcore = ['gdb', 'gcore'].every((program) => spawnSync('which', [program], { stdio: 'ignore' }).status === 0);
 if (!hasGcore) console.log('skipped: cores are not looked at without gcore (gdb)');
 const looked = places.filter((place) => hasGcore || place !== 'core');
 
-const sources = ['fromEnv', 'fromFile', 'fromCredential', 'fromDescriptor', 'fromBytes'] as const;
+const sources = ['fromEnv', 'fromFile', 'fromCredential', 'fromDescriptor', 'fromExec', 'fromBytes'] as const;
 const uses = ['process.env', 'ExecutionApi', 'node:crypto'] as const;
 
 /** A find of scan.c; `name` is the canary's. */
@@ -62,11 +63,17 @@ class Scene {
     this.fixture = new Fixture('secret-scan.js', {
       args: [mode, this.folder, this.#control, baseUrl],
       env: { SALLYPORT_CONTROL: this.#control, CREDENTIALS_DIRECTORY: this.folder, SALLYPORT_CANARY: this.canaries['fromEnv'] ?? this.canaries['process.env'] ?? '' },
-      through: [...through, ...(mode === 'sources' ? ['bash', '-c', 'exec "$@" 3<"$0"', join(this.folder, 'fromDescriptor')] : [])],
+      through: [...through, ...(mode === 'sources' ? this.#handover() : [])],
       // undici's WebAssembly memory has 14 GiB of addresses reserved, which gcore would write out: here it gets what it uses.
       node: ['--disable-wasm-trap-handler', '--wasm-max-mem-pages=64'],
       timeoutMs: 240_000,
     });
+  }
+
+  /** Starts it with one secret in a descriptor from a shell, and one by `sallyport exec`. */
+  #handover(): string[] {
+    const shell = ['bash', '-c', 'exec "$@" 3<"$0"', join(this.folder, 'fromDescriptor')];
+    return [...shell, process.execPath, command, 'exec', '--secret', `token=file:${join(this.folder, 'fromExec')}`, '--descriptor', '3', '--without', 'code', '--'];
   }
 
   /** Lets it go on to a stage, and finds what is where. The control must be found everywhere by the same search. */
