@@ -10,6 +10,7 @@ import { createApp } from '../lib/server/app.js';
 import { openDatabase } from '../lib/server/store/index.js';
 import { seedAll } from '../lib/server/store/seed.js';
 import { run } from '../lib/server/store/sql.js';
+import { Tokens } from '../lib/server/tokens.js';
 import { TokenIssuer, TokenVerifier } from '../lib/tokens/index.js';
 import { type DecisionRecord, opaPolicy, type Seed, type ServerOptions, spawnServer } from '../lib/server/index.js';
 import { ExecutionApi } from '../lib/execution-api/client.js';
@@ -335,11 +336,11 @@ access('no token, value or body is in a record', () =>
 
 access('a route that does not say what it is about cannot be added, and one that does not ask answers nobody', async () => {
   const key = Secret.fromBytes(randomBytes(64));
-  const [issuer, verifier] = [new TokenIssuer({ key }), new TokenVerifier({ key })];
   const database = await openDatabase(':memory:');
+  const tokens = new Tokens({ database, issuer: new TokenIssuer({ key }), verifier: new TokenVerifier({ key }), registered: true, now: Date.now });
   const errors: string[] = [];
   const app = await createApp({ maxBodyBytes: 1000, onError: (error) => errors.push(error.message) });
-  guard(app, { database, verifier, issuer, authorization: 'own', authorizer: new Authorizer(), overtimeSeconds: 0, now: Date.now });
+  guard(app, { database, tokens, authorization: 'own', authorizer: new Authorizer(), overtimeSeconds: 0, now: Date.now });
   assert.throws(() => app.get('/forgotten', () => 'secret'), /does not say who may use it/);
   assert.throws(() => app.get('/vague', { config: { access: 'task' } }, () => 'secret'), /does not say what it is about/);
   const config = { access: 'task', resource: { kind: 'variable', action: 'read' } } as const;
@@ -350,7 +351,7 @@ access('a route that does not say what it is about cannot be added, and one that
   app.get('/has', { config }, granted);
   await database.transaction(seedAll({ ...seed, taskInstances: [{ id: oneId, dag_id: 'red-1', run_id, task_id: 't' }] }, Date.now()));
   await database.run(run("UPDATE task_instances SET state = 'running'"));
-  const headers = { authorization: `Bearer ${await issuer.issue({ sub: oneId, scope: 'execution' })}` };
+  const headers = { authorization: `Bearer ${await tokens.issue({ sub: oneId, scope: 'execution' })}` };
   const get = async (url: string): Promise<unknown> => Object.values(await app.inject({ url, headers }).then(({ statusCode, body }) => ({ statusCode, body: statusCode === 500 ? '' : body })));
   assert.equal([await get('/silent'), await get('/mistaken')], [[500, ''], [500, '']]);
   assert.equal(await get('/asking'), [200, 'secret']); // control

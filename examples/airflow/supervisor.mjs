@@ -1,22 +1,21 @@
 // node examples/airflow/supervisor.mjs
 import { randomBytes, randomUUID } from 'node:crypto';
+import { hostname, userInfo } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { ExecutionApi, harden, Secret, Supervisor } from 'sallyport';
+import { ExecutionApi, harden, Supervisor } from 'sallyport';
 import { spawnServer } from 'sallyport/server';
-import { TokenIssuer } from 'sallyport/tokens';
 
 harden();
 
-// What a scheduler does: a server with one task instance queued in it, and the workload it would hand out.
+// What a scheduler does: a server with task instances queued in it, and the workload it would hand out.
 const ti = { id: randomUUID(), dag_id: 'morning', run_id: 'manual', task_id: 'greet', try_number: 1 };
 const workload = { type: 'ExecuteTask', ti, dag_rel_path: 'greet.mjs', bundle_info: { name: 'dags' } };
-const signingKey = randomBytes(64);
+const next = { ...ti, id: randomUUID(), task_id: 'answer' };
 const server = await spawnServer({
-  signingKey: signingKey.toString('base64'),
   seed: {
     variables: { greeting: 'Good morning' },
     connections: [{ conn_id: 'warehouse', conn_type: 'postgres', host: 'warehouse.example', password: randomBytes(9).toString('hex') }],
-    taskInstances: [ti],
+    taskInstances: [ti, next],
   },
 });
 
@@ -33,9 +32,9 @@ const outcome = await supervisor.run(workload, {
 });
 console.log(outcome.state, outcome.error ?? outcome.exit);
 
-// What the next task, or the user interface, would read.
-const issuer = new TokenIssuer({ key: Secret.fromBytes(signingKey) });
-const reader = api.withToken(Secret.fromBytes(Buffer.from(await issuer.issue({ sub: ti.id, scope: 'execution' }))));
+// What the next task reads: it starts with a workload token, once, and goes on with what it gets for that.
+const reader = api.withToken(await server.issueWorkloadToken(next.id));
+await reader.run(next.id, { hostname: hostname(), unixname: userInfo().username, pid: process.pid, start_date: new Date().toISOString() });
 console.log('return_value:', (await reader.getXCom({ ...ti, key: 'return_value' })).value);
 
 await api.close();

@@ -31,7 +31,8 @@ const bearer = /^[A-Za-z0-9\-._~+/]{1,8192}=*$/;
  * Airflow's Execution API, with the token of one task instance. Works with Airflow's server
  * and with `sallyport/server`.
  *
- * Network errors and 5xx are tried again; every call here may be repeated without harm.
+ * Network errors and 5xx are tried again; every call here may be repeated without harm. Where a workload token is good once
+ * and the answer to `run` was lost, `run` is refused: the scheduler has to hand out another one.
  * The token is read from its Secret for each request and added last; while one is on its way
  * it is also in undici's header string and the socket's buffer. Over plain `http` anyone on
  * the way can read it: use that on loopback, and `https` elsewhere.

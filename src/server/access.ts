@@ -1,11 +1,12 @@
 import type { FastifyRequest } from 'fastify';
 import type { Action, Authorizer, Resource, ResourceKind } from '../authorization/index.js';
 import { TokenInvalid } from '../errors.js';
-import type { TokenCheck, TokenClaims, TokenIssuer, TokenScope } from '../tokens/index.js';
+import type { TokenClaims, TokenScope } from '../tokens/index.js';
 import type { App } from './app.js';
 import { Gate } from './gate.js';
-import { Problem } from './problem.js';
+import { invalidToken, Problem } from './problem.js';
 import type { Database } from './store/sql.js';
+import type { Tokens } from './tokens.js';
 
 /** Who may use a route. */
 export type Access =
@@ -30,13 +31,12 @@ declare module 'fastify' {
   }
 }
 
-/** `own` is the default. `airflow` is what Airflow 3.2 does: any valid token reads and writes anything, and is renewed for ever. */
+/** `own` is the default. `airflow` is what Airflow 3.2 does: any token with a right signature reads and writes anything, and is renewed for ever. */
 export type Authorization = 'airflow' | 'own';
 
 export interface AccessOptions {
   readonly database: Database;
-  readonly verifier: TokenCheck;
-  readonly issuer: TokenIssuer;
+  readonly tokens: Tokens;
   readonly authorization: Authorization;
   readonly authorizer: Authorizer;
   /** How long a try may speak that is no longer `running`. */
@@ -49,7 +49,7 @@ const gateKey = 'gate';
 
 /** Checks the token of each request before its body is read, and sends a fresh one to those who are due. */
 export function guard(app: App, options: AccessOptions): void {
-  const { verifier, issuer, authorization, now } = options;
+  const { tokens, authorization, now } = options;
   const gate = new Gate(options);
   app.decorate(gateKey, gate);
   app.decorateRequest(claimsKey, null);
@@ -63,14 +63,15 @@ export function guard(app: App, options: AccessOptions): void {
     const { access, resource } = request.routeOptions.config;
     if (request.is404 || access === 'public') return;
     const scopes: readonly TokenScope[] = access === 'self-or-workload' ? ['workload', 'execution'] : ['execution'];
-    const claims = await authenticate(verifier, request, scopes);
+    const claims = await authenticate(tokens, request, scopes);
     if (access !== 'task' && claims.sub !== pathId(request)) {
       throw new Problem(403, { reason: 'subject_mismatch', message: 'Token subject does not match task instance ID' });
     }
     request.setDecorator(claimsKey, claims);
     if (access !== 'task') await gate.passSelf(request, claims, resource?.action ?? 'transition');
     if (isSoonOver(claims, now()) && (authorization === 'airflow' || (await gate.isRunning(request, claims)))) {
-      reply.header(refreshedToken, await issuer.issue({ sub: claims.sub, scope: 'execution', ...(claims.dag_id !== undefined && { dag_id: claims.dag_id }) }));
+      const fresh = await tokens.replace(claims);
+      if (fresh !== undefined) reply.header(refreshedToken, fresh);
     }
   });
 
@@ -119,13 +120,13 @@ function actionOf({ routeOptions: { config }, method }: FastifyRequest): Action 
   return method === 'GET' || method === 'HEAD' ? 'read' : method === 'DELETE' ? 'delete' : 'write';
 }
 
-async function authenticate(verifier: TokenCheck, { headers }: FastifyRequest, scopes: readonly TokenScope[]): Promise<TokenClaims> {
+async function authenticate(tokens: Tokens, { headers }: FastifyRequest, scopes: readonly TokenScope[]): Promise<TokenClaims> {
   const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
   if (token === undefined) throw new Problem(401, { reason: 'missing_token', message: 'Missing auth token' });
   try {
-    return await verifier.verify(token, { scopes });
+    return await tokens.verify(token, scopes);
   } catch (error) {
-    if (error instanceof TokenInvalid) throw new Problem(403, { reason: 'invalid_token', message: `Invalid auth token: ${error.reason}` });
+    if (error instanceof TokenInvalid) throw invalidToken(error.reason);
     throw error;
   }
 }

@@ -2,9 +2,10 @@ import type { FastifyRequest } from 'fastify';
 import type { Action, Decision, Identity, Owner, Resource } from '../authorization/index.js';
 import type { TokenClaims } from '../tokens/index.js';
 import type { AccessOptions } from './access.js';
-import { notFound, Problem } from './problem.js';
+import { invalidToken, notFound, Problem } from './problem.js';
 import { toStored } from './store/time.js';
 import { findIdentity, findOwner, type Found, type FoundIdentity, type IdentityParts } from './store/identities.js';
+import { getTokenStanding } from './store/tokens.js';
 
 type GateOptions = Pick<AccessOptions, 'database' | 'authorization' | 'authorizer' | 'overtimeSeconds' | 'now'>;
 
@@ -69,15 +70,22 @@ export class Gate {
     // What is of the DAG that the claim names needs no looking up: that it is the task instance's own DAG is checked below.
     const owned = resource !== undefined && authorizer.needsOwner({ dag_id: claims.dag_id ?? '' }, resource) ? resource : undefined;
     if (known !== undefined) return { asker: known, owner: owned && (await database.run(findOwner(owned))) };
-    const { identity: found, owner } = this.#checked(await database.run(findIdentity(claims.sub, this.#parts, owned)), claims, action, resource);
+    const row = await database.run(findIdentity(claims, this.#parts, owned));
+    const standing = row === undefined ? await database.run(getTokenStanding(claims)) : row.token;
+    if (standing !== 'good') {
+      authorizer.refuse({ id: claims.sub }, action, resource ?? ownTaskInstance(claims), 'token', standing);
+      throw invalidToken(standing);
+    }
+    const { identity: found, owner } = this.#checked(row, claims, action, resource);
     const { id, dag_id, run_id, task_id, map_index, try_number, team, declares, state } = found;
     const asker = { identity: { id, dag_id, run_id, task_id, map_index, try_number, team, standing: this.#standing(found), declares }, state };
     this.#askers.set(request, asker);
     return { asker, owner };
   }
 
-  #checked(found: Found | undefined, { sub, dag_id }: TokenClaims, action: Action, resource: Resource = { kind: 'task_instance', dag_id: dag_id ?? '' }): Found {
+  #checked(found: Found | undefined, claims: TokenClaims, action: Action, resource = ownTaskInstance(claims)): Found {
     const { authorizer } = this.#options;
+    const { sub, dag_id } = claims;
     if (found === undefined) {
       authorizer.refuse({ id: sub }, action, resource, 'live-try', 'unknown');
       throw notFound('Task Instance');
@@ -98,6 +106,8 @@ export class Gate {
     return last_heartbeat_at >= toStored(new Date(now() - overtimeSeconds * 1000).toISOString()) ? 'live' : 'ended';
   }
 }
+
+const ownTaskInstance = ({ dag_id = '' }: TokenClaims): Resource => ({ kind: 'task_instance', dag_id });
 
 /** Airflow's statuses and words. Which rule it was stays with the operator: it could tell what exists. */
 function answer({ rule }: Decision, resource: Resource, asker: Asker | undefined): Problem {

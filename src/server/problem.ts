@@ -11,5 +11,7 @@ export class Problem extends Error {
   }
 }
 
+/** @param reason A {@link TokenRefusal}. */
+export const invalidToken = (reason: string): Problem => new Problem(403, { reason: 'invalid_token', message: `Invalid auth token: ${reason}` });
 export const notFound = (what: string): Problem => absent(`${what} not found`);
 export const absent = (message: string): Problem => new Problem(404, { reason: 'not_found', message });

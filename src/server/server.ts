@@ -10,7 +10,8 @@ import { checkSeed, type Seed } from './seed.js';
 import { openDatabase, type PostgresOptions } from './store/index.js';
 import { seedAll } from './store/seed.js';
 import { getTaskInstance } from './store/task-instances.js';
-import { tokensFor } from './tokens.js';
+import { keysFor, Tokens } from './tokens.js';
+import type { Revocation } from './store/tokens.js';
 
 export interface ServerOptions {
   /**
@@ -63,8 +64,15 @@ export interface Server extends AsyncDisposable {
   listen(options?: ListenOptions): Promise<string>;
   /** Adds variables, connections, DAG runs and task instances. @throws {RangeError} `ERR_OUT_OF_RANGE`, naming the field. */
   seed(seed: Seed): Promise<void>;
-  /** The token a scheduler would put into the task's workload: good for `run` and nothing else. */
+  /** The token a scheduler would put into the task's workload: good for `run` and nothing else, and once. */
   issueWorkloadToken(taskInstanceId: string): Promise<string>;
+  /**
+   * Ends one token, those of a task instance (who has one can have had it renewed), or all. It holds from the next request on, of every
+   * server on the same database. With authorization 'airflow' nobody asks.
+   *
+   * @returns How many have ended by it; one that was used up or had ended before does not count.
+   */
+  revokeTokens(which: Revocation): Promise<number>;
   /** Ends the connections and closes the database. Twice is fine. */
   close(): Promise<void>;
 }
@@ -80,16 +88,17 @@ export interface Server extends AsyncDisposable {
 export async function createServer(options: ServerOptions): Promise<Server> {
   const authorizer = authorizerFor(options);
   const { authorization = 'own', now = Date.now, overtimeSeconds = 0 } = options;
-  const { issuer, verifier } = tokensFor(options, now);
+  const keys = keysFor(options, now);
   const app = await createApp({ maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024, onError: options.onError ?? complain });
   const database = await openDatabase(options.database ?? ':memory:');
-  const context = { database, verifier, issuer, authorization, authorizer, overtimeSeconds, now };
+  const tokens = new Tokens({ database, ...keys, registered: authorization === 'own', now });
+  const context = { database, tokens, authorization, authorizer, overtimeSeconds, now };
   guard(app, context);
   await app.register(async (scope) => routes(scope as typeof app, context), { prefix: '/execution' });
   app.addHook('onClose', () => database.close());
   let url: string | undefined;
 
-  return {
+  const server: Server = {
     get url() {
       return url;
     },
@@ -106,7 +115,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     async issueWorkloadToken(id) {
       const ti = await database.run(getTaskInstance(id));
       if (ti === undefined) throw outOfRange('taskInstanceId', 'the id of a task instance that was seeded');
-      return issuer.issue({ sub: ti.id, scope: 'workload', dag_id: ti.dag_id });
+      return tokens.issue({ sub: ti.id, scope: 'workload', dag_id: ti.dag_id });
+    },
+    async revokeTokens(which) {
+      return tokens.revoke(checkRevocation(which));
     },
     async close() {
       await app.close();
@@ -115,6 +127,17 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       await app.close();
     },
   };
+  tokensOf.set(server, tokens);
+  return server;
+}
+
+/** For what issues tokens that no scheduler would: tests. */
+export const tokensOf = new WeakMap<Server, Tokens>();
+
+function checkRevocation(which: Revocation): Revocation {
+  const id: unknown = which === 'all' ? which : 'jti' in which ? which.jti : which.taskInstanceId;
+  if (typeof id !== 'string' || id === '') throw outOfRange('which', "{ jti }, { taskInstanceId } or 'all'");
+  return typeof which === 'object' && 'taskInstanceId' in which ? { taskInstanceId: which.taskInstanceId.toLowerCase() } : which;
 }
 
 function authorizerFor({ authorization, multiTeam, predeclared, policy, overtimeSeconds = 0, onDecision, onError = complain, now }: ServerOptions): Authorizer {

@@ -2,6 +2,7 @@ import { Value } from '@sinclair/typebox/value';
 import { errors, type JWTPayload, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import { TokenInvalid } from '../errors.js';
 import { type Algorithm, ClaimsSchema, maxTokenChars, type TokenClaims, type TokenScope } from './claims.js';
+import type { TokenStanding } from './registry.js';
 
 /** `TokenInvalid.reason`: the first thing found wrong, in the order of checking. `signature`: no key of ours made it. */
 export type TokenRefusal =
@@ -13,7 +14,9 @@ export type TokenRefusal =
   | 'not-yet-valid'
   | 'expired'
   | 'claims'
-  | 'scope';
+  | 'scope'
+  /** What a registry says of a token that is right otherwise. */
+  | Exclude<TokenStanding, 'good'>;
 
 /** What a token must say to be accepted. */
 export interface Expectation {

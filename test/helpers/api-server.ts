@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import * as assert from 'uvu/assert';
 import { Secret } from '../../lib/secrets/secret.js';
 import { createServer, type Seed, type Server, type ServerOptions } from '../../lib/server/index.js';
+import { tokensOf } from '../../lib/server/server.js';
 import { TokenIssuer } from '../../lib/tokens/index.js';
 
 export const dagRun = { dag_id: 'daily', run_id: 'manual__2026-04-06T00:00:00+00:00' };
@@ -36,17 +37,24 @@ export class ApiServer {
     const keyBytes = randomBytes(64);
     const server = await createServer({ signingKey: Secret.fromBytes(Buffer.from(keyBytes)), database: options.database ?? (await this.newDatabase()), ...options });
     await server.seed(seed);
-    return new ApiServer(server, await server.listen(), new TokenIssuer({ key: Secret.fromBytes(keyBytes), ...(options.now && { now: options.now }) }));
+    const forger = new TokenIssuer({ key: Secret.fromBytes(keyBytes), ...(options.now && { now: options.now }) });
+    const tokens = tokensOf.get(server);
+    assert.ok(tokens);
+    return new ApiServer(server, await server.listen(), tokens, forger);
   }
 
   readonly server: Server;
   readonly url: string;
-  readonly issuer: TokenIssuer;
+  /** Registers what it issues, as the server does. */
+  readonly issuer: Pick<TokenIssuer, 'issue'>;
+  /** Has the key, and no registry. */
+  readonly forger: TokenIssuer;
 
-  private constructor(server: Server, url: string, issuer: TokenIssuer) {
+  private constructor(server: Server, url: string, issuer: Pick<TokenIssuer, 'issue'>, forger: TokenIssuer) {
     this.server = server;
     this.url = url;
     this.issuer = issuer;
+    this.forger = forger;
   }
 
   async task(ti: Partial<NonNullable<Seed['taskInstances']>[number]> = {}): Promise<Task> {

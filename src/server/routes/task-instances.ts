@@ -2,14 +2,16 @@ import { DagRunNote, EnterRunning, Heartbeat, InactiveAssets, PreviousSuccessful
 import { claimsOf, isAllowed, refreshedToken, type AccessOptions } from '../access.js';
 import type { App } from '../app.js';
 import { type OutletChange, outletChanges } from '../outlets.js';
-import { notFound, Problem } from '../problem.js';
+import { invalidToken, notFound, Problem } from '../problem.js';
 import { type Change, enterRunning, heartbeat, leaveRunning, shouldRetry, type TaskInstance } from '../state.js';
 import { registerOutlets } from '../store/asset-events.js';
 import { getDagRun, getPreviousSuccessfulRun } from '../store/dag-runs.js';
 import { getInactiveAssets } from '../store/dags.js';
 import type { Sql } from '../store/sql.js';
+import type { TokenRecord } from '../../tokens/index.js';
 import { beatTaskInstance, changeTaskInstance, getTaskInstance, setDagRunNote, setRenderedFields, setRenderedMapIndex, skipTasks } from '../store/task-instances.js';
 import { fromStored, storedNow } from '../store/time.js';
+import { exchangeToken } from '../store/tokens.js';
 import { getXComKeys } from '../store/xcoms.js';
 import { ofTaskInstance as params } from './params.js';
 
@@ -19,7 +21,7 @@ const reads = { access: 'self', resource: { kind: 'task_instance', action: 'read
 const writes = { access: 'self', resource: { kind: 'task_instance', action: 'write' } } as const;
 
 /** What a task instance does with itself. */
-export function taskInstances(app: App, { database, issuer, now }: AccessOptions): void {
+export function taskInstances(app: App, { database, tokens, authorization, now }: AccessOptions): void {
   const timestamp = (): string => storedNow(now());
 
   async function change(id: string, decide: (ti: TaskInstance) => Change, also?: (ti: TaskInstance) => Sql<void>): Promise<{ before: TaskInstance; after: TaskInstance }> {
@@ -29,13 +31,19 @@ export function taskInstances(app: App, { database, issuer, now }: AccessOptions
     return { before: result.before, after: { ...result.before, ...result.change.set } };
   }
 
+  function* exchangeOnce({ jti, record }: { readonly jti: string; readonly record: TokenRecord }): Sql<void> {
+    if (!(yield* exchangeToken(jti, record, timestamp()))) throw invalidToken('used');
+  }
+
   app.patch('/task-instances/:id/run', { config: { access: 'self-or-workload' }, schema: { params, body: EnterRunning, response: { 200: RunContext } } }, async (request, reply) => {
-    const { before, after: ti } = await change(request.params.id, (row) => enterRunning(row, request.body, timestamp()));
+    const { jti, sub, scope, dag_id } = claimsOf(request);
+    // Signed before the transaction, which has no time to wait, and worth nothing until that has registered it.
+    const fresh = scope === 'workload' ? await tokens.sign({ sub, scope: 'execution', ...(dag_id !== undefined && { dag_id }) }) : undefined;
+    const exchange = fresh && authorization === 'own' ? { jti, record: fresh.record } : undefined;
+    const { before, after: ti } = await change(request.params.id, (row) => enterRunning(row, request.body, timestamp()), exchange && (() => exchangeOnce(exchange)));
     const dag_run = await database.run(getDagRun(ti.dag_id, ti.run_id));
     if (dag_run === undefined) throw notFound('DAG run');
-    if (claimsOf(request).scope === 'workload') {
-      reply.header(refreshedToken, await issuer.issue({ sub: ti.id, scope: 'execution', dag_id: ti.dag_id }));
-    }
+    if (fresh !== undefined) reply.header(refreshedToken, fresh.token);
     const { next_method } = ti;
     return {
       dag_run,

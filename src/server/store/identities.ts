@@ -1,10 +1,14 @@
 import type { Declares } from '../../authorization/index.js';
 import type { Owner, Resource, ResourceKind } from '../../authorization/resource.js';
 import type { TaskInstanceState } from '../state.js';
+import type { TokenClaims, TokenStanding } from '../../tokens/index.js';
 import { one, type Sql } from './sql.js';
+import { standingColumn, standingValues } from './tokens.js';
 
 /** What authorization asks the database for: who somebody is, and whose something is. */
 export interface Found {
+  /** What the registry says of the token that asks. */
+  readonly token: TokenStanding;
   readonly identity: FoundIdentity;
   /** Only what was asked for. */
   readonly owner: Owner;
@@ -31,7 +35,7 @@ export interface IdentityParts {
   readonly declares: boolean;
 }
 
-type Row = Omit<FoundIdentity, 'id' | 'replaced' | 'team' | 'declares'> & { readonly replaced: number; readonly team?: string | null; readonly declares?: string | null; readonly owner?: string | null };
+type Row = Omit<FoundIdentity, 'id' | 'replaced' | 'team' | 'declares'> & { readonly replaced: number; readonly team?: string | null; readonly declares?: string | null; readonly owner?: string | null; readonly token: TokenStanding | null };
 
 const later = 'SELECT 1 FROM task_instances AS later WHERE later.dag_id = ti.dag_id AND later.run_id = ti.run_id AND later.task_id = ti.task_id AND later.map_index = ti.map_index AND later.try_number > ti.try_number';
 const teamOf = (dag: string): string => `SELECT bundles.team FROM dags JOIN bundles ON bundles.name = dags.bundle WHERE dags.dag_id = ${dag}`;
@@ -65,6 +69,7 @@ function select({ team, declares }: IdentityParts, kind: string): string {
     const columns = [
       'ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number, ti.state, ti.last_heartbeat_at',
       `CASE WHEN EXISTS (${later}) THEN 1 ELSE 0 END AS replaced`,
+      `${standingColumn} AS token`,
       ...(team ? [`(${teamOf('ti.dag_id')}) AS team`] : []),
       ...(declares ? ['(SELECT dags.declares FROM dags WHERE dags.dag_id = ti.dag_id) AS declares'] : []),
       ...(kind === '' ? [] : [`(${owners[kind] ?? ownerByDag}) AS owner`]),
@@ -74,14 +79,15 @@ function select({ team, declares }: IdentityParts, kind: string): string {
   return text;
 }
 
-/** Who a token's subject is and, where it matters, whose the resource is: one statement. */
-export function* findIdentity(id: string, parts: IdentityParts, resource?: Resource): Sql<Found | undefined> {
+/** Whether a token is one that was registered, who its subject is and, where it matters, whose the resource is: one statement. */
+export function* findIdentity(claims: TokenClaims, parts: IdentityParts, resource?: Resource): Sql<Found | undefined> {
   const asked = resource === undefined ? { kind: '', owned: '' } : ownership(resource);
-  const row = yield* one<Row>(select(parts, asked.kind), asked.kind === '' ? { id } : { id, owned: asked.owned });
+  const row = yield* one<Row>(select(parts, asked.kind), asked.kind === '' ? standingValues(claims) : Object.assign(standingValues(claims), { owned: asked.owned }));
   if (row === undefined) return undefined;
   // Field by field: spreading what the binding returns costs more than the statement.
-  const { dag_id, run_id, task_id, map_index, try_number, state, last_heartbeat_at, replaced, team = null, declares = null, owner = null } = row;
-  return { identity: { id, dag_id, run_id, task_id, map_index, try_number, state, last_heartbeat_at, replaced: replaced !== 0, team, declares: parsed(declares) }, owner: ownerOf(owner) };
+  const { dag_id, run_id, task_id, map_index, try_number, state, last_heartbeat_at, replaced, token, team = null, declares = null, owner = null } = row;
+  const identity = { id: claims.sub, dag_id, run_id, task_id, map_index, try_number, state, last_heartbeat_at, replaced: replaced !== 0, team, declares: parsed(declares) };
+  return { token: token ?? 'unregistered', identity, owner: ownerOf(owner) };
 }
 
 /** Whose it is, when who asks is known already. */

@@ -1,0 +1,81 @@
+import { isOurJti, type TokenClaims, type TokenRecord, type TokenStanding } from '../../tokens/index.js';
+import { forUpdate, insertInto, one, run, all, type Sql } from './sql.js';
+
+const columns = ['jti', 'sub', 'scope', 'exp', 'issued_at'] as const;
+
+/** A jti that is there already registers nothing: no token takes another one's place. */
+const insert = insertInto('tokens', columns, 'ON CONFLICT (jti) DO NOTHING RETURNING jti');
+
+/** @throws Where the jti is there already: the token must not be handed out. */
+export function* registerToken(record: TokenRecord, now: string): Sql<void> {
+  const { jti, sub, scope, exp } = record;
+  if ((yield* one(insert, { jti, sub, scope, exp, issued_at: now })) === undefined) throw new Error('a token with this jti was registered before');
+}
+
+/** For a SELECT that knows the claims by {@link standingValues}: null where no such token was registered. */
+export const standingColumn = `(SELECT CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN used_at IS NOT NULL THEN 'used' ELSE 'good' END
+  FROM tokens WHERE jti = :jti AND sub = :id AND scope = :scope AND exp = :exp)`;
+
+/** The whole record has to be the one that was registered: another token with its jti is none. */
+export function standingValues({ jti, sub, scope, exp }: TokenClaims): { readonly id: string; readonly jti: string; readonly scope: string; readonly exp: number } {
+  const ours = isOurJti(jti) && Number.isSafeInteger(exp);
+  return { id: sub, jti: ours ? jti : '', scope, exp: ours ? exp : 0 };
+}
+
+export function* getTokenStanding(claims: TokenClaims): Sql<TokenStanding> {
+  const row = yield* one<{ standing: TokenStanding | null }>(`SELECT ${standingColumn} AS standing`, standingValues(claims));
+  return row?.standing ?? 'unregistered';
+}
+
+const use = "UPDATE tokens SET used_at = :now WHERE jti = :jti AND scope = 'workload' AND used_at IS NULL AND revoked_at IS NULL RETURNING jti";
+
+/**
+ * In the transaction in which a task instance starts: its workload token is used up, every other token of it ends, of an earlier
+ * leg or for a start that did not come, and the execution token is registered.
+ *
+ * @returns False where somebody was faster: the transaction must not be kept then.
+ */
+export function* exchangeToken(workloadJti: string, execution: TokenRecord, now: string): Sql<boolean> {
+  if ((yield* one(use, { jti: workloadJti, now })) === undefined) return false;
+  yield* revokeTokens({ taskInstanceId: execution.sub }, now);
+  yield* registerToken(execution, now);
+  return true;
+}
+
+/** In a transaction. @returns False where the old token has ended meanwhile: the new one must not be handed out. */
+export function* replaceToken(oldJti: string, fresh: TokenRecord, now: string): Sql<boolean> {
+  // Locked: a revocation waits until the new one is there to be revoked too.
+  const old = yield* one<{ revoked_at: string | null }>(`SELECT revoked_at FROM tokens WHERE jti = :jti${forUpdate}`, { jti: oldJti });
+  if (old === undefined || old.revoked_at !== null) return false;
+  yield* registerToken(fresh, now);
+  return true;
+}
+
+/** Which tokens: one, those of a task instance, or all there are. */
+export type Revocation = { readonly jti: string } | { readonly taskInstanceId: string } | 'all';
+
+const live = 'revoked_at IS NULL AND used_at IS NULL';
+
+/**
+ * In a transaction. @returns How many have ended by it; what has expired or was used up does not count.
+ *
+ * Again until there is none: a token that was replaced while the first statement waited for it has a successor, which that
+ * statement did not see.
+ */
+export function* revokeTokens(which: Revocation, now: string): Sql<number> {
+  const [condition, values] = which === 'all' ? ['', {}] : 'jti' in which ? ['jti = :jti AND', { jti: which.jti }] : ['sub = :sub AND', { sub: which.taskInstanceId }];
+  for (let count = 0; ; ) {
+    const ended = yield* all(`UPDATE tokens SET revoked_at = :now WHERE ${condition} ${live} RETURNING jti`, { ...values, now });
+    if (ended.length === 0) return count;
+    count += ended.length;
+  }
+}
+
+/** A purge leaves no lock on many rows. */
+export const purgedAtOnce = 1000;
+const purge = `DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE exp < :before ORDER BY exp, jti LIMIT ${purgedAtOnce}${forUpdate})`;
+
+/** Forgets tokens that expired before, in seconds since 1970: nobody accepts them any more, registered or not. */
+export function purgeTokens(before: number): Sql<void> {
+  return run(purge, { before });
+}

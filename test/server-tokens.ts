@@ -1,0 +1,201 @@
+// What a server's registry makes of tokens that are right by their signature.
+import { randomUUID } from 'node:crypto';
+import { decodeJwt } from 'jose';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { DecisionRecord } from '../lib/server/index.js';
+import { ApiServer, dagRun, expectRefusal, expectReply, here, type Reply, startDate, type Task } from './helpers/api-server.js';
+
+const tokens = suite('server-tokens');
+
+const endDate = '2026-04-06T00:01:00Z';
+const things = { variables: { region: 'north' } };
+const region = 'variables/region';
+const message = ({ body }: Reply): string => (body as { detail: { message: string } }).detail.message;
+const freshOf = ({ headers }: Reply): string => headers.get('refreshed-api-token') ?? '';
+
+function expectInvalid(reply: Reply, why: string): void {
+  expectRefusal(reply, 403, 'invalid_token');
+  assert.is(message(reply), `Invalid auth token: ${why}`);
+}
+
+/** Every kind of route, as a running task may ask it. */
+const requests = ({ id, xcom }: { readonly id: string; readonly xcom: string }): readonly (readonly [string, string, unknown?])[] => [
+  ['GET', region],
+  ['POST', xcom, 1],
+  ['PUT', `task-instances/${id}/heartbeat`, { hostname: here.hostname, pid: here.pid }],
+  ['PUT', `task-instances/${id}/rtif`, {}],
+  ['GET', 'dags/daily'],
+  ['PATCH', `task-instances/${id}/state`, { state: 'failed', end_date: endDate }],
+];
+
+tokens('a token that has the right signature and was never registered is refused everywhere', async () => {
+  const records: DecisionRecord[] = [];
+  await using api = await ApiServer.start({ onDecision: (record) => records.push(record) }, things);
+  const task = await api.running();
+  const forged = await api.forger.issue({ sub: task.id, scope: 'execution', dag_id: dagRun.dag_id });
+  records.length = 0;
+  const asked = requests({ id: task.id, xcom: task.xcom('k') });
+  for (const [method, path, body] of asked) expectInvalid(await api.ask(method, path, forged, body), 'unregistered');
+  assert.equal([...new Set(records.map(({ allowed, rule, reason, task_instance_id }) => `${allowed} ${rule} ${reason} ${task_instance_id}`))], [`false token unregistered ${task.id}`]);
+  assert.is(records.length, asked.length);
+  for (const [method, path, body] of asked) assert.ok((await task.ask(method, path, body)).status < 300); // control
+  const waiting = await api.task();
+  for (const scope of ['workload', 'execution'] as const) expectInvalid(await waiting.run(here, await api.forger.issue({ sub: waiting.id, scope })), 'unregistered');
+  expectReply(await waiting.run(), 200); // control
+  // Whether there is such a task instance is told to nobody.
+  expectInvalid(await api.ask('GET', region, await api.forger.issue({ sub: randomUUID(), scope: 'execution' })), 'unregistered');
+});
+
+tokens('with Airflow\'s authorization nothing is registered, and any signature will do', async () => {
+  await using api = await ApiServer.start({ authorization: 'airflow' }, things);
+  const task = await api.task();
+  expectReply(await api.ask('GET', region, await api.forger.issue({ sub: randomUUID(), scope: 'execution' })), 200);
+  expectReply(await task.run(here, await api.forger.issue({ sub: task.id, scope: 'workload' })), 200);
+});
+
+tokens('a workload token starts its task instance once', async () => {
+  await using api = await ApiServer.start({}, things);
+  const task = await api.task();
+  const workload = await api.server.issueWorkloadToken(task.id);
+  expectReply(await task.run({ ...here, pid: 'x' }, workload), 422); // what fails uses nothing up
+  const started = await task.run(here, workload);
+  expectReply(started, 200);
+  const fresh = freshOf(started);
+  const claims = ({ jti: _jti, iat: _iat, nbf: _nbf, exp: _exp, scope: _scope, ...rest }: Record<string, unknown>): object => rest;
+  assert.equal(claims(decodeJwt(fresh)), claims(decodeJwt(workload)));
+  expectInvalid(await task.run(here, workload), 'used');
+  expectInvalid(await task.run({ ...here, pid: 1 }, workload), 'used');
+  // The process that runs it may ask again with what it got.
+  const again = await task.run(here, fresh);
+  expectReply(again, 200);
+  assert.is(freshOf(again), '');
+  expectReply(await api.ask('GET', region, fresh), 200);
+});
+
+tokens('of many who show a workload token at once, one starts the task instance', async () => {
+  await using api = await ApiServer.start();
+  for (let round = 0; round < 5; round++) {
+    const task = await api.task();
+    const workload = await api.server.issueWorkloadToken(task.id);
+    // The same process as well: what is decided is about the token, not about who says it is who.
+    const replies = await Promise.all(Array.from({ length: 8 }, (_, index) => task.run(index % 2 === 0 ? here : { ...here, pid: index }, workload)));
+    assert.is(replies.filter(({ status }) => status === 200).length, 1);
+    assert.is(replies.filter((reply) => freshOf(reply) !== '').length, 1);
+    for (const reply of replies) assert.ok([200, 403, 409].includes(reply.status));
+  }
+});
+
+tokens('a start that is refused leaves the workload token good', async () => {
+  await using api = await ApiServer.start();
+  const task = await api.running();
+  const workload = await api.server.issueWorkloadToken(task.id);
+  expectRefusal(await task.run({ ...here, pid: 1 }, workload), 409, 'invalid_state');
+  expectReply(await task.run(here, workload), 200);
+});
+
+tokens('a start ends every other token of its task instance', async () => {
+  await using api = await ApiServer.start({}, things);
+  const task = await api.task();
+  const [first, second] = [await api.server.issueWorkloadToken(task.id), await api.server.issueWorkloadToken(task.id)];
+  const other = await api.running();
+  const fresh = freshOf(await task.run(here, first));
+  expectInvalid(await task.run(here, second), 'revoked');
+  expectInvalid(await api.ask('GET', region, task.token), 'revoked'); // of an earlier leg
+  expectReply(await api.ask('GET', region, fresh), 200);
+  expectReply(await other.ask('GET', region), 200);
+});
+
+const revocations: readonly (readonly [string, (task: Task) => object | 'all', boolean])[] = [
+  ['one token', ({ token }) => ({ jti: decodeJwt(token).jti }), false],
+  ["a task instance's tokens", ({ id }) => ({ taskInstanceId: id.toUpperCase() }), false],
+  ['all tokens', () => 'all', true],
+];
+for (const [what, which, others] of revocations) {
+  tokens(`${what}, revoked, are refused from the next request on, and not renewed`, async () => {
+    let clock = Date.now();
+    await using api = await ApiServer.start({ now: () => clock }, things);
+    const [task, other] = [await api.running(), await api.running()];
+    clock += 500_000;
+    for (const each of [task, other]) assert.is.not(freshOf(await each.ask('GET', region)), ''); // control, and it is in the cache now
+    assert.ok((await api.server.revokeTokens(which(task) as never)) >= 1);
+    for (const [method, path, body] of requests({ id: task.id, xcom: task.xcom('k') })) {
+      const reply = await task.ask(method, path, body);
+      expectInvalid(reply, 'revoked');
+      assert.is(freshOf(reply), '');
+    }
+    if (others) expectInvalid(await other.ask('GET', region), 'revoked');
+    else expectReply(await other.ask('GET', region), 200);
+    assert.is(await api.server.revokeTokens(which(task) as never), 0);
+    // Who is started anew gets a new one.
+    const next = await api.task();
+    expectReply(await next.run(here, await api.server.issueWorkloadToken(next.id)), 200);
+  });
+}
+
+tokens('revoking one token leaves those that it was renewed by; revoking the task instance takes them too', async () => {
+  let clock = Date.now();
+  await using api = await ApiServer.start({ now: () => clock }, things);
+  const task = await api.running();
+  clock += 500_000;
+  const fresh = freshOf(await task.ask('GET', region));
+  assert.is(await api.server.revokeTokens({ jti: decodeJwt(task.token).jti as string }), 1);
+  expectReply(await api.ask('GET', region, fresh), 200);
+  assert.is(await api.server.revokeTokens({ taskInstanceId: task.id }), 1);
+  expectInvalid(await api.ask('GET', region, fresh), 'revoked');
+  for (const wrong of [{ jti: '' }, { taskInstanceId: 7 }]) {
+    try {
+      await api.server.revokeTokens(wrong as never);
+      assert.unreachable();
+    } catch (error) {
+      assert.is((error as NodeJS.ErrnoException).code, 'ERR_OUT_OF_RANGE');
+    }
+  }
+});
+
+tokens('a token that is being renewed while it is revoked has no successor that lives on', async () => {
+  let clock = Date.now();
+  await using api = await ApiServer.start({ now: () => clock }, things);
+  for (let round = 0; round < 10; round++) {
+    const task = await api.running();
+    clock += 500_000;
+    const renewals = Array.from({ length: 6 }, () => task.ask('GET', region));
+    const revoked = api.server.revokeTokens({ taskInstanceId: task.id });
+    const replies = await Promise.all(renewals);
+    await revoked;
+    for (const fresh of replies.map(freshOf).filter((token) => token !== '')) expectInvalid(await api.ask('GET', region, fresh), 'revoked');
+    expectInvalid(await task.ask('GET', region), 'revoked');
+  }
+});
+
+tokens('renewal keeps the claims, and needs a try that runs and is the latest', async () => {
+  let clock = Date.now();
+  await using api = await ApiServer.start({ now: () => clock, issuer: 'https://airflow.example' }, things);
+  const start = async (ti: object): Promise<{ id: string; token: string }> => {
+    const id = randomUUID();
+    await api.server.seed({ taskInstances: [{ id, ...dagRun, task_id: 't', ...ti }] });
+    const reply = await api.ask('PATCH', `task-instances/${id}/run`, await api.server.issueWorkloadToken(id), { state: 'running', start_date: startDate, ...here });
+    expectReply(reply, 200);
+    return { id, token: freshOf(reply) };
+  };
+  const { token, id } = await start({});
+  clock += 500_000;
+  const fresh = freshOf(await api.ask('PUT', `task-instances/${id}/heartbeat`, token, { hostname: here.hostname, pid: here.pid }));
+  const { jti, iat, nbf, exp, ...kept } = decodeJwt(token);
+  const renewed = decodeJwt(fresh);
+  assert.equal(kept, { scope: 'execution', dag_id: 'daily', aud: 'urn:airflow.apache.org:task', iss: 'https://airflow.example', sub: id });
+  assert.equal(renewed, { ...kept, jti: renewed.jti, iat: Number(iat) + 500, nbf: Number(nbf) + 500, exp: Number(exp) + 500 });
+  assert.is.not(renewed.jti, jti);
+  // Replaced by a later try, ended, put off: not renewed any more.
+  const second = await start({ try_number: 2 });
+  const late = await api.ask('GET', region, token);
+  expectRefusal(late, 410, 'not_found');
+  assert.is(freshOf(late), '');
+  clock += 500_000;
+  expectReply(await api.ask('PATCH', `task-instances/${second.id}/state`, second.token, { state: 'deferred', classpath: 'a.B', next_method: 'go_on' }), 204);
+  const put = await api.ask('GET', region, second.token);
+  expectRefusal(put, 409, 'not_running');
+  assert.is(freshOf(put), '');
+});
+
+tokens.run();
