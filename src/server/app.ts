@@ -56,7 +56,8 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
 
   // Airflow's client takes an error's words from exactly this type, as FastAPI sends it: JSON has no charset (RFC 8259 section 11).
   app.addHook('onSend', (_request, reply, payload, done) => {
-    if (reply.getHeader('content-type') === 'application/json; charset=utf-8') reply.header('content-type', 'application/json');
+    const type = reply.getHeader('content-type');
+    if (typeof type === 'string' && type.endsWith('json; charset=utf-8')) reply.header('content-type', type.slice(0, type.indexOf(';')));
     done(null, payload);
   });
 

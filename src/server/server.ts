@@ -1,16 +1,17 @@
 import type { AddressInfo } from 'node:net';
 import { Authorizer, type DecisionListener, type PolicyFunction } from '../authorization/index.js';
 import type { Secret } from '../secrets/secret.js';
-import type { KeyAgent } from '../tokens/index.js';
+import type { KeyAgent, NamedSecret } from '../tokens/index.js';
 import { type Authorization, guard } from './access.js';
 import { createApp } from './app.js';
-import { outOfRange } from '../errors.js';
+import { checkOptions, outOfRange } from '../errors.js';
 import { routes } from './routes/index.js';
+import { wellKnown } from './routes/well-known.js';
 import { checkSeed, type Seed } from './seed.js';
 import { openDatabase, type PostgresOptions } from './store/index.js';
 import { seedAll } from './store/seed.js';
 import { getTaskInstance } from './store/task-instances.js';
-import { keysFor, Tokens } from './tokens.js';
+import { type KeyOptions, keysFor, Tokens } from './tokens.js';
 import type { Revocation } from './store/tokens.js';
 
 export interface ServerOptions {
@@ -19,6 +20,10 @@ export interface ServerOptions {
    * the server. Either this or `signer`.
    */
   readonly signingKey?: Secret;
+  /** The signing key's name, in the header of tokens. Beside other keys it chooses the one that verifies. @default 'not-used', as Airflow */
+  readonly kid?: string;
+  /** Verify what they have signed, or will: for as long as keys overlap. They stay the caller's too. @default none */
+  readonly otherKeys?: readonly NamedSecret[];
   /** Signs, and verifies HS512, in a process of its own, so that this one has no key. It stays the caller's, as above. */
   readonly signer?: KeyAgent;
   /** A SQLite file, made with mode 0600 where there is none; `:memory:`; or a PostgreSQL server. @default ':memory:' */
@@ -67,6 +72,13 @@ export interface Server extends AsyncDisposable {
   /** The token a scheduler would put into the task's workload: good for `run` and nothing else, and once. */
   issueWorkloadToken(taskInstanceId: string): Promise<string>;
   /**
+   * Signs with another key from now on; what is neither it nor among the others verifies nothing any more. docs/tokens.md has the order
+   * in which to do it. Secrets and agents that are not used any more may be destroyed and closed when no request is under way.
+   *
+   * @throws {RangeError} `ERR_OUT_OF_RANGE`: keys as they must not be, or an agent in place of a key; the old ones stay in use.
+   */
+  useKeys(keys: KeyOptions): void;
+  /**
    * Ends one token, those of a task instance (who has one can have had it renewed), or all. It holds from the next request on, of every
    * server on the same database. With authorization 'airflow' nobody asks.
    *
@@ -88,12 +100,13 @@ export interface Server extends AsyncDisposable {
 export async function createServer(options: ServerOptions): Promise<Server> {
   const authorizer = authorizerFor(options);
   const { authorization = 'own', now = Date.now, overtimeSeconds = 0 } = options;
-  const keys = keysFor(options, now);
+  const keys = keysFor(options, options, now);
   const app = await createApp({ maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024, onError: options.onError ?? complain });
   const database = await openDatabase(options.database ?? ':memory:');
-  const tokens = new Tokens({ database, ...keys, registered: authorization === 'own', now });
+  const tokens = new Tokens({ database, keys, registered: authorization === 'own', now });
   const context = { database, tokens, authorization, authorizer, overtimeSeconds, now };
   guard(app, context);
+  wellKnown(app, context);
   await app.register(async (scope) => routes(scope as typeof app, context), { prefix: '/execution' });
   app.addHook('onClose', () => database.close());
   let url: string | undefined;
@@ -116,6 +129,14 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       const ti = await database.run(getTaskInstance(id));
       if (ti === undefined) throw outOfRange('taskInstanceId', 'the id of a task instance that was seeded');
       return tokens.issue({ sub: ti.id, scope: 'workload', dag_id: ti.dag_id });
+    },
+    useKeys(given) {
+      checkOptions('keys', given, ['signingKey', 'kid', 'otherKeys', 'signer']);
+      const { signer } = given;
+      if ((signer === undefined) !== (options.signer === undefined)) throw outOfRange('keys', 'a signer where there was one, and a signingKey where there was one');
+      // Else every token that is out would end at once, and no overlap would help.
+      if (signer !== undefined && (signer.issuer !== options.signer?.issuer || signer.audience !== options.signer?.audience)) throw outOfRange('keys.signer', 'one with the issuer and the audience of the one before');
+      tokens.useKeys(keysFor(given, signer === undefined ? options : { ...(options.tokenLifetimeSeconds !== undefined && { tokenLifetimeSeconds: options.tokenLifetimeSeconds }) }, now));
     },
     async revokeTokens(which) {
       return tokens.revoke(checkRevocation(which));

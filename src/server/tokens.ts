@@ -1,6 +1,7 @@
+import type { JSONWebKeySet } from 'jose';
 import { outOfRange } from '../errors.js';
-import { CachedVerifier, recordOf, type TokenCheck, type TokenClaims, type TokenGrant, TokenIssuer, type TokenRecord, type TokenScope, TokenVerifier } from '../tokens/index.js';
-import type { ServerOptions } from './server.js';
+import type { Secret } from '../secrets/secret.js';
+import { CachedVerifier, type KeyAgent, type NamedSecret, recordOf, type TokenCheck, type TokenClaims, type TokenGrant, TokenIssuer, type TokenRecord, type TokenScope, TokenVerifier } from '../tokens/index.js';
 import type { Database } from './store/sql.js';
 import { storedNow } from './store/time.js';
 import { purgedAtOnce, purgeTokens, registerToken, replaceToken, type Revocation, revokeTokens } from './store/tokens.js';
@@ -11,10 +12,16 @@ export interface SignedToken {
   readonly record: TokenRecord;
 }
 
-export interface TokensOptions {
-  readonly database: Database;
+/** What signs tokens, what checks them, and what the public may know of it. */
+export interface Keys {
   readonly issuer: TokenIssuer;
   readonly verifier: TokenCheck;
+  readonly jwks: JSONWebKeySet;
+}
+
+export interface TokensOptions {
+  readonly database: Database;
+  readonly keys: Keys;
   /** Whether a token has to be registered. */
   readonly registered: boolean;
   readonly now: () => number;
@@ -28,13 +35,25 @@ const purgeAfterSeconds = 60;
 /** A server's tokens: what is issued is registered first, and what has been accepted once is not verified again. */
 export class Tokens {
   readonly #options: TokensOptions;
-  readonly #verifier: CachedVerifier;
+  #keys: Keys;
+  #verifier: CachedVerifier;
   #issuedSincePurge = 0;
   #purgedAtMs = 0;
 
   constructor(options: TokensOptions) {
     this.#options = options;
-    this.#verifier = new CachedVerifier(options.verifier, { now: options.now });
+    this.#keys = options.keys;
+    this.#verifier = new CachedVerifier(options.keys.verifier, { now: options.now });
+  }
+
+  /** From the next request on. What the old keys had signed is verified anew: a key that is gone is gone. */
+  useKeys(keys: Keys): void {
+    this.#keys = keys;
+    this.#verifier = new CachedVerifier(keys.verifier, { now: this.#options.now });
+  }
+
+  get jwks(): JSONWebKeySet {
+    return this.#keys.jwks;
   }
 
   /** Whose token it is, by its signature and its times. The registry is asked by the gate, in the statement that it makes anyway. */
@@ -44,7 +63,7 @@ export class Tokens {
 
   /** For whoever registers it in a transaction of his own. */
   async sign(grant: TokenGrant): Promise<SignedToken> {
-    const token = await this.#options.issuer.issue(grant);
+    const token = await this.#keys.issuer.issue(grant);
     return { token, record: recordOf(token) };
   }
 
@@ -80,14 +99,29 @@ export class Tokens {
   }
 }
 
-/** What signs and what checks a server's tokens: an agent, or a key in this process. @throws {RangeError} `ERR_OUT_OF_RANGE`: neither, or both. */
-export function keysFor({ signingKey: key, signer: agent, issuer, audience, tokenLifetimeSeconds }: ServerOptions, now: () => number): { readonly issuer: TokenIssuer; readonly verifier: TokenVerifier } {
+/** Where a server's keys are: in an agent, or in this process. */
+export interface KeyOptions {
+  readonly signingKey?: Secret;
+  readonly kid?: string;
+  readonly otherKeys?: readonly NamedSecret[];
+  readonly signer?: KeyAgent;
+}
+
+/** What stays as it is when keys change. */
+interface ClaimOptions {
+  readonly issuer?: string;
+  readonly audience?: string;
+  readonly tokenLifetimeSeconds?: number;
+}
+
+/** @throws {RangeError} `ERR_OUT_OF_RANGE`: neither an agent nor a key, or both; or what belongs to the other. */
+export function keysFor({ signingKey: key, kid, otherKeys, signer: agent }: KeyOptions, { issuer, audience, tokenLifetimeSeconds }: ClaimOptions, now: () => number): Keys {
   const lifetime = tokenLifetimeSeconds === undefined ? {} : { lifetimeSeconds: tokenLifetimeSeconds };
   if (agent !== undefined) {
-    if (key !== undefined || issuer !== undefined || audience !== undefined) throw outOfRange('options', "without signingKey, issuer and audience: these are the signer's");
-    return { issuer: new TokenIssuer({ agent, ...lifetime }), verifier: new TokenVerifier({ agent, now }) };
+    if ([key, kid, otherKeys, issuer, audience].some((option) => option !== undefined)) throw outOfRange('options', "without signingKey, kid, otherKeys, issuer and audience: these are the signer's");
+    return { issuer: new TokenIssuer({ agent, ...lifetime }), verifier: new TokenVerifier({ agent, now }), jwks: agent.jwks };
   }
   if (key === undefined) throw outOfRange('options', 'with a signer or a signingKey');
-  const claims = { key, now, ...(issuer !== undefined && { issuer }), ...(audience !== undefined && { audience }) };
-  return { issuer: new TokenIssuer({ ...claims, ...lifetime }), verifier: new TokenVerifier(claims) };
+  const claims = { key, now, ...(kid !== undefined && { kid }), ...(issuer !== undefined && { issuer }), ...(audience !== undefined && { audience }) };
+  return { issuer: new TokenIssuer({ ...claims, ...lifetime }), verifier: new TokenVerifier({ ...claims, ...(otherKeys !== undefined && { otherKeys }) }), jwks: { keys: [] } };
 }

@@ -3,7 +3,7 @@ import type { Secret } from '../secrets/secret.js';
 import type { KeyAgent } from './agent/key-agent.js';
 import { defaultAudience, defaultLifetimeSeconds } from './claims.js';
 import { type SigningKey, signToken, type TokenGrant } from './compose.js';
-import { checkKey, importHmacKey, unnamed } from './keys.js';
+import { checkKeys, importHmacKey, unnamed } from './keys.js';
 
 /** Signing by a key agent: no key in this process. The agent's policy has issuer and audience, and its clock the time. */
 export interface AgentIssuerOptions {
@@ -16,6 +16,8 @@ export interface AgentIssuerOptions {
 export interface KeyIssuerOptions {
   /** The signing key, at least 64 bytes. It stays the caller's: the issuer reads it at the first token. */
   readonly key: Secret;
+  /** The key's name, in the header of every token. @default 'not-used', as Airflow */
+  readonly kid?: string;
   /** The claim `iss`. @default no such claim, as Airflow without `jwt_issuer` */
   readonly issuer?: string;
   /** @default 'urn:airflow.apache.org:task' */
@@ -65,13 +67,13 @@ function throughAgent(options: AgentIssuerOptions): (grant: TokenGrant) => Promi
 }
 
 function inProcess(options: KeyIssuerOptions): (grant: TokenGrant) => Promise<string> {
-  checkOptions('options', options, ['key', 'issuer', 'audience', 'lifetimeSeconds', 'now']);
-  const { key: secret, issuer, audience = defaultAudience, lifetimeSeconds = defaultLifetimeSeconds, now = Date.now } = options;
-  checkKey(secret);
+  checkOptions('options', options, ['key', 'kid', 'issuer', 'audience', 'lifetimeSeconds', 'now']);
+  const { key: secret, kid = unnamed, issuer, audience = defaultAudience, lifetimeSeconds = defaultLifetimeSeconds, now = Date.now } = options;
+  checkKeys([{ key: secret, kid }]);
   if (!Number.isSafeInteger(lifetimeSeconds) || lifetimeSeconds < 1) throw outOfRange('options.lifetimeSeconds', 'a whole number of seconds, at least 1');
   let key: Promise<SigningKey> | undefined;
   return async (grant) => {
-    key ??= secret.use((bytes) => importHmacKey(bytes, ['sign'])).then((imported) => ({ kid: unnamed, algorithm: 'HS512', key: imported }));
+    key ??= secret.use((bytes) => importHmacKey(bytes, ['sign'])).then((imported) => ({ kid, algorithm: 'HS512', key: imported }));
     return signToken(await key, grant, { issuer, audience, lifetimeSeconds, atMs: now() });
   };
 }

@@ -1,11 +1,11 @@
 import type { webcrypto } from 'node:crypto';
-import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
-import { checkOptions } from '../errors.js';
+import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
+import { checkOptions, TokenInvalid } from '../errors.js';
 import type { Secret } from '../secrets/secret.js';
 import type { KeyAgent } from './agent/key-agent.js';
 import { checkToken, type Expectation } from './check.js';
 import { type Algorithm, defaultAudience, defaultLeewaySeconds, type TokenClaims, type TokenScope } from './claims.js';
-import { checkKey, importHmacKey } from './keys.js';
+import { checkKeys, importHmacKey, keyNamed, type NamedSecret, unnamed } from './keys.js';
 
 interface Expected {
   /** What the claim `iss` must be. @default not looked at; with an agent, the agent's own */
@@ -21,6 +21,10 @@ interface Expected {
 /** By the HS512 key itself, at least 64 bytes. It stays the caller's: the verifier reads it at the first token. */
 export interface KeyVerifierOptions extends Expected {
   readonly key: Secret;
+  /** Asked for where there are other keys. @default 'not-used', as Airflow */
+  readonly kid?: string;
+  /** What tokens may have been, or will be, signed with, each under its name. @default none */
+  readonly otherKeys?: readonly NamedSecret[];
 }
 
 /** By public keys, as {@link KeyAgent.jwks} gives them; each has its `alg`. */
@@ -51,12 +55,12 @@ export class TokenVerifier implements TokenCheck {
 
   /** @throws {RangeError} `ERR_OUT_OF_RANGE`: the key is shorter than RFC 7518 section 3.2 asks for, or an option is not one of these. */
   constructor(options: TokenVerifierOptions) {
-    checkOptions('options', options, ['key', 'jwks', 'agent', 'issuer', 'audience', 'leewaySeconds', 'now']);
+    checkOptions('options', options, ['key', 'kid', 'otherKeys', 'jwks', 'agent', 'issuer', 'audience', 'leewaySeconds', 'now']);
     const agent = 'agent' in options ? options.agent : undefined;
     const { issuer = agent?.issuer, audience = agent?.audience ?? defaultAudience, leewaySeconds = defaultLeewaySeconds, now = Date.now } = options;
     this.#expected = { issuer, audience, leewaySeconds };
     this.#now = now;
-    this.#check = 'agent' in options ? (token, expected) => options.agent.verify(token, expected) : 'jwks' in options ? byPublicKeys(options.jwks) : byKey(options.key);
+    this.#check = 'agent' in options ? (token, expected) => options.agent.verify(token, expected) : 'jwks' in options ? byPublicKeys(options.jwks) : byKeys([{ key: options.key, kid: options.kid ?? unnamed }, ...(options.otherKeys ?? [])]);
   }
 
   /**
@@ -69,10 +73,19 @@ export class TokenVerifier implements TokenCheck {
   }
 }
 
-function byKey(secret: Secret): (token: string, expected: Expectation) => Promise<TokenClaims> {
-  checkKey(secret);
-  let imported: Promise<webcrypto.CryptoKey> | undefined;
-  return (token, expected) => checkToken(token, () => (imported ??= secret.use((bytes) => importHmacKey(bytes, ['verify']))), ['HS512'], expected);
+function byKeys(keys: readonly NamedSecret[]): (token: string, expected: Expectation) => Promise<TokenClaims> {
+  checkKeys(keys);
+  const imported = new Map<NamedSecret, Promise<webcrypto.CryptoKey>>();
+  return (token, expected) => {
+    const keyOf: JWTVerifyGetKey = () => {
+      const named = keyNamed(keys, token);
+      if (named === undefined) throw new TokenInvalid('signature');
+      let key = imported.get(named);
+      if (key === undefined) imported.set(named, (key = named.key.use((bytes) => importHmacKey(bytes, ['verify']))));
+      return key;
+    };
+    return checkToken(token, keyOf, ['HS512'], expected);
+  };
 }
 
 /** What a set of public keys may have signed: never HS512, for which a public key is no secret. */

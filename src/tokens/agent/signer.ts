@@ -1,8 +1,8 @@
-import { decodeProtectedHeader } from 'jose';
 import { outOfRange, TokenInvalid, TokenRefused } from '../../errors.js';
 import { checkToken } from '../check.js';
 import type { TokenClaims } from '../claims.js';
 import { signToken } from '../compose.js';
+import { keyNamed } from '../keys.js';
 import type { LoadedKey } from './key.js';
 import type { AgentPolicy, IssueRequest, Request } from './protocol.js';
 
@@ -37,18 +37,8 @@ export class Signer {
 
   /** HS512 alone; the others need no secret. @throws {TokenInvalid} `ERR_TOKEN_INVALID` */
   async verify({ token, ...expected }: VerifyRequest): Promise<TokenClaims> {
-    const symmetric = this.#keys.filter(({ algorithm }) => algorithm === 'HS512');
-    // Airflow's kid says nothing where there is one key; where there are several it must.
-    const key = symmetric.length === 1 ? symmetric[0] : symmetric.find(({ kid }) => kid === kidOf(token));
+    const key = keyNamed(this.#keys.filter(({ algorithm }) => algorithm === 'HS512'), token);
     if (key === undefined) throw new TokenInvalid('signature');
     return checkToken(token, () => key.key, ['HS512'], expected);
-  }
-}
-
-function kidOf(token: string): string | undefined {
-  try {
-    return decodeProtectedHeader(token).kid;
-  } catch {
-    return undefined;
   }
 }
