@@ -33,6 +33,7 @@
             "native/kernel/environment.cc",
             "native/kernel/exec.cc",
             "native/kernel/handover.cc",
+            "native/kernel/host_memory.cc",
             "native/kernel/keyring.cc",
             "native/kernel/landlock.cc",
             "native/kernel/launch.cc",

@@ -147,6 +147,9 @@ limits('processor time counts for all processes, those that have ended included'
   assert.is(await bounded(['python3', '-c', forking], { cpuSeconds: 1 }), 'cpuSeconds');
   const unwaited = forking.replace('import signal', 'import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)').replace('os.waitpid(pid, 0)', 'time.sleep(0.2)');
   assert.is(await bounded(['python3', '-c', unwaited], { cpuSeconds: 1 }), 'cpuSeconds');
+  // Each uses less than /proc counts, and belongs to nobody by the time it ends.
+  const small = python(`t = time.time()\nwhile time.time() - t < 60:\n  pid = os.fork()\n  if pid == 0:\n    if os.fork() == 0:\n      s = time.process_time()\n      while time.process_time() - s < 0.004: pass\n    os._exit(0)\n  os.waitpid(pid, 0)`);
+  assert.is(await bounded(['python3', '-c', small], { cpuSeconds: 2 }), 'cpuSeconds');
   assert.is(await bounded(['python3', '-c', 'print(1)'], { cpuSeconds: 5 }), '{"kind":"exited","exitCode":0}');
 });
 
@@ -154,6 +157,44 @@ limits('memory counts when the main thread has ended', async () => {
   const script = python(`import threading, ctypes\ndef fill():\n  b = bytearray(200000000); time.sleep(2); os._exit(0)\nthreading.Thread(target=fill).start(); ctypes.CDLL(None).pthread_exit(None)`);
   assert.is(await bounded(['python3', '-c', script], { memoryBytes: 400e6 }), '{"kind":"exited","exitCode":0}', 'control');
   assert.is(await bounded(['python3', '-c', script], { memoryBytes: 100e6 }), 'memoryBytes');
+});
+
+/** Each takes some 300 MB that no process's own memory shows, and then waits to be seen. */
+const hidden: Record<string, string> = {
+  'a shared mapping that is not mapped at the moment': python(`m = mmap.mmap(-1, 300000000)\nfor i in range(0, 300000000, 1000000):\n  m[i:i + 1000000] = b'x' * 1000000\n  if i % 10000000 == 0: m.madvise(mmap.MADV_DONTNEED)\nm.madvise(mmap.MADV_DONTNEED); time.sleep(4); os._exit(0)`),
+  'mappings themselves': python(`import ctypes
+c = ctypes.CDLL(None); c.mmap.restype = ctypes.c_void_p; c.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]; c.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+at = c.mmap(None, 120000 * 4096, 0, 0x22, -1, 0)
+for i in range(0, 120000, 2): c.mprotect(at + i * 4096, 4096, 1)
+for i in range(24):
+  if os.fork() == 0: time.sleep(8); os._exit(0)
+time.sleep(8)`),
+  'buffers of sockets': python(`pairs = []
+for i in range(7):
+  if os.fork() == 0: break
+for i in range(230):
+  for end in socket.socketpair():
+    end.setblocking(False); pairs.append(end)
+    try:
+      while True: end.send(b'x' * 100000)
+    except BlockingIOError: pass
+time.sleep(5)`),
+};
+
+for (const [what, script] of Object.entries(hidden)) {
+  limits(`memory that hides in ${what} counts`, async () => {
+    assert.is(await bounded(['python3', '-c', script], { memoryBytes: 100e6 }), 'memoryBytes');
+    assert.is(await bounded(['python3', '-c', script], { memoryBytes: 4e9 }), '{"kind":"exited","exitCode":0}', 'control');
+  });
+}
+
+limits('a task has so many sessions and no more, and its timers are no finer than a millisecond', async () => {
+  const sessions = python(`refused = 0\nfor i in range(100):\n  r, w = os.pipe()\n  if os.fork() == 0:\n    try: os.setsid(); os.write(w, b'y')\n    except PermissionError: os.write(w, b'n')\n    time.sleep(3); os._exit(0)\n  refused += os.read(r, 1) == b'n'; os.close(r); os.close(w)\nprint(refused > 0, refused < 80, flush=True); os._exit(0)`);
+  const slack = python(`import ctypes; p = ctypes.CDLL(None).prctl; print(p(29, 1, 0, 0, 0), p(30, 0, 0, 0, 0))`);
+  for (const [script, confined, free] of [[sessions, 'True True\n', 'False True\n'], [slack, '0 1000000\n', '0 1\n']] as const) {
+    assert.is((await runTask(['python3', '-c', script], { policy: policies.command() })).stdout, confined);
+    assert.is((await runTask(['python3', '-c', script], { policy: { dangerouslyUnconfined: true } })).stdout, free, 'control');
+  }
 });
 
 limits('output is bounded over descriptors 1, 2 and 3 together, and lines of descriptor 3', async () => {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -33,9 +34,9 @@ UniqueFd HostsFile(const std::string& text) noexcept {
 
 class Calls {
  public:
-  Calls(const Listener& listener, const CallPlan& plan, const OwnPlaces* places, const std::function<bool()>& may_start,
+  Calls(const Listener& listener, const CallPlan& plan, const OwnPlaces* places, const Room& room,
         const std::vector<sock_filter>& filter)
-      : listener_(listener), plan_(plan), may_start_(may_start), filter_(filter), network_(plan.network, listener) {
+      : listener_(listener), plan_(plan), room_(room), filter_(filter), network_(plan.network, listener) {
     if (places != nullptr) modes_.emplace(*places, listener);
   }
 
@@ -92,6 +93,9 @@ class Calls {
       case __NR_vfork:
 #endif
       case __NR_clone: return NewProcess(call);
+      case __NR_setsid: return NewSession(call);
+      case __NR_fcntl: return Lock(call);
+      case __NR_mmap: return SharedMapping(call);
       case __NR_rt_sigaction: return ChildHandler(call);
 #ifdef __NR_open
       case __NR_open: return Open(call, 0);
@@ -108,7 +112,23 @@ class Calls {
 
   // The kernel makes it: what decides are its flags, in registers, which the filter has examined.
   void NewProcess(const Notification& call) {
-    if (may_start_ && !may_start_()) return listener_.Answer(call.id, -EAGAIN);
+    if (room_.process && !room_.process(call.data.nr == __NR_clone && (call.data.args[0] & CLONE_THREAD) != 0)) return listener_.Answer(call.id, -EAGAIN);
+    listener_.Continue(call.id);
+  }
+
+  void NewSession(const Notification& call) {
+    if (room_.session && !room_.session()) return listener_.Answer(call.id, -EPERM);
+    listener_.Continue(call.id);
+  }
+
+  // Length and flags are in registers, as they were examined.
+  void SharedMapping(const Notification& call) {
+    if (room_.shared_memory) room_.shared_memory(call.data.args[1]);
+    listener_.Continue(call.id);
+  }
+
+  void Lock(const Notification& call) {
+    if (room_.lock) room_.lock();
     listener_.Continue(call.id);
   }
 
@@ -158,7 +178,7 @@ class Calls {
 
   const Listener& listener_;
   const CallPlan& plan_;
-  const std::function<bool()>& may_start_;
+  const Room& room_;
   const std::vector<sock_filter>& filter_;
   Network network_;
   std::optional<FileModes> modes_;
@@ -166,10 +186,10 @@ class Calls {
 
 }  // namespace
 
-void AnswerCalls(UniqueFd fd, const CallPlan& plan, const OwnPlaces* places, const std::function<bool()>& may_start,
+void AnswerCalls(UniqueFd fd, const CallPlan& plan, const OwnPlaces* places, const Room& room,
                  const std::vector<sock_filter>& filter) {
   const Listener listener(std::move(fd));
-  Calls(listener, plan, places, may_start, filter).Run();
+  Calls(listener, plan, places, room, filter).Run();
 }
 
 }  // namespace kernel

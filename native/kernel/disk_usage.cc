@@ -20,6 +20,7 @@ namespace kernel {
 namespace {
 
 constexpr uint64_t kBlock = 512;  // of st_blocks, stat(3type)
+constexpr size_t kMostMapsLines = 100'000;  // of all its processes together
 constexpr size_t kMostPathBytes = 16 << 20;
 
 class Look {
@@ -127,6 +128,10 @@ class Look {
     size_t room = 0;
     for (ssize_t length; (length = getline(&line, &room, maps)) > 0;) {
       any = true;
+      if (maps_lines_++ > kMostMapsLines) {
+        unknown_ = true;  // a task that has so many must not keep the others from being looked at
+        break;
+      }
       if (static_cast<size_t>(length) < sizeof(kDeleted) || strcmp(line + length - (sizeof(kDeleted) - 1), kDeleted) != 0) continue;
       const char* path = strchr(line, '/');
       unsigned long long inode = 0;
@@ -176,21 +181,23 @@ class Look {
   uint64_t bytes_ = 0;
   int64_t files_ = 0;
   bool unknown_ = false;
+  size_t maps_lines_ = 0;
   bool refused_ = false;  // of the process that is being looked at
   std::unordered_set<uint64_t> counted_;  // what has several names, or none
   std::unordered_map<uint64_t, uint64_t> sizes_;
 };
 
-uint64_t UsedOf(int folder) noexcept {
+}  // namespace
+
+uint64_t UsedBytesOf(int folder) noexcept {
   struct statvfs status;
   if (fstatvfs(folder, &status) != 0) return 0;
   return static_cast<uint64_t>(status.f_blocks - status.f_bfree) * status.f_frsize;
 }
 
-}  // namespace
-
 void MeasureDisk(int folder, const std::string& path, const std::vector<pid_t>& processes, int64_t most_files, DiskUsage* usage) {
-  const uint64_t used = UsedOf(folder);
+  const uint64_t used = UsedBytesOf(folder);
+  usage->used_last = used;
   // The least that others ever had: what they free meanwhile is not room to hide in.
   usage->used_before = std::min(usage->used_before, used);
   const uint64_t grown = used - usage->used_before;

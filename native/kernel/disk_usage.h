@@ -15,8 +15,12 @@ struct DiskUsage {
   int64_t files = 0;  // files, folders, links and whatever else has a name there, or had one
   // Sizes of files as last seen, by inode: one whose name is gone can live on in a mapping alone.
   std::unordered_map<uint64_t, uint64_t> seen;
+  uint64_t used_last = 0;              // of the file system, as last measured
   uint64_t used_before = UINT64_MAX;  // of the file system, at its least
 };
+
+// What all files of the file system that this folder is on take.
+uint64_t UsedBytesOf(int folder) noexcept;
 
 // Looks at the whole folder, and at files without a name that the processes have open, mapped or on the way to
 // each other. Where it cannot be told how large such a file is, because nobody saw it while it had a name or a

@@ -30,6 +30,7 @@ namespace {
 
 constexpr size_t kChildStackBytes = 128 * 1024;
 constexpr int kLeftoversTimeoutMs = 5000;
+constexpr int kMostTries = 4;
 constexpr uint64_t kWriteFile = 1ull << 1;  // LANDLOCK_ACCESS_FS_WRITE_FILE
 constexpr int kRemovalTimeoutMs = 120'000;
 
@@ -224,21 +225,27 @@ class Launcher {
     }
     if (task->tag != 0) task->bounds = BoundsOf(*task, plan);
 
-    UniqueFd listener_socket;  // closed when this returns: the thread at its other end learns of a child that failed
-    if (restrictions.filter != nullptr && (request.calls != nullptr || places != nullptr || plan.asks_to_start)) {
-      auto socket = AnswerFrom(request, places, task->bounds);
-      if (!socket.ok()) {
-        if (task->cgroup) (void)task->cgroup->Remove();
-        return fail({{Step::kSeccomp, socket.status}, ""});
-      }
-      listener_socket = std::move(socket.value);
-      descriptors.push_back(listener_socket.get());
-      restrictions.sends_listener = true;
-    }
+    restrictions.sends_listener = restrictions.filter != nullptr && (request.calls != nullptr || places != nullptr || plan.asks_to_start);
+    if (restrictions.sends_listener) descriptors.push_back(-1);
     restrictions.descriptors = descriptors.data();
     restrictions.descriptor_count = descriptors.size();
 
-    LaunchFailure failure = plan.stage.empty() ? Start(&work, cgroup_fd.get(), task.get()) : StartInNamespaces(plan, &work, cgroup_fd.get(), task.get());
+    LaunchFailure failure;
+    for (int tries = 0; tries < kMostTries; tries++) {
+      UniqueFd listener_socket;  // closed when this returns: the thread at its other end learns of a child that failed
+      if (restrictions.sends_listener) {
+        auto socket = AnswerFrom(request, places, task->bounds);
+        if (!socket.ok()) {
+          if (task->cgroup) (void)task->cgroup->Remove();
+          return fail({{Step::kSeccomp, socket.status}, ""});
+        }
+        listener_socket = std::move(socket.value);
+        descriptors.back() = listener_socket.get();
+      }
+      failure = plan.stage.empty() ? Start(&work, cgroup_fd.get(), task.get()) : StartInNamespaces(plan, &work, cgroup_fd.get(), task.get());
+      // Another task has descriptors on their way, so many that this one may send none.
+      if (failure.failure.status.err != ETOOMANYREFS || !watch_.EndWhoHoardsDescriptors()) break;
+    }
     if (!failure.failure.status.ok()) {
       if (task->cgroup) (void)task->cgroup->End(kLeftoversTimeoutMs);  // rmdir(2) can find it busy for a moment yet
       if (failure.failure.step == Step::kCwd && failure.path.empty()) failure.path = plan.cwd;
@@ -285,23 +292,25 @@ class Launcher {
 
   // Starts the thread that answers the task's calls, and returns the socket by which the
   // child sends it their descriptor: this thread stands still then, the other one does not.
-  Result<UniqueFd> AnswerFrom(const LaunchRequest& request, std::shared_ptr<const OwnPlaces> places, std::shared_ptr<Bounds> bounds) {
+  Result<UniqueFd> AnswerFrom(const LaunchRequest& request, std::shared_ptr<const OwnPlaces> places, const std::shared_ptr<Bounds>& bounds) {
     struct Work {
       UniqueFd socket;
       std::shared_ptr<const CallPlan> calls;
       std::shared_ptr<const OwnPlaces> places;
       std::shared_ptr<const PreparedPlan> plan;
-      std::function<bool()> may_start;
+      Room room;
     };
     auto pair = ListenerSocketPair();
     if (!pair.ok()) return Result<UniqueFd>::Error(pair.status);
     auto* work = new Work{std::move(pair.value.ours), request.calls ? request.calls : std::make_shared<CallPlan>(), std::move(places), request.plan, {}};
-    if (request.plan->asks_to_start) work->may_start = [bounds = std::move(bounds)] { return bounds->MayStart(); };
+    if (request.plan->asks_to_start) {
+      work->room = {[bounds](bool thread) { return bounds->MayStart(thread); }, [bounds] { return bounds->MayStartSession(); }, [bounds](uint64_t bytes) { bounds->shared_bytes += bytes; }, [bounds] { bounds->locks++; }};
+    }
     Status started = StartThread("sallyport-calls", [](void* argument) -> void* {
       std::unique_ptr<Work> work(static_cast<Work*>(argument));
       auto listener = ReceiveListener(work->socket.get());
       work->socket.reset();
-      if (listener.ok()) AnswerCalls(std::move(listener.value), *work->calls, work->places.get(), work->may_start, work->plan->filter);
+      if (listener.ok()) AnswerCalls(std::move(listener.value), *work->calls, work->places.get(), work->room, work->plan->filter);
       return nullptr;
     }, work);
     if (started.ok()) return {Status::Ok(), std::move(pair.value.theirs)};
@@ -414,6 +423,7 @@ class Launcher {
     bounds->processes = plan.processes;
     bounds->open_files = plan.open_files;
     bounds->cgroup = task.cgroup;
+    bounds->cgroup_counts_memory = task.cgroup && plan.cgroup_limits.memory_bytes != 0;
     bounds->cpu_seconds = plan.cpu_seconds;
     bounds->scratch_bytes = plan.scratch_bytes;
     bounds->scratch_files = plan.scratch_files;

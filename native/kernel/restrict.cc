@@ -82,6 +82,16 @@ Status SetLimit(const Limit& limit) noexcept {
   return Status::Ok();
 }
 
+// A timer may be late by this much, so that those of many threads go off together: with the kernel's
+// 50 us a few hundred threads that sleep for less keep every processor of the host in interrupts.
+constexpr unsigned long kTimerSlackNs = 1'000'000;
+
+Status SlackenTimers() noexcept {
+  if (prctl(PR_SET_TIMERSLACK, kTimerSlackNs, 0, 0, 0) != 0) return Status::FromErrno("prctl");
+  if (prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0) != static_cast<int>(kTimerSlackNs)) return Status::Error(EPERM, "prctl(PR_GET_TIMERSLACK)");
+  return Status::Ok();
+}
+
 // Asked for again, as everything is.
 Status VerifyLimit(const Limit& limit) noexcept {
   rlimit64 now;
@@ -238,6 +248,7 @@ Failure RestrictForExec(const Restrictions& r) noexcept {
     return {Step::kDescriptors, Status::FromErrno("fcntl")};
   // Behind the descriptors: until they were closed there may be more than the task is allowed.
   if (!(status = SetLimits(r, false)).ok()) return {Step::kLimits, status};
+  if (r.filter != nullptr && !(status = SlackenTimers()).ok()) return {Step::kLimits, status};
   if (!(status = Verify(r)).ok()) return {Step::kVerify, status};
   if (!(status = UnblockSignals()).ok()) return {Step::kSignals, status};
   // Last, so that the filter need not allow what the steps above call.

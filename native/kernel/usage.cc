@@ -27,7 +27,7 @@ uint64_t Field(const char* status, const char* name) noexcept {
 // Why something of a process could not be read: it has ended, or there is nothing left to open it with.
 bool Starved() noexcept { return errno == EMFILE || errno == ENFILE || errno == ENOMEM; }
 
-// utime, stime, cutime and cstime: the 14th to 17th field of /proc/<pid>/stat, which stand for all its threads.
+// session, utime, stime, cutime and cstime: the 6th and the 14th to 17th field of /proc/<pid>/stat, which stand for all its threads.
 bool AddTime(const char* pid, Usage* usage) {
   char path[64], text[1024];
   snprintf(path, sizeof(path), "/proc/%s/stat", pid);
@@ -35,7 +35,9 @@ bool AddTime(const char* pid, Usage* usage) {
   if (!ReadSmallFile(path, text)) return !Starved();
   const char* rest = strrchr(text, ')');  // the name before it may hold anything
   unsigned long long own[2] = {}, children[2] = {};
-  if (rest == nullptr || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", own, own + 1, children, children + 1) != 4) return true;
+  int session = 0;
+  if (rest == nullptr || sscanf(rest + 1, " %*c %*d %*d %d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", &session, own, own + 1, children, children + 1) != 5) return true;
+  usage->sessions.insert(session);
   usage->cpu.emplace_back(static_cast<pid_t>(strtol(pid, nullptr, 10)), own[0] + own[1]);
   usage->waited_cpu += children[0] + children[1];
   return true;
@@ -68,6 +70,7 @@ bool AddProcess(const char* pid, Usage* usage, bool main_thread = true) {
     if (!other.empty()) return AddProcess(other.c_str(), usage, false);
   }
   usage->processes += static_cast<int>(Field(status, "\nThreads:"));
+  usage->shared_bytes += Field(status, "\nRssShmem:") * 1024;
   for (const char* kind : {"\nRssAnon:", "\nRssShmem:", "\nVmSwap:", "\nVmPTE:"})
     usage->memory_bytes += Field(status, kind) * 1024;
   // The folder's size is the number of its entries (Linux 6.2).

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct Usage {
   std::vector<std::pair<pid_t, uint64_t>> cpu;  // processor time of each, in clock ticks
   uint64_t waited_cpu = 0;    // and of children that they have waited for
   uint64_t memory_bytes = 0;  // their own: anonymous, shared memory, swapped out, page tables
+  uint64_t shared_bytes = 0;  // shared memory of these, as far as it is mapped
+  std::set<pid_t> sessions;
 };
 
 // One look at every process, for all tags of the family. Pages that processes share after a

@@ -90,7 +90,7 @@ export interface Plan {
   /** undefined: the supervisor's. */
   readonly umask: number | undefined;
   readonly fileModes: FileModes;
-  /** Each new process or thread is allowed by the supervisor, so that there are never more than `processes`; false where the kernel counts. */
+  /** Each new process, thread or session is allowed by the supervisor, so that there are never more than `processes`; false where the kernel counts. */
   readonly asksToStart: boolean;
   readonly guarantees: readonly Guarantee[];
   /** What is allowed and worth knowing. */

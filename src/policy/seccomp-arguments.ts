@@ -70,13 +70,14 @@ const fcntls = [
 
 /**
  * Options of prctl(2) that ordinary programs use, all of them about the caller itself. Any other answers EINVAL, as on a kernel that does not
- * know it: PR_SET_SECCOMP (see `seccomp`), PR_SET_MM, PR_SET_PTRACER, PR_SCHED_CORE, PR_SET_MEMORY_MERGE (see `madvise`) are among those.
+ * know it: PR_SET_SECCOMP (see `seccomp`), PR_SET_MM, PR_SET_PTRACER, PR_SCHED_CORE, PR_SET_MEMORY_MERGE
+ * (see `madvise`) and PR_FUTEX_HASH (memory of the kernel's for the asking) are among those.
  */
 const prctls = [
-  2, 3, 4, 15, 16, 29, 30, 36, 37, 40, // PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_TIMERSLACK, ..GET, PR_SET_CHILD_SUBREAPER, ..GET, PR_GET_TID_ADDRESS
+  2, 3, 4, 15, 16, 30, 36, 37, 40, // PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_GET_TIMERSLACK, PR_SET_CHILD_SUBREAPER, ..GET, PR_GET_TID_ADDRESS
   7, 8, 21, 23, 24, 27, 28, 38, 39, 47, // PR_GET_KEEPCAPS, ..SET, PR_GET_SECCOMP, PR_CAPBSET_READ, ..DROP, PR_GET_SECUREBITS, ..SET, PR_SET_NO_NEW_PRIVS, ..GET, PR_CAP_AMBIENT
   25, 26, 41, 42, 52, 53, 65, 66, 0x53564d41, 0x41555856, // PR_GET_TSC, ..SET, PR_SET_THP_DISABLE, ..GET, PR_GET_SPECULATION_CTRL, ..SET, PR_SET_MDWE, ..GET, PR_SET_VMA, PR_GET_AUXV
-  50, 51, 54, 55, 56, 60, 61, 63, 64, 74, 75, 76, 78, // arm64's vector length, pointer authentication and address tags; shadow stacks; PR_FUTEX_HASH
+  50, 51, 54, 55, 56, 60, 61, 63, 64, 74, 75, 76, // arm64's vector length, pointer authentication and address tags; shadow stacks
 ];
 
 /** No kernel has this option: the launch tries it to see that the filter is on. native/kernel/seccomp.h has the same number. */
@@ -91,6 +92,9 @@ const withoutPrivileges = (mode: Argument, flags?: Argument): SyscallRule => ({
   ),
   action: 'allow',
 });
+
+/** SO_SNDBUF and SO_RCVBUF stay the system's: buffers are the kernel's memory, which no process's own shows. Programs set them to be faster and go on without. */
+export const ownBuffers = [7, 8].map((option) => ({ tests: [int(1, SOL_SOCKET), int(2, option)], action: succeedsAndDoesNothing }));
 
 /** Calls whose arguments decide. pid 0 means the caller: any other number is refused, its own too. */
 export const examined: Partial<Record<SyscallName, SyscallRule>> = {
@@ -129,7 +133,10 @@ export const examined: Partial<Record<SyscallName, SyscallRule>> = {
   sendmmsg: unless(EPERM, bit(3, MSG_FASTOPEN)),
   // SO_ATTACH_FILTER, SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF and _EBPF: see `seccomp`.
   setsockopt: {
-    clauses: [26, 50, 51, 52].map((option) => ({ tests: [int(1, SOL_SOCKET), int(2, option)], action: EPERM })),
+    clauses: [
+      ...[26, 50, 51, 52].map((option) => ({ tests: [int(1, SOL_SOCKET), int(2, option)], action: EPERM })),
+      ...ownBuffers,
+    ],
     action: 'allow',
   },
   ioctl: oneOf(EPERM, ioctls.map((request) => int(1, request))),
@@ -142,6 +149,8 @@ export const examined: Partial<Record<SyscallName, SyscallRule>> = {
       { tests: [int(0, FILTER_WITNESS)], action: succeedsAndDoesNothing },
       // PR_SET_DUMPABLE to 0 would hide what it has open from who holds it to its limits. Agents insist on it: they are told it was done.
       { tests: [int(0, 4), int(1, 0)], action: succeedsAndDoesNothing },
+      // PR_SET_TIMERSLACK: the launch has set it (native/kernel/restrict.cc); less would let a few hundred threads keep every processor in timer interrupts.
+      { tests: [int(0, 29)], action: succeedsAndDoesNothing },
       ...prctls.map((option) => ({ tests: [int(0, option)], action: 'allow' as const })),
     ],
     action: EINVAL,

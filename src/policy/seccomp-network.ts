@@ -1,7 +1,7 @@
 import type { ArgumentTest, SyscallRule } from '../kernel/seccomp.js';
 import type { SyscallName } from '../kernel/syscalls.js';
 import { namesOf, type NetworkPlan } from './network.js';
-import { EACCES, examined, int } from './seccomp-arguments.js';
+import { EACCES, examined, int, ownBuffers } from './seccomp-arguments.js';
 
 const ENOPROTOOPT = { errno: 92 };
 
@@ -19,8 +19,8 @@ const SOCK_TYPE_MASK = 0xf;
  * of nothing (TCP_REPAIR), other protocols on top (TCP_ULP), other congestion control, which loads modules.
  */
 const socketOptions: readonly (readonly [level: number, options: readonly number[]])[] = [
-  // SOL_SOCKET: SO_REUSEADDR, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_OOBINLINE, SO_LINGER, SO_PASSCRED, SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO and the two for 64-bit times
-  [1, [2, 7, 8, 9, 10, 13, 16, 18, 20, 21, 66, 67]],
+  // SOL_SOCKET: SO_REUSEADDR, SO_KEEPALIVE, SO_OOBINLINE, SO_LINGER, SO_PASSCRED, SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO and the two for 64-bit times
+  [1, [2, 9, 10, 13, 16, 18, 20, 21, 66, 67]],
   // IPPROTO_IP: IP_TOS, IP_TTL, IP_BIND_ADDRESS_NO_PORT
   [0, [1, 2, 24]],
   // IPPROTO_IPV6: IPV6_UNICAST_HOPS, IPV6_V6ONLY, IPV6_TCLASS
@@ -45,7 +45,10 @@ export function networkRules(plan: NetworkPlan): Partial<Record<SyscallName, Sys
       action: EACCES,
     },
     setsockopt: {
-      clauses: socketOptions.flatMap(([level, options]) => options.map((option) => ({ tests: [int(1, level), int(2, option)], action: 'allow' as const }))),
+      clauses: [
+        ...ownBuffers,
+        ...socketOptions.flatMap(([level, options]) => options.map((option) => ({ tests: [int(1, level), int(2, option)], action: 'allow' as const }))),
+      ],
       action: ENOPROTOOPT,
     },
     ...(connects && { connect: asks }),

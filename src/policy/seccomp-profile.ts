@@ -172,7 +172,10 @@ const SIGCHLD = 17;
 export interface ProfileOptions {
   readonly fileModes: FileModes;
   readonly network?: NetworkPlan | undefined;
-  /** Leaves each new process or thread to the supervisor to allow, by its number alone: its flags have been examined. @default false */
+  /**
+   * Leaves each new process, thread or session to the supervisor to allow, and tells it of each shared mapping and file lock: by
+   * numbers alone, which cannot change any more. @default false
+   */
   readonly asksToStart?: boolean | undefined;
 }
 
@@ -193,7 +196,13 @@ export function seccompProfile({ fileModes: wanted, network, asksToStart = false
   for (const [name, rule] of Object.entries(examined)) rules.set(name as SyscallName, rule);
   for (const [name, rule] of Object.entries(network === undefined ? {} : networkRules(network))) rules.set(name as SyscallName, rule);
   if (asksToStart) {
-    set(['fork', 'vfork'], 'notify');
+    // setsid: where the kernel groups by session (sched_autogroup_enabled), each is given as much of the processors as the supervisor.
+    set(['fork', 'vfork', 'setsid'], 'notify');
+    // F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW: each may be a lock more, in the kernel's memory.
+    const locking = [6, 7, 37, 38].map((command) => ({ tests: [int(1, command)], action: 'notify' as const }));
+    rules.set('fcntl', { ...examined.fcntl, clauses: [...locking, ...(examined.fcntl?.clauses ?? [])], action: examined.fcntl?.action ?? EPERM });
+    // MAP_SHARED: its pages live on when no process has them mapped any more, as long as a page of the mapping stays.
+    rules.set('mmap', { clauses: [{ tests: [int(3, 1, 1)], action: 'notify' }], action: 'allow' });
     rules.set('clone', { ...examined.clone, action: 'notify' });
     // While one of these waits for the supervisor a signal can end it: native/kernel/calls.cc has SIGCHLD restart it.
     rules.set('rt_sigaction', { clauses: [{ tests: [int(0, SIGCHLD), isNull(1)], action: 'allow' }, { tests: [int(0, SIGCHLD)], action: 'notify' }], action: 'allow' });
