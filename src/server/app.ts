@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
@@ -15,24 +16,52 @@ interface TypeBoxProvider extends FastifyTypeProvider {
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxProvider>;
 
+/** One request, when it has been answered. `path` is what the client sent, which may be anything; no header, no body. */
+export interface AccessRecord {
+  /** ISO 8601, UTC. */
+  readonly at: string;
+  readonly method: string;
+  /** The route as it is declared; null where there is none. */
+  readonly route: string | null;
+  /** Without its query. */
+  readonly path: string;
+  readonly status: number;
+  readonly duration_ms: number;
+  /** Whose token it was, where one was accepted. */
+  readonly task_instance_id: string | null;
+  readonly correlation_id: string | null;
+  /** Where it came from; null by a Unix socket. */
+  readonly client: string | null;
+}
+
+export type AccessListener = (record: AccessRecord) => void;
+
 export interface AppOptions {
   readonly maxBodyBytes: number;
+  /** @default 30000 */
+  readonly requestTimeoutMs?: number | undefined;
+  /** @default what this process may have open, without 256 */
+  readonly maxConnections?: number | undefined;
+  readonly onAccess?: AccessListener | undefined;
   /** Told of what no client is told: why a request was answered 500. */
   readonly onError: (error: Error, route: string) => void;
 }
 
 /** Fastify with one validator, Airflow's error bodies and headers; no routes and no knowledge of them. */
-export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<App> {
+export async function createApp({ maxBodyBytes, requestTimeoutMs = 30_000, maxConnections = mostConnections(), onAccess, onError }: AppOptions): Promise<App> {
   const { fastify } = await optional('fastify', () => import('fastify'));
   const app: App = fastify({
     bodyLimit: maxBodyBytes,
-    // A client has this long for its whole request.
-    requestTimeout: 30_000,
+    // A client has this long for its whole request, counted from its connection; Node looks now and then.
+    requestTimeout: requestTimeoutMs,
+    http: { headersTimeout: requestTimeoutMs, connectionsCheckingInterval: Math.min(requestTimeoutMs, 5_000) },
     // The longest id, percent-encoded.
     routerOptions: { maxParamLength: 4096 },
-    forceCloseConnections: true,
+    // Those in mid-request are given time by whoever closes it.
+    forceCloseConnections: 'idle',
   }).withTypeProvider<TypeBoxProvider>();
 
+  app.server.maxConnections = maxConnections; // beyond it a connection is closed at once
   app.removeContentTypeParser('text/plain'); // JSON is what is parsed, and nothing else passes for it
 
   app.setValidatorCompiler<TSchema>(({ schema, httpPart = 'body' }) => {
@@ -61,6 +90,21 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
     done(null, payload);
   });
 
+  if (onAccess !== undefined) app.addHook('onResponse', (request, reply, done) => {
+    onAccess({
+      at: new Date().toISOString(),
+      method: request.method,
+      route: request.is404 ? null : (request.routeOptions.url ?? null),
+      path: request.url.split('?', 1)[0] ?? '',
+      status: reply.statusCode,
+      duration_ms: Math.round(reply.elapsedTime * 1000) / 1000,
+      task_instance_id: (request as { claims?: { readonly sub: string } | null }).claims?.sub ?? null,
+      correlation_id: (reply.getHeader('correlation-id') as string | undefined) ?? null,
+      client: request.socket.remoteAddress ?? null,
+    });
+    done();
+  });
+
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ detail: 'Not Found' }));
   app.setErrorHandler((error: (FastifyError | Problem) & { readonly code?: string }, request, reply) => {
     // PostgreSQL's words for a list with a name that its text cannot hold.
@@ -73,6 +117,12 @@ export async function createApp({ maxBodyBytes, onError }: AppOptions): Promise<
     return reply.code(500).send({ message: 'Internal server error', 'correlation-id': reply.getHeader('correlation-id') ?? null });
   });
   return app;
+}
+
+/** Some are for the database, files and whoever connects last to be told off. */
+function mostConnections(): number {
+  const [, soft = '1024'] = /^Max open files +(\d+)/m.exec(process.platform === 'linux' ? readFileSync('/proc/self/limits', 'latin1') : '') ?? [];
+  return Math.max(Number(soft) - 256, 64);
 }
 
 const badText = (place: string): Problem => new Problem(422, [{ loc: [place], msg: 'text must be Unicode without NUL', type: 'value_error' }]);

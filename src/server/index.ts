@@ -7,3 +7,4 @@ export type { KeyOptions } from './tokens.js';
 export type { PostgresOptions } from './store/index.js';
 export type { Revocation } from './store/tokens.js';
 export { type ServerProcess, spawnServer } from './process.js';
+export type { AccessListener, AccessRecord } from './app.js';

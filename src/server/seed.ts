@@ -5,11 +5,11 @@ import { Connection, DagRunState } from '../execution-api/schema.js';
 import { Timestamp } from '../execution-api/schema/common.js';
 
 const closed = { additionalProperties: false } as const;
-const Id = Type.String({ minLength: 1, maxLength: 250 });
+export const Id = Type.String({ minLength: 1, maxLength: 250 });
 
 const Team = Type.Optional(Id);
 
-const SeedTaskInstance = Type.Object(
+export const SeedTaskInstance = Type.Object(
   {
     id: Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }),
     dag_id: Id,
@@ -29,7 +29,7 @@ const SeedTaskInstance = Type.Object(
 const AssetKey = Type.Object({ name: Type.String({ minLength: 1 }), uri: Type.String({ minLength: 1 }) }, closed);
 
 /** A run of a DAG. One that a task instance names and that is not given comes into being as a manual run. */
-const SeedDagRun = Type.Object(
+export const SeedDagRun = Type.Object(
   {
     dag_id: Id,
     run_id: Id,
@@ -62,8 +62,10 @@ const Declares = Type.Object(
   closed,
 );
 
+export const SeedBundle = Type.Object({ name: Id, team: Team }, closed);
+
 /** One that a run names and that is not given comes into being without a bundle, and so without a team. */
-const SeedDag = Type.Object(
+export const SeedDag = Type.Object(
   {
     dag_id: Id,
     bundle: Type.Optional(Id),
@@ -91,13 +93,14 @@ const SeedAsset = Type.Object(
   },
   closed,
 );
-const SeedVariable = Type.Union([Type.String(), Type.Object({ value: Type.String(), description: Type.Optional(Type.String()), team: Team }, closed)]);
-const SeedConnection = Type.Intersect([Connection, Type.Object({ team: Team })]);
+export const SeedVariable = Type.Union([Type.String(), Type.Object({ value: Type.String(), description: Type.Optional(Type.String()), team: Team }, closed)]);
+/** Closed: its fields become names of columns. */
+export const SeedConnection = Type.Composite([Connection, Type.Object({ team: Team })], closed);
 
 export const Seed = Type.Object(
   {
     teams: Type.Optional(Type.Array(Id)),
-    bundles: Type.Optional(Type.Array(Type.Object({ name: Id, team: Team }, closed))),
+    bundles: Type.Optional(Type.Array(SeedBundle)),
     dags: Type.Optional(Type.Array(SeedDag)),
     /** By key; one with a team is that team's alone. */
     variables: Type.Optional(Type.Record(Type.String({ minLength: 1 }), SeedVariable)),

@@ -1,9 +1,10 @@
-import type { AddressInfo } from 'node:net';
 import { Authorizer, type DecisionListener, type PolicyFunction } from '../authorization/index.js';
 import type { Secret } from '../secrets/secret.js';
 import type { KeyAgent, NamedSecret } from '../tokens/index.js';
 import { type Authorization, guard } from './access.js';
-import { createApp } from './app.js';
+import { isLocal, type ListenOptions, listenOn } from './address.js';
+import { admin, credentialCheck } from './admin/index.js';
+import { type AccessListener, createApp } from './app.js';
 import { checkOptions, outOfRange } from '../errors.js';
 import { routes } from './routes/index.js';
 import { wellKnown } from './routes/well-known.js';
@@ -46,27 +47,35 @@ export interface ServerOptions {
   readonly audience?: string;
   /** @default 600 */
   readonly tokenLifetimeSeconds?: number;
+  /** Opens the admin API, which listens elsewhere: docs/server.md. At least 32 bytes; read now, and the caller's to destroy. @default none */
+  readonly adminCredential?: Secret;
   /** A larger body is answered 413. @default 1048576 */
   readonly maxBodyBytes?: number;
+  /** A client that has not sent its whole request by then is cut off. @default 30000 */
+  readonly requestTimeoutMs?: number;
+  /** One more is closed at once. @default what this process may have open, without 256 */
+  readonly maxConnections?: number;
+  /** Gets every request that was answered, of the admin API too. @default none */
+  readonly onAccess?: AccessListener;
   /** Told why a request was answered 500. @default a line on stderr */
   readonly onError?: (error: Error, route: string) => void;
   /** Milliseconds since 1970. @default Date.now */
   readonly now?: () => number;
 }
 
-export interface ListenOptions {
-  /** @default '127.0.0.1' */
-  readonly host?: string;
-  /** @default 0, a free one */
-  readonly port?: number;
-}
+export type { ListenOptions } from './address.js';
 
 /** The Execution API in this process. */
 export interface Server extends AsyncDisposable {
-  /** The base URL for an `ExecutionApi`, as `http://127.0.0.1:41234/execution/`; undefined until it listens. */
+  /** The base URL for an `ExecutionApi`, as `http://127.0.0.1:41234/execution/`; undefined until it listens, `unix:/path` on a socket. */
   readonly url: string | undefined;
   /** @returns The base URL. */
   listen(options?: ListenOptions): Promise<string>;
+  /**
+   * @returns The base URL, as `http://127.0.0.1:41235/admin/`, or `unix:/path`.
+   * @throws {RangeError} `ERR_OUT_OF_RANGE`: without an `adminCredential`, or for a host that is not this one alone.
+   */
+  listenAdmin(options?: ListenOptions): Promise<string>;
   /** Adds variables, connections, DAG runs and task instances. @throws {RangeError} `ERR_OUT_OF_RANGE`, naming the field. */
   seed(seed: Seed): Promise<void>;
   /** The token a scheduler would put into the task's workload: good for `run` and nothing else, and once. */
@@ -85,8 +94,12 @@ export interface Server extends AsyncDisposable {
    * @returns How many have ended by it; one that was used up or had ended before does not count.
    */
   revokeTokens(which: Revocation): Promise<number>;
-  /** Ends the connections and closes the database. Twice is fine. */
-  close(): Promise<void>;
+  /**
+   * Takes no more requests, ends the connections and closes the database. Twice is fine.
+   *
+   * @param options.graceMs How long requests that have begun may go on. @default 0
+   */
+  close(options?: { readonly graceMs?: number }): Promise<void>;
 }
 
 /**
@@ -101,25 +114,43 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const authorizer = authorizerFor(options);
   const { authorization = 'own', now = Date.now, overtimeSeconds = 0 } = options;
   const keys = keysFor(options, options, now);
-  const app = await createApp({ maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024, onError: options.onError ?? complain });
+  const { maxBodyBytes = 1024 * 1024, requestTimeoutMs, maxConnections, adminCredential, onAccess, onError = complain } = options;
+  const http = { maxBodyBytes, requestTimeoutMs, maxConnections, onAccess, onError };
+  const app = await createApp(http);
+  const adminApp = adminCredential && (await createApp(http));
+  const asAdmin = adminCredential && credentialCheck(adminCredential);
   const database = await openDatabase(options.database ?? ':memory:');
   const tokens = new Tokens({ database, keys, registered: authorization === 'own', now });
   const context = { database, tokens, authorization, authorizer, overtimeSeconds, now };
   guard(app, context);
   wellKnown(app, context);
   await app.register(async (scope) => routes(scope as typeof app, context), { prefix: '/execution' });
-  app.addHook('onClose', () => database.close());
+  if (adminApp !== undefined && asAdmin !== undefined) admin(adminApp, asAdmin, context);
+  const apps = [app, ...(adminApp === undefined ? [] : [adminApp])];
   let url: string | undefined;
+  let closed: Promise<void> | undefined;
+
+  async function close(graceMs: number): Promise<void> {
+    const timer = setTimeout(() => apps.forEach(({ server }) => server.closeAllConnections()), graceMs);
+    await Promise.all(apps.map((each) => each.close()));
+    clearTimeout(timer);
+    await database.close();
+  }
 
   const server: Server = {
     get url() {
       return url;
     },
-    async listen({ host = '127.0.0.1', port = 0 } = {}) {
-      await app.listen({ host, port });
-      const { address, family, port: bound } = app.server.address() as AddressInfo;
-      url = `http://${family === 'IPv6' ? `[${address}]` : address}:${bound}/execution/`;
+    async listen(where = {}) {
+      const base = await listenOn(app, where);
+      url = base.startsWith('unix:') ? base : `${base}/execution/`;
       return url;
+    },
+    async listenAdmin(where = {}) {
+      if (adminApp === undefined) throw outOfRange('options.adminCredential', 'given, for an admin API');
+      if (!isLocal(where)) throw outOfRange('options.host', 'an address of this host alone: its credential and what it is sent would cross a network in clear text');
+      const base = await listenOn(adminApp, where);
+      return base.startsWith('unix:') ? base : `${base}/admin/`;
     },
     async seed(seed) {
       checkSeed(seed);
@@ -141,11 +172,11 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     async revokeTokens(which) {
       return tokens.revoke(checkRevocation(which));
     },
-    async close() {
-      await app.close();
+    close({ graceMs = 0 } = {}) {
+      return (closed ??= close(graceMs));
     },
-    async [Symbol.asyncDispose]() {
-      await app.close();
+    [Symbol.asyncDispose]() {
+      return (closed ??= close(0));
     },
   };
   tokensOf.set(server, tokens);

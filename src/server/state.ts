@@ -112,6 +112,21 @@ export function leaveRunning(ti: TaskInstance, update: StateUpdate): Change {
   return { set: { ...over, ...rendered } };
 }
 
+/**
+ * What a scheduler or an operator does: what waits or was put off goes on to `scheduled` or `queued`, and whatever has not
+ * ended is ended. Whoever runs it learns of that at the next heartbeat.
+ */
+export function move(ti: TaskInstance, state: 'scheduled' | 'queued' | 'success' | 'failed' | 'skipped' | 'upstream_failed' | 'removed', now: string): Change {
+  if (ti.replaced === 1) return gone;
+  if (ti.state === state) return { set: {} };
+  const goesOn = state === 'scheduled' || state === 'queued';
+  const may = goesOn ? waiting.includes(ti.state) : ti.state === null || !finished.includes(ti.state);
+  if (!may) return { conflict: { reason: 'invalid_state', message: `TI cannot become ${state}`, previous_state: ti.state } };
+  return { set: goesOn ? { state } : { state, end_date: now, trigger: null, next_method: null, next_kwargs: null } };
+}
+
+const waiting: readonly (TaskInstanceState | null)[] = [null, 'scheduled', 'queued', 'deferred', 'up_for_reschedule'];
+
 /** States in which a task instance stays until somebody clears it. */
 export const finished: readonly TaskInstanceState[] = ['success', 'failed', 'skipped', 'upstream_failed', 'removed'];
 

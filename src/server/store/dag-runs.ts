@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { DagRun, PreviousSuccessfulRun, TriggerDagRun } from '../../execution-api/schema.js';
 import { finished, type TaskInstanceState } from '../state.js';
 import { getConsumedAssetEvents } from './asset-events.js';
-import { all, forUpdate, insertInto, isOneOf, one, run, type Sql, type Value } from './sql.js';
+import { all, assignments, forUpdate, insertInto, isOneOf, one, run, type Sql, type Value } from './sql.js';
 import { shown, toStored } from './time.js';
 
 const columns = `dag_id, run_id, logical_date, data_interval_start, data_interval_end, run_after, start_date, end_date,
@@ -12,6 +12,23 @@ type Row = Omit<DagRun, 'conf'> & { readonly conf: string };
 
 export function* getDagRun(dag_id: string, run_id: string): Sql<DagRun | undefined> {
   return yield* asDagRun(yield* one<Row>(`SELECT ${columns} FROM dag_runs WHERE dag_id = :dag_id AND run_id = :run_id`, { dag_id, run_id }));
+}
+
+/** By DAG, the newest first. */
+export function* listDagRuns(filter: Readonly<Partial<Record<'dag_id' | 'state', string>>>, limit: number, offset: number): Sql<readonly DagRun[]> {
+  const where = ['1 = 1', ...Object.keys(filter).map((column) => `${column} = :${column}`)].join(' AND ');
+  const rows = yield* all<Row>(`SELECT ${columns} FROM dag_runs WHERE ${where} ORDER BY dag_id, run_after DESC, run_id LIMIT :limit OFFSET :offset`, { ...filter, limit, offset });
+  const runs: DagRun[] = [];
+  for (const row of rows) runs.push((yield* asDagRun(row)) as DagRun);
+  return runs;
+}
+
+/** A state has its dates with it: a run begins when it first runs, and ends when it has succeeded or failed. @returns False where there is none. */
+export function* changeDagRun(dag_id: string, run_id: string, { state, note }: { readonly state?: string; readonly note?: string | null }, now: string): Sql<boolean> {
+  const set: Record<string, Value> = { ...(state !== undefined && { state, end_date: state === 'success' || state === 'failed' ? now : null }), ...(note !== undefined && { note }) };
+  const begun = state === 'running' ? ['start_date = COALESCE(start_date, :now)'] : [];
+  const text = `UPDATE dag_runs SET ${['run_id = run_id', ...begun, assignments(Object.keys(set))].filter((part) => part !== '').join(', ')} WHERE dag_id = :dag_id AND run_id = :run_id RETURNING run_id`;
+  return (yield* one(text, { ...set, dag_id, run_id, ...(begun.length > 0 && { now }) })) !== undefined;
 }
 
 /** The newest before a date. */

@@ -1,5 +1,5 @@
 import { type Change, notSkippable, type TaskInstance } from '../state.js';
-import { assignments, forUpdate, insertInto, isOneOf, one, run, type Sql } from './sql.js';
+import { all, assignments, forUpdate, insertInto, isOneOf, one, run, type Sql } from './sql.js';
 
 const columns = [
   'dag_id', 'run_id', 'task_id', 'map_index', 'try_number', 'max_tries', 'queue', 'state', 'hostname', 'unixname', 'pid', 'start_date', 'end_date',
@@ -8,10 +8,17 @@ const columns = [
 
 const later = `EXISTS (SELECT 1 FROM task_instances AS later WHERE later.dag_id = ti.dag_id AND later.run_id = ti.run_id AND later.task_id = ti.task_id
   AND later.map_index = ti.map_index AND later.try_number > ti.try_number)`;
-const select = `SELECT id, ${columns.join(', ')}, CASE WHEN ${later} THEN 1 ELSE 0 END AS replaced FROM task_instances AS ti WHERE id = :id`;
+const selectAny = `SELECT id, ${columns.join(', ')}, CASE WHEN ${later} THEN 1 ELSE 0 END AS replaced FROM task_instances AS ti`;
+const select = `${selectAny} WHERE id = :id`;
 
 export function getTaskInstance(id: string): Sql<TaskInstance | undefined> {
   return one(select, { id });
+}
+
+/** All tries, by run, task and number. */
+export function listTaskInstances(filter: Readonly<Partial<Record<'dag_id' | 'run_id' | 'task_id' | 'state', string>>>, limit: number, offset: number): Sql<readonly TaskInstance[]> {
+  const where = ['1 = 1', ...Object.keys(filter).map((column) => `${column} = :${column}`)].join(' AND ');
+  return all(`${selectAny} WHERE ${where} ORDER BY dag_id, run_id, task_id, map_index, try_number LIMIT :limit OFFSET :offset`, { ...filter, limit, offset });
 }
 
 export interface Changed {

@@ -1,5 +1,6 @@
 import { isOurJti, type TokenClaims, type TokenRecord, type TokenStanding } from '../../tokens/index.js';
 import { forUpdate, insertInto, one, run, all, type Sql } from './sql.js';
+import { fromStored, shown } from './time.js';
 
 const columns = ['jti', 'sub', 'scope', 'exp', 'issued_at'] as const;
 
@@ -69,6 +70,22 @@ export function* revokeTokens(which: Revocation, now: string): Sql<number> {
     if (ended.length === 0) return count;
     count += ended.length;
   }
+}
+
+interface TokenRow {
+  readonly jti: string;
+  readonly task_instance_id: string;
+  readonly scope: string;
+  readonly exp: number;
+  readonly issued_at: string;
+  readonly used_at: string | null;
+  readonly revoked_at: string | null;
+}
+
+/** By jti. */
+export function* listTokens(sub: string | undefined, after: string, limit: number): Sql<readonly TokenRow[]> {
+  const rows = yield* all<TokenRow>(`SELECT jti, sub AS task_instance_id, scope, exp, issued_at, used_at, revoked_at FROM tokens WHERE jti > :after ${sub === undefined ? '' : 'AND sub = :sub'} ORDER BY jti LIMIT :limit`, { after, limit, ...(sub !== undefined && { sub }) });
+  return rows.map((row) => ({ ...row, issued_at: fromStored(row.issued_at), used_at: shown(row.used_at), revoked_at: shown(row.revoked_at) }));
 }
 
 /** A purge leaves no lock on many rows. */
