@@ -141,8 +141,11 @@ export class BrokerDenied extends SallyportError {
 export class BrokerViolation extends SallyportError {
   static { named(this.prototype, 'BrokerViolation'); }
   readonly code = 'ERR_BROKER_VIOLATION';
+  /** What was there that must not be. */
+  readonly violation: string;
   constructor(violation: string, options?: ErrorOptions) {
     super(`the task broke the channel's protocol: ${violation}`, options);
+    this.violation = violation;
   }
 }
 

@@ -154,6 +154,23 @@ sdk('what a task left running does not keep its process', async () => {
   assert.is(ran.code, 0);
 });
 
+sdk('what is larger than a supervisor accepts is an error of the call, and the task goes on', async () => {
+  const ran = await run(`
+    import { xcom } from 'sallyport/task';
+    const wide = (keys) => Object.fromEntries(Array.from({ length: keys }, (_, at) => ['k' + at, at]));
+    const code = (value) => xcom.push('a', value).then(() => 'sent', (error) => [error.code, error.message]);
+    export default async () => [await code(wide(4096)), await code(wide(5000)), await code(Array(20_000).fill(0)), await code('x'.repeat(1 << 22))];
+  `);
+  assert.is(ran.code, 0);
+  const refused = (why: string): [string, string] => ['ERR_OUT_OF_RANGE', `"SetXCom" must be ${why}`];
+  assert.equal(ran.seen.find(({ key }) => key === 'return_value')?.['value'], [
+    'sent',
+    refused('a request that a supervisor accepts, not one with more than 4096 keys in a map'),
+    refused('a request that a supervisor accepts, not one with more than 16384 values in a frame'),
+    refused('at most 4194304 bytes when encoded'),
+  ]);
+});
+
 sdk('a lot of output is whole', async () => {
   const ran = await run('export default () => { console.log("x".repeat(1_000_000)); };');
   assert.is(ran.stdout.length, 1_000_001);

@@ -1,57 +1,66 @@
 /**
  * The wire: a 4-byte big-endian length, then one msgpack value. The same file serves the task's side,
- * so it may import nothing of the trusted side but the errors.
- *
- * Bytes from a task are hostile. They are walked before anything is built from them, so what a frame can
- * cost is known by then: see `examine` in walk.ts.
+ * so it may import nothing of the trusted side but the errors. Bytes from a task are hostile: see unpack.ts.
  */
 
-import { decode, encode } from '@msgpack/msgpack';
+import { encode } from '@msgpack/msgpack';
 import { BrokerViolation, invalidArgument, outOfRange } from '../errors.js';
-import { examine } from './walk.js';
+import { unpack, type ValueLimits } from './unpack.js';
 
-export interface FrameLimits {
+export interface FrameLimits extends ValueLimits {
   /** The longest frame, without its 4-byte length. @default 4 MiB, as OpenSSH's MONITOR_MAX_MSGLEN */
   readonly maxFrameBytes: number;
-  /** How deep arrays and maps may nest. @default 32 */
-  readonly maxDepth: number;
-  /** How many values a frame may hold, map keys included: what they take to build holds up every other task. @default 32768 */
-  readonly maxValues: number;
 }
 
-export const defaultFrameLimits: FrameLimits = Object.freeze({ maxFrameBytes: 4 << 20, maxDepth: 32, maxValues: 1 << 15 });
+export const defaultFrameLimits: FrameLimits = Object.freeze({ maxFrameBytes: 4 << 20, maxDepth: 32, maxValues: 1 << 14, maxKeys: 1 << 12 });
 
 /** One decoded frame. */
 export interface Frame {
   readonly value: unknown;
-  /** About what `value` occupies: its bytes on the wire and 64 for each value. Quotas count in it. */
+  /** About what `value` occupies: its bytes on the wire and 168 for each value. Quotas count in it. */
   readonly cost: number;
 }
 
 const headerBytes = 4;
-const bytesPerValue = 64; // a small map of V8's, the most a single byte of msgpack can grow to
+const bytesPerValue = 168; // an empty Uint8Array of V8's, the most that two bytes of msgpack grow to
 
 /**
  * One frame, header included, to be written at once: Airflow's older children read the header with a single recv(4).
  *
+ * @param name What errors call the value.
  * @throws `ERR_OUT_OF_RANGE`: longer than `maxFrameBytes`, or nested more than 512 deep.
  * @throws `ERR_INVALID_ARG_TYPE`: holds something msgpack has no form for, such as a function.
  */
-export function encodeFrame(value: unknown, { maxFrameBytes }: Pick<FrameLimits, 'maxFrameBytes'> = defaultFrameLimits): Uint8Array {
-  const body = encodeBody(value);
-  if (body.length > maxFrameBytes) throw outOfRange('frame', `at most ${maxFrameBytes} bytes when encoded`);
+export function encodeFrame(value: unknown, { maxFrameBytes }: Pick<FrameLimits, 'maxFrameBytes'> = defaultFrameLimits, name = 'frame'): Uint8Array {
+  const body = encodeBody(value, name);
+  if (body.length > maxFrameBytes) throw outOfRange(name, `at most ${maxFrameBytes} bytes when encoded`);
   const frame = new Uint8Array(headerBytes + body.length);
   new DataView(frame.buffer).setUint32(0, body.length);
   frame.set(body, headerBytes);
   return frame;
 }
 
-function encodeBody(value: unknown): Uint8Array {
+/**
+ * A frame that a supervisor accepts: what would have ended the task is told to its sender.
+ *
+ * @throws As `encodeFrame`; `ERR_OUT_OF_RANGE` also for what is beyond the other default limits.
+ */
+export function encodeRequest(value: unknown, name: string): Uint8Array {
+  const frame = encodeFrame(value, defaultFrameLimits, name);
+  try {
+    unpack(frame.subarray(headerBytes), defaultFrameLimits);
+  } catch (error) {
+    throw error instanceof BrokerViolation ? outOfRange(name, `a request that a supervisor accepts, not one with ${error.violation}`) : error;
+  }
+  return frame;
+}
+
+function encodeBody(value: unknown, name: string): Uint8Array {
   try {
     return encode(value, { maxDepth: 512, ignoreUndefined: true });
   } catch (cause) {
-    if (cause instanceof Error && cause.message.startsWith('Too deep')) throw outOfRange('frame', 'at most 512 levels deep');
-    throw invalidArgument('frame', 'made of values that msgpack has a form for', value);
+    if (cause instanceof Error && cause.message.startsWith('Too deep')) throw outOfRange(name, 'at most 512 levels deep');
+    throw invalidArgument(name, 'made of values that msgpack has a form for', value);
   }
 }
 
@@ -132,26 +141,7 @@ export class FrameDecoder {
   }
 
   #decode(body: Uint8Array): Frame {
-    const { values, wideIntegers } = examine(body, this.#limits);
-    const cost = body.length + values * bytesPerValue;
-    try {
-      // A 64-bit integer that a number cannot hold stays exact, as a bigint; only then is the slower way taken.
-      return { cost, value: wideIntegers ? narrow(decode(body, { useBigInt64: true })) : decode(body) };
-    } catch (cause) {
-      throw new BrokerViolation('a frame that is not msgpack', { cause });
-    }
+    const { value, values } = unpack(body, this.#limits);
+    return { value, cost: body.length + values * bytesPerValue };
   }
-}
-
-/** Turns the bigints that fit a number back into numbers; depth is bounded by `maxDepth`. */
-function narrow(value: unknown): unknown {
-  if (typeof value === 'bigint') {
-    const number = Number(value);
-    return Number.isSafeInteger(number) ? number : value;
-  }
-  if (Array.isArray(value)) return value.map(narrow);
-  if (typeof value === 'object' && value !== null && !(value instanceof Date) && !(value instanceof Uint8Array)) {
-    return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, narrow(entry)]));
-  }
-  return value;
 }

@@ -41,7 +41,9 @@ export function parseRequest(message: unknown): Request {
   if (typeof id !== 'number' || !Number.isSafeInteger(id) || id < 0) throw new BrokerViolation('a request id that is not a whole number');
   if (body !== null && !isMap(body)) throw new BrokerViolation('a request body that is not a map');
   if (carrier !== null && !isMap(carrier)) throw new BrokerViolation('a tracing context that is not a map');
-  const { type, ...params } = body ?? {};
+  const params = body ?? {};
+  const { type } = params;
+  delete params['type']; // it is ours, and a copy of a wide one takes longer than all else here
   return { id, method: typeof type === 'string' ? type : undefined, params };
 }
 

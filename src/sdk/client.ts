@@ -1,6 +1,6 @@
 import { fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { FrameDecoder, encodeFrame } from '../broker/frame.js';
+import { FrameDecoder, encodeRequest } from '../broker/frame.js';
 import { TaskError } from './error.js';
 import type { StartDetails } from './types.js';
 
@@ -9,7 +9,7 @@ type Reply = Readonly<Record<string, unknown>>;
 const isErrorResponse = (reply: unknown): reply is Reply => (reply as Reply | null)?.['type'] === 'ErrorResponse';
 
 /** The supervisor's replies are not hostile; its own limit is what bounds them. */
-const replyLimits = { maxFrameBytes: 2 ** 32 - 1, maxDepth: 512, maxValues: Number.MAX_SAFE_INTEGER };
+const replyLimits = { maxFrameBytes: 2 ** 32 - 1, maxDepth: 512, maxValues: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER };
 
 /** The task's side of the channel. */
 export class Client {
@@ -66,10 +66,11 @@ export class Client {
   /**
    * Asks the supervisor, and waits for the one reply to this request.
    * @throws {TaskError} With Airflow's error type or the supervisor's code.
+   * @throws RangeError `ERR_OUT_OF_RANGE`: larger than a supervisor accepts; nothing was sent. TypeError `ERR_INVALID_ARG_TYPE`: holds a function or the like.
    */
   async request(type: string, fields: Readonly<Record<string, unknown>>): Promise<unknown> {
     const id = ++this.#lastId;
-    const frame = encodeFrame([id, { ...fields, type }]);
+    const frame = encodeRequest([id, { ...fields, type }], type);
     const replied = this.#reply(id);
     this.#socket.write(frame);
     const reply = await replied;
