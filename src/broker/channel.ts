@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BrokerClosed, BrokerViolation } from '../errors.js';
 import { FrameDecoder, defaultFrameLimits, type Frame, type FrameLimits } from './frame.js';
+import { Lane } from './turns.js';
 
 export interface ChannelLimits extends FrameLimits {
   /** Requests that may wait for their answers at once; the next one is not read before one is answered. @default 16 */
@@ -12,17 +12,16 @@ export interface ChannelLimits extends FrameLimits {
 
 export const defaultChannelLimits: ChannelLimits = Object.freeze({ ...defaultFrameLimits, maxOutstanding: 16, maxOutstandingBytes: 16 << 20 });
 
-/** Gives the frame that answers a value, and never rejects. @throws {BrokerViolation} At once: the value ends the channel. */
-export type Answer = (value: unknown) => Promise<Uint8Array>;
-
-/** What is read before other tasks get their turn; passed by at most one frame. */
-const framesPerTurn = 64;
-const costPerTurn = 256 << 10;
+/**
+ * Gives the frame that answers a value, and never rejects. What of it takes time and can wait goes through the lane.
+ * @throws {BrokerViolation} At once: the value ends the channel.
+ */
+export type Answer = (value: unknown, lane: Lane) => Promise<Uint8Array>;
 
 /**
  * Frames over a stream, with backpressure both ways: it reads on only while few requests are outstanding and the peer
  * has taken the replies written so far. What a peer can make us hold is bounded by the limits, whether it floods,
- * never reads or dribbles single bytes.
+ * never reads or dribbles single bytes. What it can make us do is shared out among all channels: see turns.ts.
  */
 export class Channel {
   /** Settles, never rejects, once nothing more is read and every request read has been dealt with. */
@@ -31,6 +30,7 @@ export class Channel {
   readonly #limits: ChannelLimits;
   readonly #answer: Answer;
   readonly #onViolation: (violation: BrokerViolation) => void;
+  readonly #lane = new Lane();
   readonly #outstanding = new Set<Promise<void>>();
   #outstandingBytes = 0;
   #ended = false;
@@ -76,20 +76,21 @@ export class Channel {
 
   async #read(): Promise<void> {
     const decoder = new FrameDecoder(this.#limits);
-    let frames = 0;
-    let cost = 0;
     for await (const chunk of this.#stream.iterator({ destroyOnReturn: false })) {
-      for (const frame of decoder.push(chunk as Uint8Array)) {
+      const frames = decoder.push(chunk as Uint8Array);
+      for (let more = true; more; ) {
         while (!this.#ended && !this.#hasRoom()) await new Promise<void>((resolve) => { this.#wake = resolve; });
-        if (this.#ended) return;
-        this.#accept(frame);
-        // A chunk can hold thousands of requests, or tens of thousands of values.
-        cost += frame.cost;
-        if (++frames < framesPerTurn && cost < costPerTurn) continue;
-        frames = cost = 0;
-        await nextTurn();
+        more = await this.#lane.run(() => !this.#ended && this.#next(frames));
       }
+      if (this.#ended) return;
     }
+  }
+
+  /** Takes the next frame, or what the chunk has of one. @returns whether there may be more in the chunk. */
+  #next(frames: Generator<Frame, void, undefined>): boolean {
+    const { value: frame } = frames.next();
+    if (frame !== undefined) this.#accept(frame);
+    return frame !== undefined;
   }
 
   #hasRoom(): boolean {
@@ -99,7 +100,7 @@ export class Channel {
   }
 
   #accept({ value, cost }: Frame): void {
-    const answered = this.#answer(value).then((frame) => {
+    const answered = this.#answer(value, this.#lane).then((frame) => {
       if (!this.#ended && this.#stream.writable) this.#stream.write(frame);
       this.#outstanding.delete(answered);
       this.#outstandingBytes -= cost;

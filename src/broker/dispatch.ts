@@ -3,6 +3,7 @@ import { record, type Audit } from './audit.js';
 import type { FrameLimits } from './frame.js';
 import { encodeErrorReply, encodeReply, errorResponse, printable, type ErrorResponse, type Request } from './message.js';
 import type { Permissions } from './permissions.js';
+import type { Lane } from './turns.js';
 
 /** A handler threw what is no answer to a task: the author of the handler should see it, and nobody else. */
 export type MethodErrorListener = (error: unknown, request: { readonly task: string; readonly method: string }) => void;
@@ -14,17 +15,19 @@ export interface DispatchOptions {
   readonly onMethodError: MethodErrorListener | undefined;
   readonly limits: FrameLimits;
   readonly signal: AbortSignal;
+  readonly lane: Lane;
 }
 
 /** One request from permission to reply. Never rejects: whatever goes wrong is one typed reply. */
-export async function dispatch(request: Request, { task, permissions, audit, onMethodError, limits, signal }: DispatchOptions): Promise<Uint8Array> {
+export async function dispatch(request: Request, { task, permissions, audit, onMethodError, limits, signal, lane }: DispatchOptions): Promise<Uint8Array> {
   const method = printable(request.method ?? '');
   const who = { task, id: request.id, method };
   try {
     let reply: Uint8Array;
     try {
       const { row, params } = permissions.admit(request.method, request.params);
-      reply = encodeReply(request.id, await row.handler(params, { task, signal }), limits);
+      const answer = await row.handler(params, { task, signal });
+      reply = await lane.run(() => encodeReply(request.id, answer, limits));
     } catch (error) {
       if (!(error instanceof SallyportError)) onMethodError?.(error, { task, method });
       record(audit, { ...who, outcome: error instanceof BrokerDenied ? 'denied' : 'failed', reason: reasonOf(error) });

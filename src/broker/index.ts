@@ -6,6 +6,7 @@ import { Channel, defaultChannelLimits, type ChannelLimits } from './channel.js'
 import { dispatch, type MethodErrorListener } from './dispatch.js';
 import { encodeReply, parseRequest } from './message.js';
 import { Permissions, type MethodTable } from './permissions.js';
+import type { Lane } from './turns.js';
 
 export type { Audit, AuditRecord } from './audit.js';
 export type { ChannelLimits } from './channel.js';
@@ -56,12 +57,12 @@ export function serve(stream: Duplex, options: ServeOptions): Broker {
   setMaxListeners(0, controller.signal); // one for each request that is outstanding
   const unanswered = new Set<number>();
 
-  function answer(message: unknown): Promise<Uint8Array> {
+  function answer(message: unknown, lane: Lane): Promise<Uint8Array> {
     const request = parseRequest(message);
     // Two open requests of one id could not be told apart, by the task or in the audit.
     if (unanswered.has(request.id)) throw new BrokerViolation('a request id that is still unanswered');
     unanswered.add(request.id);
-    return dispatch(request, { task, permissions, audit: options.audit, onMethodError: options.onMethodError, limits, signal: controller.signal })
+    return dispatch(request, { task, permissions, audit: options.audit, onMethodError: options.onMethodError, limits, signal: controller.signal, lane })
       .finally(() => unanswered.delete(request.id));
   }
 
@@ -86,12 +87,15 @@ export function serve(stream: Duplex, options: ServeOptions): Broker {
 
 /** Refusals must always fit a frame. */
 const leastFrameBytes = 1024;
+/** What is read, checked and written by functions that call themselves. */
+const deepest = 512;
 
 function checkedLimits(wanted: Partial<ChannelLimits> | undefined): ChannelLimits {
   const limits = { ...defaultChannelLimits, ...wanted };
   for (const [name, value] of Object.entries(limits)) {
     const least = name === 'maxFrameBytes' ? leastFrameBytes : 1;
-    if (!Number.isSafeInteger(value) || value < least) throw outOfRange(`options.limits.${name}`, `a whole number of at least ${least}`);
+    const most = name === 'maxDepth' ? deepest : Number.MAX_SAFE_INTEGER;
+    if (!Number.isSafeInteger(value) || value < least || value > most) throw outOfRange(`options.limits.${name}`, `a whole number from ${least} to ${most}`);
   }
   return limits;
 }
