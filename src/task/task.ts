@@ -1,10 +1,10 @@
 import { EventEmitter } from 'node:events';
 import { constants } from 'node:os';
 import type { Duplex, Readable, Writable } from 'node:stream';
-import { StringDecoder } from 'node:string_decoder';
 import { outOfRange, TaskLimitExceeded } from '../errors.js';
 import { native } from '../native.js';
 import type { Plan } from '../policy/plan.js';
+import { TextCollector } from './collect.js';
 import type { Launched, ProcessExit } from './events.js';
 import type { TaskStdio } from './stdio.js';
 import type { RefusedCall, Trace } from './trace.js';
@@ -154,15 +154,13 @@ export class Task extends EventEmitter<TaskEvents> implements AsyncDisposable {
   async output({ maxBytes = 1 << 24 }: { readonly maxBytes?: number } = {}): Promise<{ readonly exit: TaskExit; readonly stdout: string; readonly stderr: string }> {
     let left = maxBytes;
     const read = async (stream: Readable | null): Promise<string> => {
-      // Piece by piece: many megabytes decoded at once would hold the event loop.
-      const decoder = new StringDecoder('utf8');
-      let text = '';
+      const text = new TextCollector();
       for await (const chunk of stream ?? []) {
-        text += decoder.write((chunk as Buffer).subarray(0, Math.max(left, 0)));
+        text.write((chunk as Buffer).subarray(0, Math.max(left, 0)));
         left -= (chunk as Buffer).byteLength;
         if (left < 0) this.end(new TaskLimitExceeded('outputBytes'));
       }
-      return text + decoder.end();
+      return text.end();
     };
     const [stdout, stderr, exit] = await Promise.all([read(this.stdout), read(this.stderr), this.exited]);
     return { exit, stdout, stderr };
