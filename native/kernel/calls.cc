@@ -13,6 +13,7 @@
 #include <optional>
 #include <cstring>
 
+#include "descriptors.h"
 #include "uapi.h"
 
 namespace kernel {
@@ -23,8 +24,7 @@ constexpr char kHostsPath[] = "/etc/hosts";
 // A file of its own for each open: two readers of one would share its offset. Sealed, since
 // it cannot be opened for reading alone.
 UniqueFd HostsFile(const std::string& text) noexcept {
-  UniqueFd file(static_cast<int>(syscall(__NR_memfd_create, "hosts", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL)));
-  if (!file && errno == EINVAL) file.reset(static_cast<int>(syscall(__NR_memfd_create, "hosts", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
+  UniqueFd file = std::move(MemoryFile("hosts").value);
   if (!file) return file;
   const bool made = write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) && lseek(file.get(), 0, SEEK_SET) == 0 &&
                     fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0;
@@ -83,8 +83,9 @@ class Calls {
     std::string target;
     int refused = 0;
     if (modes_ && FileModes::Is(call.data.nr)) {
+      if (plan_.trace != nullptr) target = plan_.trace->Path(call);  // whoever has its answer may have another path there
       refused = modes_->Answer(call);
-      if (refused != 0) Record(call, refused, "");
+      if (refused != 0) Record(call, refused, std::move(target));
       return;
     }
     switch (call.data.nr) {

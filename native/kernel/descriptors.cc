@@ -1,7 +1,9 @@
 #include "descriptors.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -28,6 +30,13 @@ Result<DescriptorPair> Pipe(bool we_read) noexcept {
   if (pipe2(fds, O_CLOEXEC) != 0) return {Status::FromErrno("pipe2"), {}};
   if (we_read) return {Status::Ok(), {UniqueFd(fds[0]), UniqueFd(fds[1])}};
   return {Status::Ok(), {UniqueFd(fds[1]), UniqueFd(fds[0])}};
+}
+
+Result<UniqueFd> MemoryFile(const char* name) noexcept {
+  UniqueFd file(static_cast<int>(syscall(__NR_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL)));
+  if (!file && errno == EINVAL) file.reset(static_cast<int>(syscall(__NR_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING)));
+  if (!file) return Result<UniqueFd>::Error(Status::FromErrno("memfd_create"));
+  return Result<UniqueFd>::Of(std::move(file));
 }
 
 Status ArrangeDescriptors(int* sources, size_t count) noexcept {

@@ -18,6 +18,10 @@ Result<DescriptorPair> SocketPair() noexcept;
 // `ours` reads and `theirs` writes, or the other way round. pipe2(2).
 Result<DescriptorPair> Pipe(bool we_read) noexcept;
 
+// An empty file in memory, close-on-exec, that can be sealed and, where the kernel knows how (Linux 6.3), never executed:
+// hosts may ask for that (vm.memfd_noexec). memfd_create(2).
+Result<UniqueFd> MemoryFile(const char* name) noexcept;
+
 // Puts sources[i] at descriptor i for every i and closes all others. Scope: the calling
 // process; for a child between clone and execve. Async-signal-safe. dup3(2), close_range(2).
 Status ArrangeDescriptors(int* sources, size_t count) noexcept;

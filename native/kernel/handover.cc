@@ -9,6 +9,7 @@
 
 #include <cstring>
 
+#include "descriptors.h"
 #include "uapi.h"
 
 namespace kernel {
@@ -37,7 +38,8 @@ Status Mapped(int fd, size_t length, With with) noexcept {
 bool IsHandover(int fd) noexcept {
   struct statfs filesystem;
   if (fstatfs(fd, &filesystem) != 0) return false;
-  return static_cast<unsigned long>(filesystem.f_type) == kSecretmemMagic || fcntl(fd, F_GET_SEALS) == kSeals;
+  const int seals = fcntl(fd, F_GET_SEALS);  // -1: of a file that has none
+  return static_cast<unsigned long>(filesystem.f_type) == kSecretmemMagic || (seals >= 0 && (seals & kSeals) == kSeals);
 }
 
 }  // namespace
@@ -47,8 +49,11 @@ Result<UniqueFd> MakeHandover(const uint8_t* bytes, size_t length) noexcept {
   UniqueFd fd(static_cast<int>(syscall(__NR_memfd_secret, O_CLOEXEC)));
   const bool secret = static_cast<bool>(fd);
   if (!secret && errno != ENOSYS && errno != EPERM && errno != EACCES) return Made::Error(Status::FromErrno("memfd_secret"));
-  if (!secret) fd.reset(memfd_create("sallyport-secret", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd) return Made::Error(Status::FromErrno("memfd_create"));
+  if (!secret) {
+    auto file = MemoryFile("sallyport-secret");
+    if (!file.ok()) return file;
+    fd = std::move(file.value);
+  }
   if (ftruncate(fd.get(), static_cast<off_t>(length)) != 0) return Made::Error(Status::FromErrno("ftruncate"));
   Status status = Mapped(fd.get(), length, [&](uint8_t* there) { memcpy(there, bytes, length); });
   // A memfd_secret cannot be resized once it has a size.

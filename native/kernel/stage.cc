@@ -37,8 +37,9 @@ class Packed {
   Result<UniqueFd> ToFile() {
     const uint32_t bytes = static_cast<uint32_t>(bytes_.size());
     memcpy(&bytes_[offsetof(StageHeader, bytes)], &bytes, sizeof(bytes));
-    UniqueFd file(static_cast<int>(syscall(__NR_memfd_create, "sallyport-stage", MFD_CLOEXEC)));
-    if (!file) return {Status::FromErrno("memfd_create"), UniqueFd()};
+    auto made = MemoryFile("sallyport-stage");
+    if (!made.ok()) return made;
+    UniqueFd file = std::move(made.value);
     for (size_t done = 0; done < bytes_.size();) {
       const ssize_t written = write(file.get(), bytes_.data() + done, bytes_.size() - done);
       if (written < 0) return {Status::FromErrno("write"), UniqueFd()};

@@ -54,13 +54,18 @@ const TracedCall* Trace::Find(int nr) const noexcept {
   return nullptr;
 }
 
+std::string Trace::Path(const Notification& call) const {
+  const TracedCall* traced = Find(call.data.nr);
+  return traced != nullptr && traced->path >= 0 ? PathOf(call, *traced) : "";
+}
+
 void Trace::Record(const Notification& call, int err, std::string text) {
   const TracedCall* traced = Find(call.data.nr);
   std::array<uint64_t, 6> numbers{};
   for (size_t i = 0; traced != nullptr && i < numbers.size(); i++) {
     if ((traced->numbers & (1 << i)) != 0) numbers[i] = static_cast<uint32_t>(call.data.args[i]);
   }
-  if (text.empty() && traced != nullptr && traced->path >= 0) text = PathOf(call, *traced);
+  if (text.empty()) text = Path(call);
   std::lock_guard<std::mutex> lock(mutex_);
   Key key{numbers, {{call.data.nr, err}, std::move(text)}};
   auto found = seen_.find(key);

@@ -42,6 +42,8 @@ class Trace {
   explicit Trace(std::vector<TracedCall> calls) noexcept;
 
   const TracedCall* Find(int nr) const noexcept;
+  // What path a call that is traced names, as long as it waits.
+  std::string Path(const Notification& call) const;
   // `text` instead of the call's own path where it has none.
   void Record(const Notification& call, int err, std::string text);
   // Takes what came since the last time. `dropped`: kinds that found no room.
