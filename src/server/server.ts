@@ -6,6 +6,8 @@ import { isLocal, type ListenOptions, listenOn } from './address.js';
 import { admin, credentialCheck } from './admin/index.js';
 import { type AccessListener, createApp } from './app.js';
 import { checkOptions, outOfRange } from '../errors.js';
+import { apiVersion } from '../execution-api/schema.js';
+import { openApi } from './openapi.js';
 import { routes } from './routes/index.js';
 import { wellKnown } from './routes/well-known.js';
 import { checkSeed, type Seed } from './seed.js';
@@ -124,6 +126,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const context = { database, tokens, authorization, authorizer, overtimeSeconds, now };
   guard(app, context);
   wellKnown(app, context);
+  openApi(app, { title: 'Execution API', version: apiVersion, prefix: '/execution', rest: 'key', credential: 'a token of a task instance' });
   await app.register(async (scope) => routes(scope as typeof app, context), { prefix: '/execution' });
   if (adminApp !== undefined && asAdmin !== undefined) admin(adminApp, asAdmin, context);
   const apps = [app, ...(adminApp === undefined ? [] : [adminApp])];

@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { outOfRange } from '../../errors.js';
 import type { Secret } from '../../secrets/secret.js';
 import type { App } from '../app.js';
+import { openApi } from '../openapi.js';
 import { Problem } from '../problem.js';
 import type { Database } from '../store/sql.js';
 import type { Tokens } from '../tokens.js';
@@ -37,5 +38,6 @@ export function admin(app: App, isCredential: (presented: string) => boolean, op
     if (presented === undefined) throw new Problem(401, { reason: 'missing_credential', message: 'Missing admin credential' });
     if (!isCredential(presented)) throw new Problem(403, { reason: 'invalid_credential', message: 'Invalid admin credential' });
   });
+  openApi(app, { title: 'Admin API', version: '1', prefix: '/admin', rest: 'name', credential: 'the admin credential' });
   for (const noun of [seeds, things, dagRuns, taskInstances, tokens]) void app.register(async (scope) => noun(scope as App, options), { prefix: '/admin' });
 }

@@ -8,7 +8,7 @@ import { absent, Problem } from '../problem.js';
 import { clearDagRun, countDagRuns, getDagRun, getDagRunState, getPreviousDagRun, triggerDagRun } from '../store/dag-runs.js';
 import { hasImportErrors } from '../store/dags.js';
 import { storedNow } from '../store/time.js';
-import { Dates, Id, Ids } from './params.js';
+import { Dates, Id, Ids, NoContent } from './params.js';
 
 const params = Type.Object({ dag_id: Id, run_id: Id });
 const config = (action: Action) => ({ access: 'task', resource: { kind: 'dag_run', action } }) as const;
@@ -52,7 +52,7 @@ export function dagRuns(app: App, { database, now }: AccessOptions): void {
     return sendJson(reply, await database.run(getPreviousDagRun(dag_id, logical_date, state)));
   });
 
-  app.post(url, { config: config('write'), schema: { params, body: TriggerDagRun } }, async (request, reply) => {
+  app.post(url, { config: config('write'), schema: { params, body: TriggerDagRun, response: { 204: NoContent } } }, async (request, reply) => {
     const { dag_id, run_id } = request.params;
     await authorize(request, { kind: 'dag_run', dag_id, run_id });
     await checkDag(dag_id);
@@ -61,7 +61,7 @@ export function dagRuns(app: App, { database, now }: AccessOptions): void {
     return reply.code(204).send();
   });
 
-  app.post(`${url}/clear`, { config: config('write'), schema: { params } }, async (request, reply) => {
+  app.post(`${url}/clear`, { config: config('write'), schema: { params, response: { 204: NoContent } } }, async (request, reply) => {
     const { dag_id, run_id } = request.params;
     await authorize(request, { kind: 'dag_run', dag_id, run_id });
     await checkDag(dag_id);

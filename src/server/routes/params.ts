@@ -12,3 +12,7 @@ export const MapIndex = Type.Integer({ minimum: -1, maximum: 2 ** 31 - 1 });
 /** Given once for each item. */
 export const Ids = Type.Optional(Type.Array(Type.String()));
 export const Dates = Type.Optional(Type.Array(Timestamp));
+
+/** Of answers. */
+export const Message = Type.Object({ message: Type.String() });
+export const NoContent = Type.Undefined();

@@ -13,7 +13,7 @@ import { beatTaskInstance, changeTaskInstance, getTaskInstance, setDagRunNote, s
 import { fromStored, storedNow } from '../store/time.js';
 import { exchangeToken } from '../store/tokens.js';
 import { getXComKeys } from '../store/xcoms.js';
-import { ofTaskInstance as params } from './params.js';
+import { Message, NoContent, ofTaskInstance as params } from './params.js';
 
 /** Which states may follow is state.ts's to say. */
 const self = { access: 'self' } as const;
@@ -58,7 +58,7 @@ export function taskInstances(app: App, { database, tokens, authorization, now }
     };
   });
 
-  app.patch('/task-instances/:id/state', { config: self, schema: { params, body: StateUpdate } }, async (request, reply) => {
+  app.patch('/task-instances/:id/state', { config: self, schema: { params, body: StateUpdate, response: { 204: NoContent } } }, async (request, reply) => {
     const { body } = request;
     // An asset that the task may not write has no event of it; its success stands.
     const outlets: OutletChange[] = [];
@@ -69,32 +69,32 @@ export function taskInstances(app: App, { database, tokens, authorization, now }
     return reply.code(204).send();
   });
 
-  app.put('/task-instances/:id/heartbeat', { config: self, schema: { params, body: Heartbeat } }, async (request, reply) => {
+  app.put('/task-instances/:id/heartbeat', { config: self, schema: { params, body: Heartbeat, response: { 204: NoContent } } }, async (request, reply) => {
     const { hostname, pid } = request.body;
     const alive = await database.run(beatTaskInstance(request.params.id.toLowerCase(), hostname, pid, timestamp()));
     if (!alive) await change(request.params.id, (row) => heartbeat(row, request.body, timestamp()));
     return reply.code(204).send();
   });
 
-  app.patch('/task-instances/:id/skip-downstream', { config: writes, schema: { params, body: SkipDownstream } }, async (request, reply) => {
+  app.patch('/task-instances/:id/skip-downstream', { config: writes, schema: { params, body: SkipDownstream, response: { 204: NoContent } } }, async (request, reply) => {
     const ti = await database.run(getTaskInstance(request.params.id.toLowerCase()));
     if (ti === undefined) throw notFound('Task Instance');
     await database.run(skipTasks(ti, request.body.tasks, timestamp()));
     return reply.code(204).send();
   });
 
-  app.put('/task-instances/:id/rtif', { config: writes, schema: { params, body: RenderedFields } }, async (request, reply) => {
+  app.put('/task-instances/:id/rtif', { config: writes, schema: { params, body: RenderedFields, response: { 201: Message } } }, async (request, reply) => {
     if (!(await database.run(setRenderedFields(request.params.id.toLowerCase(), request.body)))) throw notFound('Task Instance');
     return reply.code(201).send({ message: 'Rendered task instance fields successfully set' });
   });
 
-  app.patch('/task-instances/:id/rendered-map-index', { config: writes, schema: { params, body: RenderedMapIndex } }, async (request, reply) => {
+  app.patch('/task-instances/:id/rendered-map-index', { config: writes, schema: { params, body: RenderedMapIndex, response: { 204: NoContent } } }, async (request, reply) => {
     if (!(await database.run(setRenderedMapIndex(request.params.id.toLowerCase(), request.body)))) throw notFound('Task Instance');
     return reply.code(204).send();
   });
 
   // As Airflow since 2026-10-30: an empty note takes it away, and none leaves it.
-  app.patch('/task-instances/:id/dag-run-note', { config: writes, schema: { params, body: DagRunNote } }, async (request, reply) => {
+  app.patch('/task-instances/:id/dag-run-note', { config: writes, schema: { params, body: DagRunNote, response: { 204: NoContent } } }, async (request, reply) => {
     const { note } = request.body;
     const id = request.params.id.toLowerCase();
     const known = note == null ? (await database.run(getTaskInstance(id))) !== undefined : await database.run(setDagRunNote(id, note === '' ? null : note));

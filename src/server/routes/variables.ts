@@ -5,6 +5,7 @@ import { authorize, isAllowed, type AccessOptions } from '../access.js';
 import { speaks, type App } from '../app.js';
 import { notFound } from '../problem.js';
 import { deleteVariable, getVariable, getVariableKeys, setVariable } from '../store/variables.js';
+import { Message, NoContent } from './params.js';
 
 /** A key may hold slashes, so it is the rest of the path. 250 is Airflow's column. */
 const params = Type.Object({ '*': Type.String({ maxLength: 250 }) });
@@ -33,7 +34,7 @@ export function variables(app: App, { database }: AccessOptions): void {
     return { key, value };
   });
 
-  app.put(url, { config: config('write'), schema: { params, body: SetVariable } }, async (request, reply) => {
+  app.put(url, { config: config('write'), schema: { params, body: SetVariable, response: { 201: Message } } }, async (request, reply) => {
     const key = keyOf(request.params);
     await authorize(request, { kind: 'variable', key });
     await database.run(setVariable(key, request.body));
@@ -41,7 +42,7 @@ export function variables(app: App, { database }: AccessOptions): void {
   });
 
   // As Airflow: one that is not there is gone.
-  app.delete(url, { config: config('delete'), schema: { params } }, async (request, reply) => {
+  app.delete(url, { config: config('delete'), schema: { params, response: { 204: NoContent } } }, async (request, reply) => {
     const key = keyOf(request.params);
     await authorize(request, { kind: 'variable', key });
     await database.run(deleteVariable(key));

@@ -1,10 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { XCom } from '../../execution-api/schema.js';
 import type { Action } from '../../authorization/resource.js';
 import { authorize, type AccessOptions } from '../access.js';
 import type { App } from '../app.js';
 import { absent, notFound, Problem } from '../problem.js';
 import { picked, sliceOf } from '../slice.js';
 import { countXComs, deleteXCom, getPriorXCom, getXCom, getXComs, setXCom, type XComKey, type XComsKey } from '../store/xcoms.js';
+import { Message, NoContent } from './params.js';
 
 const Id = Type.String({ minLength: 1, maxLength: 250 });
 const most = 2 ** 31 - 1;
@@ -20,6 +22,7 @@ const writeQuery = Type.Object({ map_index: mapIndex, mapped_length: Type.Option
 const maxMapLength = 1024;
 const config = (action: Action) => ({ access: 'task', resource: { kind: 'xcom', action } }) as const;
 const url = '/xcoms/:dag_id/:run_id/:task_id/*';
+const variants = { '/item/{offset}': Type.Unknown(), '/slice': Type.Array(Type.Unknown()) };
 
 /** Values are kept and sent as the JSON text they came as. In a scope of its own, for that has its own body parser. */
 export function xcoms(app: App, { database }: AccessOptions): void {
@@ -54,14 +57,14 @@ export function xcoms(app: App, { database }: AccessOptions): void {
   }
 
   // Before GET, whose HEAD Fastify would add.
-  app.head(url, { config: config('read'), schema: { params, querystring: oneQuery } }, async (request, reply) => {
+  app.head(url, { config: config('read'), schema: { params, querystring: oneQuery, response: { 200: NoContent } } }, async (request, reply) => {
     const key = keyOf(request.params);
     await authorize(request, { kind: 'xcom', ...key, map_index: -1 });
     if (request.query.map_index !== undefined) throw new Problem(400, { reason: 'invalid_request', message: 'Cannot specify map_index in a HEAD request' });
     return reply.header('content-range', `map_indexes ${await database.run(countXComs(key))}`).send();
   });
 
-  app.get(url, { config: config('read'), schema: { params, querystring: readQuery } }, async (request, reply) => {
+  app.get(url, { config: { ...config('read'), variants }, schema: { params, querystring: readQuery, response: { 200: Type.Unsafe<string>(XCom) } } }, async (request, reply) => {
     const { kind, ...key } = whatOf(request.params, request.url);
     await authorize(request, { kind: 'xcom', ...key, map_index: request.query.map_index ?? -1 });
     reply.type('application/json');
@@ -72,7 +75,7 @@ export function xcoms(app: App, { database }: AccessOptions): void {
     return reply.send(json);
   });
 
-  app.post(url, { config: config('write'), schema: { params, querystring: writeQuery, body: Type.String() } }, async (request, reply) => {
+  app.post(url, { config: config('write'), schema: { params, querystring: writeQuery, body: Type.String({ contentMediaType: 'application/json' }), response: { 201: Type.Unsafe<string>(Message) } } }, async (request, reply) => {
     const { map_index = -1, mapped_length } = request.query;
     const key: XComKey = { ...keyOf(request.params), map_index };
     await authorize(request, { kind: 'xcom', ...key });
@@ -84,7 +87,7 @@ export function xcoms(app: App, { database }: AccessOptions): void {
   });
 
   // As Airflow: one that is not there is absent.
-  app.delete(url, { config: config('delete'), schema: { params, querystring: oneQuery } }, async (request) => {
+  app.delete(url, { config: config('delete'), schema: { params, querystring: oneQuery, response: { 200: Message } } }, async (request) => {
     const key: XComKey = { ...keyOf(request.params), map_index: request.query.map_index ?? -1 };
     await authorize(request, { kind: 'xcom', ...key });
     await database.run(deleteXCom(key));
