@@ -5,6 +5,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { Value } from '@sinclair/typebox/value';
 import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifyTypeProvider, RawServerDefault } from 'fastify';
 import { apiVersion } from '../execution-api/schema.js';
+import { isTooDeep } from './depth.js';
 import { optional } from './optional.js';
 import { Problem } from './problem.js';
 
@@ -62,7 +63,12 @@ export async function createApp({ maxBodyBytes, requestTimeoutMs = 30_000, maxCo
   }).withTypeProvider<TypeBoxProvider>();
 
   app.server.maxConnections = maxConnections; // beyond it a connection is closed at once
-  app.removeContentTypeParser('text/plain'); // JSON is what is parsed, and nothing else passes for it
+  app.removeContentTypeParser(['text/plain', 'application/json']); // JSON is what is parsed, and nothing else passes for it
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
+    if (isTooDeep(text as string)) done(tooDeep());
+    else parse(request, text as string, done);
+  });
 
   app.setValidatorCompiler<TSchema>(({ schema, httpPart = 'body' }) => {
     const check = TypeCompiler.Compile(schema);
@@ -124,6 +130,8 @@ function mostConnections(): number {
   const [, soft = '1024'] = /^Max open files +(\d+)/m.exec(process.platform === 'linux' ? readFileSync('/proc/self/limits', 'latin1') : '') ?? [];
   return Math.max(Number(soft) - 256, 64);
 }
+
+export const tooDeep = (): Problem => new Problem(422, [{ loc: ['body'], msg: 'arrays and objects nest more than 1000 deep', type: 'json_invalid' }]);
 
 const badText = (place: string): Problem => new Problem(422, [{ loc: [place], msg: 'text must be Unicode without NUL', type: 'value_error' }]);
 

@@ -2,7 +2,8 @@ import { type Static, Type } from '@sinclair/typebox';
 import { XCom } from '../../execution-api/schema.js';
 import type { Action } from '../../authorization/resource.js';
 import { authorize, type AccessOptions } from '../access.js';
-import type { App } from '../app.js';
+import { tooDeep, type App } from '../app.js';
+import { isTooDeep } from '../depth.js';
 import { absent, notFound, Problem } from '../problem.js';
 import { picked, sliceOf } from '../slice.js';
 import { countXComs, deleteXCom, getPriorXCom, getXCom, getXComs, setXCom, type XComKey, type XComsKey } from '../store/xcoms.js';
@@ -28,6 +29,7 @@ const variants = { '/item/{offset}': Type.Unknown(), '/slice': Type.Array(Type.U
 export function xcoms(app: App, { database }: AccessOptions): void {
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => {
+    if (isTooDeep(text as string)) return done(tooDeep());
     try {
       JSON.parse(text as string);
       done(null, text);
