@@ -73,6 +73,11 @@ export class Authorizer {
     return this.#record(identity, action, resource, { allowed: false, rule, reason });
   }
 
+  /** Records what was decided about a worker that asked for a task instance. */
+  recordFor(worker: string, identity: Pick<Identity, 'id'> & Partial<Identity>, action: Action, resource: Resource, decision: Decision): Decision {
+    return this.#record(identity, action, resource, decision, worker);
+  }
+
   #decide(question: Question): Awaitable<Decision> {
     const { identity, action, resource } = question;
     let decision: Decision | undefined;
@@ -101,11 +106,11 @@ export class Authorizer {
     return found.catch(() => undefined).then(next);
   }
 
-  #record({ id, dag_id = null, run_id = null, task_id = null, map_index = null, try_number = null, team = null }: Pick<Identity, 'id'> & { readonly [Field in keyof Identity]?: Identity[Field] | null }, action: Action, resource: Resource, decision: Decision): Decision {
+  #record({ id, dag_id = null, run_id = null, task_id = null, map_index = null, try_number = null, team = null }: Pick<Identity, 'id'> & { readonly [Field in keyof Identity]?: Identity[Field] | null }, action: Action, resource: Resource, decision: Decision, worker?: string): Decision {
     const { onDecision, now = Date.now } = this.#options;
     if (onDecision === undefined && !decisionChannel.hasSubscribers) return decision;
     const record: DecisionRecord = Object.freeze({
-      at: new Date(now()).toISOString(), task_instance_id: id, dag_id, run_id, task_id, map_index, try_number, team, action, kind: resource.kind, name: nameOf(resource), ...decision,
+      at: new Date(now()).toISOString(), task_instance_id: id, dag_id, run_id, task_id, map_index, try_number, team, action, kind: resource.kind, name: nameOf(resource), ...decision, ...(worker !== undefined && { worker }),
     }); // prettier-ignore
     onDecision?.(record);
     decisionChannel.publish(record);

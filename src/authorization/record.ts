@@ -24,6 +24,8 @@ export interface DecisionRecord {
   readonly rule: string;
   /** A stable word, or the policy's own. */
   readonly reason: string;
+  /** The worker that asked for the task instance's first token, where it was one that asked. */
+  readonly worker?: string;
 }
 
 /** Called before the request goes on. If it throws, the request fails: nothing is allowed unrecorded. */

@@ -31,6 +31,8 @@ its own, has the signing key.
                          at least 32 bytes
   --seed FILE            JSON of what is to be there: examples/seed.json
   --authorization MODE   own (default), or airflow, which decides nothing
+  --sole-issuer          no token for whoever administrates: workers ask for the first ones, each
+                         with its credential
   --multi-team           teams bound what is read and written; [core] multi_team
   --predeclared          a DAG gets what it declares
   --policy FILE          a policy.wasm, which has the last word
@@ -56,6 +58,7 @@ const options = {
   'admin-credential': { type: 'string' },
   seed: { type: 'string' },
   authorization: { type: 'string', default: 'own' },
+  'sole-issuer': { type: 'boolean', default: false },
   'multi-team': { type: 'boolean' },
   predeclared: { type: 'boolean', default: false },
   policy: { type: 'string' },
@@ -103,6 +106,7 @@ async function serve(values: Values): Promise<number> {
     database,
     authorization,
     ...(credential && { adminCredential: credential }),
+    ...(values['sole-issuer'] && { soleIssuer: true }),
     ...(values.predeclared && { predeclared: true }),
     ...(values.policy !== undefined && { policy: await opaPolicy(await readFile(values.policy)) }),
     ...(accessLog && { onAccess: (record) => accessLog.write(record) }),

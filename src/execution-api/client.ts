@@ -1,8 +1,9 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { checkOptions, invalidArgument, TokenInvalid, UpstreamFailed, UpstreamUnreachable } from '../errors.js';
+import { refuseFromArguments } from '../secrets/arguments.js';
 import { Secret } from '../secrets/secret.js';
-import { apiVersion, Connection, type EnterRunning, ErrorBody, type Heartbeat, RunContext, type StateUpdate, Variable, XCom } from './schema.js';
+import { apiVersion, Connection, type EnterRunning, ErrorBody, FirstToken, type Heartbeat, RunContext, type StateUpdate, Variable, XCom } from './schema.js';
 import { type Answer, path, type Request, Transport, type TransportOptions } from './transport.js';
 
 export interface ExecutionApiOptions extends TransportOptions {
@@ -53,12 +54,16 @@ export class ExecutionApi {
   #closed = false;
   #warned = false;
 
-  /** @throws {RangeError} `ERR_OUT_OF_RANGE`: a base URL that is not http or https, or with user, password, query or fragment. */
+  /**
+   * @throws {RangeError} `ERR_OUT_OF_RANGE`: a base URL that is not http or https, or with user, password, query or fragment.
+   * @throws {SecretRefused} `ERR_SECRET_REFUSED`: the token is among this process's arguments, where every user reads it.
+   */
   /** @param transport Connections of another client's, which closes them. Internal: see {@link withToken}. */
   constructor(options: ExecutionApiOptions, transport?: Transport) {
     checkOptions('options', options, ['baseUrl', 'token', 'requestTimeoutMs', 'attempts', 'retryDelayMs', 'maxRetryDelayMs', 'maxResponseBytes']);
     const { token } = options;
     if (token !== undefined && !(token instanceof Secret)) throw invalidArgument('options.token', 'a Secret', token);
+    if (token !== undefined) refuseFromArguments(token);
     this.#options = { ...options }; // checked once: what the caller does to its own later must not fail withToken()
     this.#transport = transport ?? new Transport(options);
     this.#ownsTransport = transport === undefined;
@@ -85,6 +90,22 @@ export class ExecutionApi {
   async run(tiId: string, { hostname, unixname, pid, start_date }: Omit<EnterRunning, 'state'>, options?: RequestOptions): Promise<RunContext> {
     const body: EnterRunning = { state: 'running', hostname, unixname, pid, start_date };
     return this.#json(RunContext, { method: 'PATCH', route: 'task-instances/{id}/run', path: path('task-instances', tiId, 'run'), body: JSON.stringify(body) }, options);
+  }
+
+  /**
+   * Asks a `sallyport/server` for the workload token of a task instance, as a worker that was told only which one it is to run.
+   * Not part of Airflow's API: the route is beside it, at `/sallyport/v1`. The token passes through the heap as the answer's text.
+   *
+   * @param credential The worker's own, as `server.addWorker()` gave it. It stays the caller's.
+   * @throws {UpstreamFailed} 403 `access_denied`: not a task instance of this worker's queues or team; 409 or 410: it waits for nobody.
+   */
+  async firstToken(tiId: string, credential: Secret, { signal }: RequestOptions = {}): Promise<Secret> {
+    if (!(credential instanceof Secret)) throw invalidArgument('credential', 'a Secret', credential);
+    refuseFromArguments(credential);
+    const request = { method: 'POST', route: 'task-instances/{id}/token', path: `sallyport/v1/${path('task-instances', tiId, 'token')}`, beside: true } as const;
+    const answer = await this.#transport.send(request, () => ({ authorization: credential.use(bearerHeader) }), signal);
+    const { token } = parse(FirstToken, request, answer, 201);
+    return Secret.fromBytes(Buffer.from(token, 'latin1'));
   }
 
   /** @throws {UpstreamFailed} 404, or 409 `running_elsewhere` or `not_running`: the task is no longer ours, end it. */
@@ -189,8 +210,8 @@ function assertStatus(expected: number, request: Request, answer: Answer): void 
   throw unexpected(request, answer);
 }
 
-function parse<T extends TSchema>(schema: T, request: Request, answer: Answer): Static<T> {
-  assertStatus(200, request, answer);
+function parse<T extends TSchema>(schema: T, request: Request, answer: Answer, status = 200): Static<T> {
+  assertStatus(status, request, answer);
   const body = jsonBody(answer);
   if (!Value.Check(schema, body)) throw unexpected(request, answer);
   return body;

@@ -114,6 +114,10 @@ export type SetVariable = Static<typeof SetVariable>;
 export const VariableKeys = Type.Object({ keys: Type.Array(Type.String()), total_entries: Type.Integer() });
 export type VariableKeys = Static<typeof VariableKeys>;
 
+/** POST /sallyport/v1/task-instances/{id}/token, which is not Airflow's. */
+export const FirstToken = Type.Object({ token: Type.String(), scope: Type.Literal('workload'), expires_at: Timestamp });
+export type FirstToken = Static<typeof FirstToken>;
+
 export const Connection = Type.Object({
   conn_id: Type.String(),
   conn_type: Type.String(),

@@ -24,6 +24,8 @@ export interface Request {
   readonly route: string;
   /** Below the base URL, already encoded: see `path()`. */
   readonly path: string;
+  /** Beside the base URL, in the folder that it is in. @default false */
+  readonly beside?: boolean;
   /** JSON text. */
   readonly body?: string;
 }
@@ -85,7 +87,7 @@ export class Transport {
     }
   }
 
-  async #sendOnce({ method, path, body }: Request, headers: Record<string, string>, signal: AbortSignal | undefined): Promise<Omit<Answer, 'attempt'>> {
+  async #sendOnce({ method, path, beside, body }: Request, headers: Record<string, string>, signal: AbortSignal | undefined): Promise<Omit<Answer, 'attempt'>> {
     // undici's own timeouts start over at each byte; this one does not.
     const aborter = new AbortController();
     const timer = setTimeout(() => aborter.abort(new TimedOut()), this.#requestTimeoutMs);
@@ -94,7 +96,7 @@ export class Transport {
     try {
       const response = await this.#pool.request({
         method,
-        path: this.#prefix + path,
+        path: (beside === true ? this.#prefix.replace(/[^/]+\/$/, '') : this.#prefix) + path,
         headers: {
           accept: 'application/json',
           ...(body !== undefined && { 'content-type': 'application/json' }),

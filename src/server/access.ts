@@ -6,7 +6,9 @@ import type { App } from './app.js';
 import { Gate } from './gate.js';
 import { invalidToken, Problem } from './problem.js';
 import type { Database } from './store/sql.js';
+import { findWorker, type Worker } from './store/workers.js';
 import type { Tokens } from './tokens.js';
+import { credentialHash } from './worker.js';
 
 /** Who may use a route. */
 export type Access =
@@ -16,7 +18,9 @@ export type Access =
   /** The task instance that the path names, and nobody else: Airflow's ti:self. */
   | 'self'
   /** As `self`, and a workload token will do: to start the task instance. */
-  | 'self-or-workload';
+  | 'self-or-workload'
+  /** A worker, with its credential: for the first token of a task instance. */
+  | 'worker';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -46,13 +50,15 @@ export interface AccessOptions {
 
 const claimsKey = 'claims';
 const gateKey = 'gate';
+const workerKey = 'worker';
 
 /** Checks the token of each request before its body is read, and sends a fresh one to those who are due. */
 export function guard(app: App, options: AccessOptions): void {
-  const { tokens, authorization, now } = options;
+  const { database, tokens, authorization, now } = options;
   const gate = new Gate(options);
   app.decorate(gateKey, gate);
   app.decorateRequest(claimsKey, null);
+  app.decorateRequest(workerKey, null);
 
   app.addHook('onRoute', ({ config, method, url }) => {
     if (config?.access === undefined) throw new Error(`route ${String(method)} ${url} does not say who may use it`);
@@ -62,6 +68,12 @@ export function guard(app: App, options: AccessOptions): void {
   app.addHook('onRequest', async (request, reply) => {
     const { access, resource } = request.routeOptions.config;
     if (request.is404 || access === 'public') return;
+    if (access === 'worker') {
+      const worker = await database.run(findWorker(credentialHash(bearerOf(request))));
+      if (worker === undefined) throw invalidCredential();
+      request.setDecorator(workerKey, worker);
+      return;
+    }
     const scopes: readonly TokenScope[] = access === 'self-or-workload' ? ['workload', 'execution'] : ['execution'];
     const claims = await authenticate(tokens, request, scopes);
     if (access !== 'task' && claims.sub !== pathId(request)) {
@@ -88,6 +100,11 @@ export const refreshedToken = 'refreshed-api-token';
 /** Whom a request speaks for, on a route that is not public. */
 export function claimsOf(request: FastifyRequest): TokenClaims {
   return request.getDecorator<TokenClaims>(claimsKey);
+}
+
+/** Which worker asks, on a route of access `worker`. */
+export function workerOf(request: FastifyRequest): Worker {
+  return request.getDecorator<Worker>(workerKey);
 }
 
 /**
@@ -120,11 +137,17 @@ function actionOf({ routeOptions: { config }, method }: FastifyRequest): Action 
   return method === 'GET' || method === 'HEAD' ? 'read' : method === 'DELETE' ? 'delete' : 'write';
 }
 
-async function authenticate(tokens: Tokens, { headers }: FastifyRequest, scopes: readonly TokenScope[]): Promise<TokenClaims> {
+function bearerOf({ headers }: FastifyRequest): string {
   const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
   if (token === undefined) throw new Problem(401, { reason: 'missing_token', message: 'Missing auth token' });
+  return token;
+}
+
+export const invalidCredential = (): Problem => new Problem(403, { reason: 'invalid_token', message: 'Invalid worker credential' });
+
+async function authenticate(tokens: Tokens, request: FastifyRequest, scopes: readonly TokenScope[]): Promise<TokenClaims> {
   try {
-    return await tokens.verify(token, scopes);
+    return await tokens.verify(bearerOf(request), scopes);
   } catch (error) {
     if (error instanceof TokenInvalid) throw invalidToken(error.reason);
     throw error;

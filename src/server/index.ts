@@ -5,6 +5,7 @@ export type { Seed } from './seed.js';
 export { createServer, type ListenOptions, type Server, type ServerOptions } from './server.js';
 export type { KeyOptions } from './tokens.js';
 export type { PostgresOptions } from './store/index.js';
+export type { WorkerOptions } from './worker.js';
 export type { Revocation } from './store/tokens.js';
 export { type ServerProcess, spawnServer } from './process.js';
 export type { AccessListener, AccessRecord } from './app.js';

@@ -6,6 +6,8 @@
  *     < {"url": "http://127.0.0.1:41234/execution/"}
  *     > {"seed": {…}}                                                < {}
  *     > {"issueWorkloadToken": "task instance id"}                   < {"token": "…"}
+ *     > {"addWorker": {"name": "…", "queues": ["…"]}}               < {"credential": "…"}
+ *     > {"revokeWorker": "name"}, {"revokeTokens": "all"}             < {"ended": 3}
  *
  * What cannot be done is answered `{"error": {"code", "message"}}`, and ends it when it was the first line.
  * It ends when stdin does. It hardens itself before it looks at what it was told: it holds the signing key.
@@ -22,6 +24,8 @@ import { harden } from '../harden/harden.js';
 import { Secret } from '../secrets/secret.js';
 import { Seed } from './seed.js';
 import { createServer, type Server } from './server.js';
+import type { Revocation } from './store/tokens.js';
+import { WorkerOptions } from './worker.js';
 
 const closed = { additionalProperties: false } as const;
 
@@ -33,6 +37,7 @@ export const ServerConfiguration = Type.Object(
     authorization: Type.Optional(Type.Union([Type.Literal('own'), Type.Literal('airflow')])),
     multiTeam: Type.Optional(Type.Boolean()),
     predeclared: Type.Optional(Type.Boolean()),
+    soleIssuer: Type.Optional(Type.Boolean()),
     overtimeSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 3600 })),
     /** A compiled Rego policy: the path of its `policy.wasm`. */
     opa: Type.Optional(Type.Object({ file: Type.String({ minLength: 1 }), entrypoint: Type.Optional(Type.String()), data: Type.Optional(Type.Object({})) }, closed)),
@@ -47,7 +52,14 @@ export const ServerConfiguration = Type.Object(
 );
 export type ServerConfiguration = Static<typeof ServerConfiguration>;
 
-const Order = Type.Union([Type.Object({ seed: Seed }, closed), Type.Object({ issueWorkloadToken: Type.String() }, closed)]);
+const Which = Type.Union([Type.Literal('all'), ...['jti', 'taskInstanceId', 'worker'].map((name) => Type.Object({ [name]: Type.String() }, closed))]);
+const Order = Type.Union([
+  Type.Object({ seed: Seed }, closed),
+  Type.Object({ issueWorkloadToken: Type.String() }, closed),
+  Type.Object({ addWorker: WorkerOptions }, closed),
+  Type.Object({ revokeWorker: Type.String() }, closed),
+  Type.Object({ revokeTokens: Which }, closed),
+]);
 
 async function start(line: string): Promise<Server> {
   harden();
@@ -64,8 +76,14 @@ async function start(line: string): Promise<Server> {
 
 async function obey(server: Server, line: string): Promise<object> {
   const order: unknown = JSON.parse(line);
-  if (!Value.Check(Order, order)) throw outOfRange('line', '{"seed"} or {"issueWorkloadToken"}');
+  if (!Value.Check(Order, order)) throw outOfRange('line', '{"seed"}, {"issueWorkloadToken"}, {"addWorker"}, {"revokeWorker"} or {"revokeTokens"}');
   if ('issueWorkloadToken' in order) return { token: await server.issueWorkloadToken(order.issueWorkloadToken) };
+  if ('addWorker' in order) {
+    using credential = await server.addWorker(order.addWorker);
+    return { credential: credential.use((bytes) => Buffer.from(bytes).toString('latin1')) };
+  }
+  if ('revokeWorker' in order) return { ended: await server.revokeWorker(order.revokeWorker) };
+  if ('revokeTokens' in order) return { ended: await server.revokeTokens(order.revokeTokens as Revocation) };
   await server.seed(order.seed);
   return {};
 }

@@ -5,6 +5,8 @@ import { UpstreamUnreachable } from '../errors.js';
 import { Secret } from '../secrets/secret.js';
 import type { ServerConfiguration } from './main.js';
 import type { Seed } from './seed.js';
+import type { Revocation } from './store/tokens.js';
+import type { WorkerOptions } from './worker.js';
 
 /** A server in a process of its own. */
 export interface ServerProcess extends AsyncDisposable {
@@ -14,6 +16,10 @@ export interface ServerProcess extends AsyncDisposable {
   seed(seed: Seed): Promise<void>;
   /** The token a scheduler would put into the task's workload. */
   issueWorkloadToken(taskInstanceId: string): Promise<Secret>;
+  /** As of a {@link Server}; so are the next two. */
+  addWorker(worker: WorkerOptions): Promise<Secret>;
+  revokeWorker(name: string): Promise<number>;
+  revokeTokens(which: Revocation): Promise<number>;
   /** Ends it and waits until it is gone. Twice is fine. */
   close(): Promise<void>;
 }
@@ -63,6 +69,16 @@ export async function spawnServer(configuration: ServerConfiguration = {}): Prom
       async issueWorkloadToken(issueWorkloadToken) {
         const { token } = await tell({ issueWorkloadToken });
         return Secret.fromBytes(Buffer.from(token as string, 'latin1'));
+      },
+      async addWorker(addWorker) {
+        const { credential } = await tell({ addWorker });
+        return Secret.fromBytes(Buffer.from(credential as string, 'latin1'));
+      },
+      async revokeWorker(revokeWorker) {
+        return (await tell({ revokeWorker }))['ended'] as number;
+      },
+      async revokeTokens(revokeTokens) {
+        return (await tell({ revokeTokens }))['ended'] as number;
       },
       close,
       [Symbol.asyncDispose]: close,

@@ -1,5 +1,5 @@
 import { Authorizer, type DecisionListener, type PolicyFunction } from '../authorization/index.js';
-import type { Secret } from '../secrets/secret.js';
+import { Secret } from '../secrets/secret.js';
 import type { KeyAgent, NamedSecret } from '../tokens/index.js';
 import { type Authorization, guard } from './access.js';
 import { isLocal, type ListenOptions, listenOn } from './address.js';
@@ -8,12 +8,16 @@ import { type AccessListener, createApp } from './app.js';
 import { checkOptions, outOfRange } from '../errors.js';
 import { apiVersion } from '../execution-api/schema.js';
 import { openApi } from './openapi.js';
+import { firstToken } from './routes/first-token.js';
 import { routes } from './routes/index.js';
 import { wellKnown } from './routes/well-known.js';
 import { checkSeed, type Seed } from './seed.js';
 import { openDatabase, type PostgresOptions } from './store/index.js';
 import { seedAll } from './store/seed.js';
 import { getTaskInstance } from './store/task-instances.js';
+import { storedNow } from './store/time.js';
+import { revokeWorker } from './store/workers.js';
+import { enrol, type WorkerOptions } from './worker.js';
 import { type KeyOptions, keysFor, Tokens } from './tokens.js';
 import type { Revocation } from './store/tokens.js';
 
@@ -31,6 +35,11 @@ export interface ServerOptions {
   readonly signer?: KeyAgent;
   /** A SQLite file, made with mode 0600 where there is none; `:memory:`; or a PostgreSQL server. @default ':memory:' */
   readonly database?: string | PostgresOptions;
+  /**
+   * A dispatcher is given no token: {@link Server.issueWorkloadToken} is refused, and a worker asks for a task instance's first token with
+   * its own credential. @default false: workers may ask, and whoever has the server object is given tokens too
+   */
+  readonly soleIssuer?: boolean;
   /** @default 'own': docs/authorization.md's rules. With `airflow` nothing is decided, and the five options below are refused */
   readonly authorization?: Authorization;
   /** Airflow's `[core] multi_team`: a task reads what is its team's or nobody's, and writes what is its team's. @default false */
@@ -83,6 +92,20 @@ export interface Server extends AsyncDisposable {
   /** The token a scheduler would put into the task's workload: good for `run` and nothing else, and once. */
   issueWorkloadToken(taskInstanceId: string): Promise<string>;
   /**
+   * Lets a worker ask for the first tokens of task instances of its queues, of its team's DAGs, or of both.
+   *
+   * @returns Its credential, which is kept here as a hash and told once.
+   * @throws {RangeError} `ERR_OUT_OF_RANGE`: it is bound to nothing, its name is taken, or there is no such team.
+   */
+  addWorker(worker: WorkerOptions): Promise<Secret>;
+  /**
+   * Ends a worker's credential, and every token that came from one that it was given. Its name may be given again.
+   *
+   * @returns How many tokens have ended by it.
+   * @throws {RangeError} `ERR_OUT_OF_RANGE`: there is no such worker.
+   */
+  revokeWorker(name: string): Promise<number>;
+  /**
    * Signs with another key from now on; what is neither it nor among the others verifies nothing any more. docs/tokens.md has the order
    * in which to do it. Secrets and agents that are not used any more may be destroyed and closed when no request is under way.
    *
@@ -90,7 +113,7 @@ export interface Server extends AsyncDisposable {
    */
   useKeys(keys: KeyOptions): void;
   /**
-   * Ends one token, those of a task instance (who has one can have had it renewed), or all. It holds from the next request on, of every
+   * Ends one token, those of a task instance (who has one can have had it renewed), those that came from a worker's first tokens, or all. It holds from the next request on, of every
    * server on the same database. With authorization 'airflow' nobody asks.
    *
    * @returns How many have ended by it; one that was used up or had ended before does not count.
@@ -114,7 +137,8 @@ export interface Server extends AsyncDisposable {
  */
 export async function createServer(options: ServerOptions): Promise<Server> {
   const authorizer = authorizerFor(options);
-  const { authorization = 'own', now = Date.now, overtimeSeconds = 0 } = options;
+  const { authorization = 'own', now = Date.now, overtimeSeconds = 0, soleIssuer = false } = options;
+  if (soleIssuer && authorization === 'airflow') throw outOfRange('options.soleIssuer', "left out with authorization 'airflow', which takes any signature");
   const keys = keysFor(options, options, now);
   const { maxBodyBytes = 1024 * 1024, requestTimeoutMs, maxConnections, adminCredential, onAccess, onError = complain } = options;
   const http = { maxBodyBytes, requestTimeoutMs, maxConnections, onAccess, onError };
@@ -122,11 +146,13 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const adminApp = adminCredential && (await createApp(http));
   const asAdmin = adminCredential && credentialCheck(adminCredential);
   const database = await openDatabase(options.database ?? ':memory:');
-  const tokens = new Tokens({ database, keys, registered: authorization === 'own', now });
+  const tokens = new Tokens({ database, keys, registered: authorization === 'own', soleIssuer, now });
   const context = { database, tokens, authorization, authorizer, overtimeSeconds, now };
   guard(app, context);
   wellKnown(app, context);
   openApi(app, { title: 'Execution API', version: apiVersion, prefix: '/execution', rest: 'key', credential: 'a token of a task instance' });
+  openApi(app, { title: 'Sallyport', version: '1', prefix: '/sallyport/v1', rest: 'name', credential: "a worker's credential" });
+  firstToken(app, context);
   await app.register(async (scope) => routes(scope as typeof app, context), { prefix: '/execution' });
   if (adminApp !== undefined && asAdmin !== undefined) admin(adminApp, asAdmin, context);
   const apps = [app, ...(adminApp === undefined ? [] : [adminApp])];
@@ -162,7 +188,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     async issueWorkloadToken(id) {
       const ti = await database.run(getTaskInstance(id));
       if (ti === undefined) throw outOfRange('taskInstanceId', 'the id of a task instance that was seeded');
-      return tokens.issue({ sub: ti.id, scope: 'workload', dag_id: ti.dag_id });
+      return tokens.issueWorkload(ti);
     },
     useKeys(given) {
       checkOptions('keys', given, ['signingKey', 'kid', 'otherKeys', 'signer']);
@@ -171,6 +197,16 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       // Else every token that is out would end at once, and no overlap would help.
       if (signer !== undefined && (signer.issuer !== options.signer?.issuer || signer.audience !== options.signer?.audience)) throw outOfRange('keys.signer', 'one with the issuer and the audience of the one before');
       tokens.useKeys(keysFor(given, signer === undefined ? options : { ...(options.tokenLifetimeSeconds !== undefined && { tokenLifetimeSeconds: options.tokenLifetimeSeconds }) }, now));
+    },
+    async addWorker(worker) {
+      const { credential, wrong } = await enrol(database, worker);
+      if (wrong !== undefined) throw outOfRange(`worker.${wrong}`, wrong === 'team' ? 'a team that there is' : 'a name that no worker has');
+      return Secret.fromBytes(Buffer.from(credential, 'latin1'));
+    },
+    async revokeWorker(name) {
+      const ended = await database.transaction(revokeWorker(name, storedNow(now())));
+      if (ended === undefined) throw outOfRange('name', 'the name of a worker');
+      return ended;
     },
     async revokeTokens(which) {
       return tokens.revoke(checkRevocation(which));
@@ -190,8 +226,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 export const tokensOf = new WeakMap<Server, Tokens>();
 
 function checkRevocation(which: Revocation): Revocation {
-  const id: unknown = which === 'all' ? which : 'jti' in which ? which.jti : which.taskInstanceId;
-  if (typeof id !== 'string' || id === '') throw outOfRange('which', "{ jti }, { taskInstanceId } or 'all'");
+  const [id]: unknown[] = which === 'all' ? [which] : Object.entries(which).flatMap(([name, value]) => (['jti', 'taskInstanceId', 'worker'].includes(name) ? [value] : []));
+  if (typeof id !== 'string' || id === '') throw outOfRange('which', "{ jti }, { taskInstanceId }, { worker } or 'all'");
   return typeof which === 'object' && 'taskInstanceId' in which ? { taskInstanceId: which.taskInstanceId.toLowerCase() } : which;
 }
 

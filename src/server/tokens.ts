@@ -1,9 +1,10 @@
 import type { JSONWebKeySet } from 'jose';
-import { outOfRange } from '../errors.js';
+import { outOfRange, TokenRefused } from '../errors.js';
 import type { Secret } from '../secrets/secret.js';
 import { CachedVerifier, type KeyAgent, type NamedSecret, recordOf, type TokenCheck, type TokenClaims, type TokenGrant, TokenIssuer, type TokenRecord, type TokenScope, TokenVerifier } from '../tokens/index.js';
-import type { Database } from './store/sql.js';
+import type { Database, Sql } from './store/sql.js';
 import { storedNow } from './store/time.js';
+import { holdWorker } from './store/workers.js';
 import { purgedAtOnce, purgeTokens, registerToken, replaceToken, type Revocation, revokeTokens } from './store/tokens.js';
 
 /** A token that no registry knows yet: it is handed out when it does. */
@@ -24,6 +25,8 @@ export interface TokensOptions {
   readonly keys: Keys;
   /** Whether a token has to be registered. */
   readonly registered: boolean;
+  /** Whether workers alone are given first tokens. */
+  readonly soleIssuer?: boolean;
   readonly now: () => number;
 }
 
@@ -73,6 +76,23 @@ export class Tokens {
     return token;
   }
 
+  get soleIssuer(): boolean {
+    return this.#options.soleIssuer === true;
+  }
+
+  /** For whoever hands it to a worker. @throws {TokenRefused} `ERR_TOKEN_REFUSED`: workers ask for it themselves. */
+  async issueWorkload({ id, dag_id }: { readonly id: string; readonly dag_id: string }): Promise<string> {
+    if (this.soleIssuer) throw new TokenRefused('scope', 'workload is for workers that ask for it themselves: the server is the sole issuer');
+    return this.issue({ sub: id, scope: 'workload', dag_id });
+  }
+
+  /** For a worker. @returns Undefined where it was revoked meanwhile. */
+  async issueTo(worker: string, grant: TokenGrant): Promise<SignedToken | undefined> {
+    const signed = await this.sign(grant);
+    const issued = await this.#register((database, now) => database.transaction(registerFor(worker, signed.record, now)));
+    return issued === false ? undefined : signed;
+  }
+
   /** One for the same, for as long again. @returns Undefined where the old token has ended meanwhile. */
   async replace({ jti, sub, scope, dag_id }: TokenClaims): Promise<string | undefined> {
     const { token, record } = await this.sign({ sub, scope, ...(dag_id !== undefined && { dag_id }) });
@@ -97,6 +117,12 @@ export class Tokens {
     }
     return write(database, storedNow(at));
   }
+}
+
+function* registerFor(worker: string, record: TokenRecord, now: string): Sql<boolean> {
+  if (!(yield* holdWorker(worker))) return false;
+  yield* registerToken(record, now, worker);
+  return true;
 }
 
 /** Where a server's keys are: in an agent, or in this process. */

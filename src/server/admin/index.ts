@@ -11,6 +11,7 @@ import { seeds } from './seed.js';
 import { taskInstances } from './task-instances.js';
 import { things } from './things.js';
 import { tokens } from './tokens.js';
+import { workers } from './workers.js';
 
 export interface AdminOptions {
   readonly database: Database;
@@ -39,5 +40,5 @@ export function admin(app: App, isCredential: (presented: string) => boolean, op
     if (!isCredential(presented)) throw new Problem(403, { reason: 'invalid_credential', message: 'Invalid admin credential' });
   });
   openApi(app, { title: 'Admin API', version: '1', prefix: '/admin', rest: 'name', credential: 'the admin credential' });
-  for (const noun of [seeds, things, dagRuns, taskInstances, tokens]) void app.register(async (scope) => noun(scope as App, options), { prefix: '/admin' });
+  for (const noun of [seeds, things, dagRuns, taskInstances, tokens, workers]) void app.register(async (scope) => noun(scope as App, options), { prefix: '/admin' });
 }

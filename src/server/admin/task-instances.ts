@@ -60,7 +60,8 @@ export function taskInstances(app: App, { database, tokens, now }: AdminOptions)
   app.post('/task-instances/:id/token', { schema: { params } }, async (request, reply) => {
     const { id, dag_id, state, replaced } = await found(request.params.id);
     if (replaced === 1 || (state !== 'queued' && state !== 'restarting')) throw new Problem(409, { reason: 'invalid_state', message: 'Only what waits to be started gets a token', previous_state: state });
-    return reply.code(201).send({ token: await tokens.issue({ sub: id, scope: 'workload', dag_id }) });
+    if (tokens.soleIssuer) throw new Problem(403, { reason: 'sole_issuer', message: 'Tokens are handed out to workers alone' });
+    return reply.code(201).send({ token: await tokens.issueWorkload({ id, dag_id }) });
   });
 }
 

@@ -158,7 +158,8 @@ const migrations: readonly (readonly string[])[] = [
        exp BIGINT NOT NULL,
        issued_at TEXT NOT NULL,
        used_at TEXT,
-       revoked_at TEXT
+       revoked_at TEXT,
+       worker TEXT
      )`,
     `CREATE INDEX tokens_by_subject ON tokens (sub)`,
     `CREATE INDEX tokens_by_expiry ON tokens (exp)`,

@@ -1,16 +1,15 @@
 import { isOurJti, type TokenClaims, type TokenRecord, type TokenStanding } from '../../tokens/index.js';
-import { forUpdate, insertInto, one, run, all, type Sql } from './sql.js';
+import { all, forUpdate, insertInto, one, run, type Sql, type Values } from './sql.js';
 import { fromStored, shown } from './time.js';
 
-const columns = ['jti', 'sub', 'scope', 'exp', 'issued_at'] as const;
+const columns = ['jti', 'sub', 'scope', 'exp', 'issued_at', 'worker'] as const;
 
 /** A jti that is there already registers nothing: no token takes another one's place. */
 const insert = insertInto('tokens', columns, 'ON CONFLICT (jti) DO NOTHING RETURNING jti');
 
-/** @throws Where the jti is there already: the token must not be handed out. */
-export function* registerToken(record: TokenRecord, now: string): Sql<void> {
-  const { jti, sub, scope, exp } = record;
-  if ((yield* one(insert, { jti, sub, scope, exp, issued_at: now })) === undefined) throw new Error('a token with this jti was registered before');
+/** @param worker Who asked for its task instance's first token. @throws Where the jti is there already: the token must not be handed out. */
+export function* registerToken({ jti, sub, scope, exp }: TokenRecord, now: string, worker: string | null = null): Sql<void> {
+  if ((yield* one(insert, { jti, sub, scope, exp, issued_at: now, worker })) === undefined) throw new Error('a token with this jti was registered before');
 }
 
 /** For a SELECT that knows the claims by {@link standingValues}: null where no such token was registered. */
@@ -28,7 +27,7 @@ export function* getTokenStanding(claims: TokenClaims): Sql<TokenStanding> {
   return row?.standing ?? 'unregistered';
 }
 
-const use = "UPDATE tokens SET used_at = :now WHERE jti = :jti AND scope = 'workload' AND used_at IS NULL AND revoked_at IS NULL RETURNING jti";
+const use = "UPDATE tokens SET used_at = :now WHERE jti = :jti AND scope = 'workload' AND used_at IS NULL AND revoked_at IS NULL RETURNING worker";
 
 /**
  * In the transaction in which a task instance starts: its workload token is used up, every other token of it ends, of an earlier
@@ -37,23 +36,24 @@ const use = "UPDATE tokens SET used_at = :now WHERE jti = :jti AND scope = 'work
  * @returns False where somebody was faster: the transaction must not be kept then.
  */
 export function* exchangeToken(workloadJti: string, execution: TokenRecord, now: string): Sql<boolean> {
-  if ((yield* one(use, { jti: workloadJti, now })) === undefined) return false;
+  const used = yield* one<{ worker: string | null }>(use, { jti: workloadJti, now });
+  if (used === undefined) return false;
   yield* revokeTokens({ taskInstanceId: execution.sub }, now);
-  yield* registerToken(execution, now);
+  yield* registerToken(execution, now, used.worker);
   return true;
 }
 
 /** In a transaction. @returns False where the old token has ended meanwhile: the new one must not be handed out. */
 export function* replaceToken(oldJti: string, fresh: TokenRecord, now: string): Sql<boolean> {
   // Locked: a revocation waits until the new one is there to be revoked too.
-  const old = yield* one<{ revoked_at: string | null }>(`SELECT revoked_at FROM tokens WHERE jti = :jti${forUpdate}`, { jti: oldJti });
+  const old = yield* one<{ revoked_at: string | null; worker: string | null }>(`SELECT revoked_at, worker FROM tokens WHERE jti = :jti${forUpdate}`, { jti: oldJti });
   if (old === undefined || old.revoked_at !== null) return false;
-  yield* registerToken(fresh, now);
+  yield* registerToken(fresh, now, old.worker);
   return true;
 }
 
-/** Which tokens: one, those of a task instance, or all there are. */
-export type Revocation = { readonly jti: string } | { readonly taskInstanceId: string } | 'all';
+/** Which tokens: one, those of a task instance, those that came from a worker's first tokens, or all there are. */
+export type Revocation = { readonly jti: string } | { readonly taskInstanceId: string } | { readonly worker: string } | 'all';
 
 const live = 'revoked_at IS NULL AND used_at IS NULL';
 
@@ -64,12 +64,18 @@ const live = 'revoked_at IS NULL AND used_at IS NULL';
  * statement did not see.
  */
 export function* revokeTokens(which: Revocation, now: string): Sql<number> {
-  const [condition, values] = which === 'all' ? ['', {}] : 'jti' in which ? ['jti = :jti AND', { jti: which.jti }] : ['sub = :sub AND', { sub: which.taskInstanceId }];
+  const [condition, values] = selection(which);
   for (let count = 0; ; ) {
     const ended = yield* all(`UPDATE tokens SET revoked_at = :now WHERE ${condition} ${live} RETURNING jti`, { ...values, now });
     if (ended.length === 0) return count;
     count += ended.length;
   }
+}
+
+function selection(which: Revocation): readonly [string, Values] {
+  if (which === 'all') return ['', {}];
+  if ('jti' in which) return ['jti = :jti AND', { jti: which.jti }];
+  return 'worker' in which ? ['worker = :worker AND', { worker: which.worker }] : ['sub = :sub AND', { sub: which.taskInstanceId }];
 }
 
 interface TokenRow {
@@ -80,11 +86,13 @@ interface TokenRow {
   readonly issued_at: string;
   readonly used_at: string | null;
   readonly revoked_at: string | null;
+  /** Who asked for its task instance's first token. */
+  readonly worker: string | null;
 }
 
 /** By jti. */
 export function* listTokens(sub: string | undefined, after: string, limit: number): Sql<readonly TokenRow[]> {
-  const rows = yield* all<TokenRow>(`SELECT jti, sub AS task_instance_id, scope, exp, issued_at, used_at, revoked_at FROM tokens WHERE jti > :after ${sub === undefined ? '' : 'AND sub = :sub'} ORDER BY jti LIMIT :limit`, { after, limit, ...(sub !== undefined && { sub }) });
+  const rows = yield* all<TokenRow>(`SELECT jti, sub AS task_instance_id, scope, exp, issued_at, used_at, revoked_at, worker FROM tokens WHERE jti > :after ${sub === undefined ? '' : 'AND sub = :sub'} ORDER BY jti LIMIT :limit`, { after, limit, ...(sub !== undefined && { sub }) });
   return rows.map((row) => ({ ...row, issued_at: fromStored(row.issued_at), used_at: shown(row.used_at), revoked_at: shown(row.revoked_at) }));
 }
 

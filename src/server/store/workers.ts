@@ -1,0 +1,69 @@
+import type { TaskInstanceState } from '../state.js';
+import { all, forUpdate, insertInto, one, type Sql } from './sql.js';
+import { revokeTokens } from './tokens.js';
+
+/** Who asks for first tokens, and for which task instances: those of its queues, where it has any, and of its team, where it has one. */
+export interface Worker {
+  readonly name: string;
+  readonly queues: readonly string[];
+  readonly team: string | null;
+}
+
+/** A name that was revoked may be given again, with another credential. */
+const add = `${insertInto('workers', ['name', 'credential_hash', 'team', 'queues'], '')}
+  ON CONFLICT (name) DO UPDATE SET credential_hash = excluded.credential_hash, team = excluded.team, queues = excluded.queues, revoked_at = NULL
+  WHERE workers.revoked_at IS NOT NULL RETURNING name`;
+
+/** In a transaction. @returns What is wrong with it: then nothing was added. */
+export function* addWorker({ name, queues, team }: Worker, credential_hash: string): Sql<'name' | 'team' | undefined> {
+  if (team !== null && (yield* one('SELECT name FROM teams WHERE name = :team', { team })) === undefined) return 'team';
+  return (yield* one(add, { name, credential_hash, team, queues: JSON.stringify(queues) })) === undefined ? 'name' : undefined;
+}
+
+const columns = 'SELECT name, queues, team FROM workers';
+type Row = Omit<Worker, 'queues'> & { readonly queues: string };
+const workerOf = ({ name, queues, team }: Row): Worker => ({ name, team, queues: JSON.parse(queues) as string[] });
+
+export function* findWorker(credential_hash: string): Sql<Worker | undefined> {
+  const row = yield* one<Row>(`${columns} WHERE credential_hash = :credential_hash AND revoked_at IS NULL`, { credential_hash });
+  return row && workerOf(row);
+}
+
+export function* getWorkers(): Sql<readonly Worker[]> {
+  return (yield* all<Row>(`${columns} WHERE revoked_at IS NULL ORDER BY name`)).map(workerOf);
+}
+
+/** In a transaction. Whoever revokes the worker waits until it is over, and sees what was registered in it. */
+export function* holdWorker(name: string): Sql<boolean> {
+  return (yield* one(`SELECT name FROM workers WHERE name = :name AND revoked_at IS NULL${forUpdate}`, { name })) !== undefined;
+}
+
+/** In a transaction. @returns How many tokens have ended with it; undefined where there is no such worker. */
+export function* revokeWorker(name: string, now: string): Sql<number | undefined> {
+  if ((yield* one('UPDATE workers SET revoked_at = :now WHERE name = :name AND revoked_at IS NULL RETURNING name', { name, now })) === undefined) return undefined;
+  return yield* revokeTokens({ worker: name }, now);
+}
+
+/** What decides whether a worker may have the first token of a task instance. */
+export interface Work {
+  readonly id: string;
+  readonly dag_id: string;
+  readonly run_id: string;
+  readonly task_id: string;
+  readonly map_index: number;
+  readonly try_number: number;
+  readonly queue: string;
+  readonly state: TaskInstanceState | null;
+  readonly replaced: number;
+  readonly team: string | null;
+}
+
+const work = `SELECT ti.id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number, ti.queue, ti.state,
+  CASE WHEN EXISTS (SELECT 1 FROM task_instances AS later WHERE later.dag_id = ti.dag_id AND later.run_id = ti.run_id AND later.task_id = ti.task_id
+    AND later.map_index = ti.map_index AND later.try_number > ti.try_number) THEN 1 ELSE 0 END AS replaced,
+  (SELECT bundles.team FROM dags JOIN bundles ON bundles.name = dags.bundle WHERE dags.dag_id = ti.dag_id) AS team
+  FROM task_instances AS ti WHERE ti.id = :id`;
+
+export function findWork(id: string): Sql<Work | undefined> {
+  return one(work, { id });
+}
