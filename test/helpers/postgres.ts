@@ -17,7 +17,8 @@ const nobody = 65534; // the server does not run as root
 
 /** A real server with a folder of its own, reached over a Unix socket and with a password. */
 export class Postgres implements AsyncDisposable {
-  static async start(): Promise<Postgres> {
+  /** @param options.fsync Whether it waits for its disk, as one that keeps something does. */
+  static async start({ fsync = false } = {}): Promise<Postgres> {
     const folder = mkdtempSync(join(tmpdir(), 'sallyport-pg-'));
     const as = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {};
     if ('uid' in as) chownSync(folder, nobody, nobody);
@@ -26,7 +27,7 @@ export class Postgres implements AsyncDisposable {
     const data = join(folder, 'data');
     const env = { PATH: '/usr/bin:/bin', LC_ALL: 'C.UTF-8', HOME: folder };
     execFileSync(join(programs ?? '', 'initdb'), ['-D', data, '-U', 'sallyport', '-A', 'scram-sha-256', '--pwfile', passwordFile, '-E', 'UTF8', '--no-sync'], { ...as, env, stdio: 'pipe', cwd: folder });
-    const settings = ['listen_addresses=', `unix_socket_directories=${folder}`, 'fsync=off', 'max_connections=60'].flatMap((setting) => ['-c', setting]);
+    const settings = ['listen_addresses=', `unix_socket_directories=${folder}`, `fsync=${fsync ? 'on' : 'off'}`, 'max_connections=60'].flatMap((setting) => ['-c', setting]);
     const child = spawn(join(programs ?? '', 'postgres'), ['-D', data, ...settings], { ...as, env, stdio: ['ignore', 'ignore', 'pipe'], cwd: folder });
     process.once('exit', () => child.kill('SIGKILL')); // a test that dies leaves no server behind
     let told = '';
