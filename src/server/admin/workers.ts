@@ -2,16 +2,18 @@ import { Type } from '@sinclair/typebox';
 import type { App } from '../app.js';
 import { notFound, Problem } from '../problem.js';
 import { storedNow } from '../store/time.js';
-import { getWorkers, revokeWorker } from '../store/workers.js';
+import { getWorkers, revokeWorker, type Worker } from '../store/workers.js';
 import { enrol, WorkerOptions } from '../worker.js';
 import type { AdminOptions } from './index.js';
 
 const params = Type.Object({ '*': WorkerOptions.properties.name });
 const body = Type.Object({ queues: WorkerOptions.properties.queues, team: WorkerOptions.properties.team }, { additionalProperties: false, minProperties: 1 });
 
+const Workers = Type.Object({ workers: Type.Unsafe<readonly Worker[]>(Type.Array(Type.Object({ name: Type.String(), queues: Type.Array(Type.String()), team: Type.Union([Type.String(), Type.Null()]) }))) });
+
 /** Who may ask for first tokens. A credential is told once, to whom the worker is added by. */
 export function workers(app: App, { database, now }: AdminOptions): void {
-  app.get('/workers', { schema: { response: { 200: Type.Object({ workers: Type.Array(Type.Object({ name: Type.String(), queues: Type.Array(Type.String()), team: Type.Union([Type.String(), Type.Null()]) })) }) } } }, async () => ({ workers: [...(await database.run(getWorkers()))] as { name: string; queues: string[]; team: string | null }[] }));
+  app.get('/workers', { schema: { response: { 200: Workers } } }, async () => ({ workers: await database.run(getWorkers()) }));
 
   app.put('/workers/*', { schema: { params, body, response: { 201: Type.Object({ credential: Type.String() }) } } }, async (request, reply) => {
     const { credential, wrong } = await enrol(database, { ...request.body, name: request.params['*'] });
