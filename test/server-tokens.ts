@@ -1,8 +1,12 @@
 // What a server's registry makes of tokens that are right by their signature.
-import { randomUUID } from 'node:crypto';
+import { createHmac, randomBytes, randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { decodeJwt } from 'jose';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Secret } from '../lib/index.js';
 import type { DecisionRecord } from '../lib/server/index.js';
 import { ApiServer, dagRun, expectRefusal, expectReply, here, type Reply, startDate, type Task } from './helpers/api-server.js';
 
@@ -196,6 +200,105 @@ tokens('renewal keeps the claims, and needs a try that runs and is the latest', 
   const put = await api.ask('GET', region, second.token);
   expectRefusal(put, 409, 'not_running');
   assert.is(freshOf(put), '');
+});
+
+/** By who has the key and knows a token that was registered: what else it would have to say to be worth more. */
+const resigned: readonly (readonly [string, (claims: Record<string, unknown>, other: Record<string, unknown>) => object, string, object?])[] = [
+  ['as it is', () => ({}), 'accepted'],
+  ['for another task instance', (_claims, { sub }) => ({ sub }), 'unregistered'],
+  ["with another token's jti", (_claims, { jti }) => ({ jti }), 'unregistered'],
+  ['with a jti of nobody', () => ({ jti: randomBytes(16).toString('hex') }), 'unregistered'],
+  ['with a jti that is none of ours', () => ({ jti: "' OR '1'='1" }), 'unregistered'],
+  ['with a jti that no database holds', () => ({ jti: 'a\0b' }), 'unregistered'],
+  ['that lives longer', ({ exp }) => ({ exp: Number(exp) + 1 }), 'unregistered'],
+  ['that lives a fraction longer', ({ exp }) => ({ exp: Number(exp) + 0.5 }), 'unregistered'],
+  ['that lives for ever', () => ({ exp: Number.MAX_SAFE_INTEGER }), 'unregistered'],
+  ['of the other scope', () => ({ scope: 'workload' }), 'scope'],
+  ['without a jti', () => ({ jti: undefined }), 'claims'],
+  ['that has expired', ({ iat }) => ({ exp: Number(iat) - 11 }), 'expired'],
+  ['that is not valid yet', ({ iat }) => ({ nbf: Number(iat) + 100 }), 'not-yet-valid'],
+  ['that is of the future', ({ iat }) => ({ iat: Number(iat) + 100 }), 'not-yet-valid'],
+  ['for others', () => ({ aud: 'urn:other' }), 'audience'],
+  ['by others', () => ({ iss: 'urn:other' }), 'issuer'],
+  ['that is too large', () => ({ filler: 'x'.repeat(9000) }), 'malformed'],
+  ['without an algorithm', () => ({}), 'algorithm', { alg: 'none' }],
+  ['with a shorter hash', () => ({}), 'algorithm', { alg: 'HS256' }],
+  ['as if by a public key', () => ({}), 'algorithm', { alg: 'RS256' }],
+];
+
+tokens('what the key alone can sign is worth no more than what was registered, and changes nothing', async () => {
+  const keyBytes = randomBytes(64);
+  const told: string[] = [];
+  await using api = await ApiServer.start({ signingKey: Secret.fromBytes(Buffer.from(keyBytes)), issuer: 'urn:us', onError: (error) => told.push(error.message) }, things);
+  const [task, other] = [await api.running(), await api.running()];
+  const claims = decodeJwt(task.token);
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  for (const [what, change, expected, header] of resigned) {
+    const input = `${part({ alg: 'HS512', kid: 'not-used', typ: 'JWT', ...header })}.${part({ ...claims, ...change(claims, decodeJwt(other.token)) })}`;
+    const token = `${input}.${createHmac('sha512', keyBytes).update(input).digest('base64url')}`;
+    for (const [method, path, body] of requests({ id: task.id, xcom: task.xcom('k') }).slice(0, -1)) {
+      const reply = await api.ask(method, path, token, body);
+      if (expected === 'accepted') assert.ok(reply.status < 300, what);
+      // Who speaks for another task instance is told that first, where the path names one.
+      else if (reply.status === 403 && what === 'for another task instance' && path.startsWith('task-instances')) expectRefusal(reply, 403, 'subject_mismatch');
+      else expectInvalid(reply, expected);
+      assert.not.ok(JSON.stringify(reply.body ?? '').includes(token.slice(-40)), what);
+    }
+    if (expected === 'accepted') expectReply(await task.ask('DELETE', task.xcom('k')), 200);
+    else expectRefusal(await task.ask('GET', task.xcom('k')), 404, 'not_found');
+  }
+  for (const broken of [task.token.slice(0, -1), `${task.token}x`, task.token.split('.').slice(0, 2).join('.'), 'x', '.', '..']) expectRefusal(await api.ask('GET', region, broken), 403, 'invalid_token');
+  assert.equal(told, []);
+});
+
+tokens('what one server revokes or uses up, another on the same database refuses at the next request', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-tokens-'));
+  try {
+    const own = await ApiServer.newDatabase();
+    const database = own === ':memory:' ? join(folder, 'db') : own;
+    const keyBytes = randomBytes(64);
+    const start = (): Promise<ApiServer> => ApiServer.start({ database, signingKey: Secret.fromBytes(Buffer.from(keyBytes)) }, things);
+    await using one = await start();
+    await using two = await start();
+    for (const end of [(id: string) => ({ taskInstanceId: id }), () => 'all' as const]) {
+      const task = await one.running();
+      for (const api of [one, two]) expectReply(await api.ask('GET', region, task.token), 200); // and in both caches
+      await one.server.revokeTokens(end(task.id));
+      for (const api of [two, one]) expectInvalid(await api.ask('GET', region, task.token), 'revoked');
+    }
+    const waiting = await two.task();
+    const workload = await two.server.issueWorkloadToken(waiting.id);
+    const run = (api: ApiServer): Promise<Reply> => api.ask('PATCH', `task-instances/${waiting.id}/run`, workload, { state: 'running', start_date: startDate, ...here });
+    const replies = await Promise.all([one, two, one, two].map(run));
+    assert.is(replies.filter(({ status }) => status === 200).length, 1);
+    for (const api of [one, two]) expectInvalid(await run(api), 'used');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+tokens('what has expired is forgotten, and the rest is not', async () => {
+  let clock = Date.now();
+  const admin = 'of-the-admin-alone-and-32-bytes-or-more';
+  await using api = await ApiServer.start({ now: () => clock, tokenLifetimeSeconds: 600, adminCredential: Secret.fromBytes(Buffer.from(admin)) }, things);
+  const url = new URL('tokens?limit=1000', await api.server.listenAdmin()).href;
+  const known = async (): Promise<Set<string>> => new Set(((await api.ask('GET', url, admin)).body as { tokens: { jti: string }[] }).tokens.map(({ jti }) => jti));
+  const jtiOf = (token: string): string => String(decodeJwt(token).jti);
+  const first = await api.running();
+  await api.server.revokeTokens({ taskInstanceId: first.id });
+  clock += 300_000;
+  const second = await api.running();
+  clock += 301_000; // the first has expired, within a verifier's leeway
+  const third = await api.running();
+  const before = await known();
+  assert.equal([first, second, third].map(({ token }) => before.has(jtiOf(token))), [true, true, true]);
+  expectInvalid(await first.ask('GET', region), 'revoked');
+  clock += 60_000;
+  await api.task();
+  const left = await known();
+  assert.equal([first, second, third].map(({ token }) => left.has(jtiOf(token))), [false, true, true]);
+  expectInvalid(await first.ask('GET', region), 'expired');
+  expectReply(await second.ask('GET', region), 200);
 });
 
 tokens.run();
