@@ -54,12 +54,14 @@ export function databaseFrom(text: string, password: string | undefined): string
     if (password !== undefined) throw usageError('--database-password is for PostgreSQL');
     return text;
   }
-  const url = URL.canParse(text) ? new URL(text) : undefined;
+  // libpq's `postgres://USER@/NAME`, which is no URL.
+  const [whole, noHost] = [text.replace(/^(\w+:\/\/[^/@]*@)\//, '$1none/'), /^\w+:\/\/[^/@]*@\//.test(text)];
+  const url = URL.canParse(whole) ? new URL(whole) : undefined;
   if (url?.password) throw usageError('--database takes no password: arguments are there for every user to read; --database-password SOURCE');
   const database = decodeURIComponent(url?.pathname.slice(1) ?? '');
   const unknown = [...(url?.searchParams.keys() ?? [])].find((name) => name !== 'host' && name !== 'tls');
   if (url === undefined || database === '' || url.username === '' || unknown !== undefined) throw usageError('--database takes a file, :memory:, or postgres://USER@HOST[:PORT]/NAME[?host=FOLDER][&tls=no]');
-  const host = url.searchParams.get('host') ?? decodeURIComponent(url.hostname);
+  const host = url.searchParams.get('host') ?? (noHost ? '' : decodeURIComponent(url.hostname));
   return {
     database,
     user: decodeURIComponent(url.username),
