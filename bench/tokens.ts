@@ -51,20 +51,26 @@ const work: Readonly<Record<string, () => Promise<unknown>>> = {
 
 const names = Object.keys(work);
 const samples: Record<string, number[]> = Object.fromEntries(names.map((name) => [name, []]));
+const together: Record<string, number[]> = Object.fromEntries(names.map((name) => [name, []]));
 for (let round = -warmUp; round < rounds; round++) {
   for (const name of shuffled(names)) {
     const start = performance.now();
     for (let i = 0; i < timesARound; i++) await work[name]?.();
-    if (round >= 0) samples[name]?.push(((performance.now() - start) * 1000) / timesARound);
+    const between = performance.now();
+    await Promise.all(Array.from({ length: timesARound }, () => work[name]?.()));
+    if (round < 0) continue;
+    samples[name]?.push(((between - start) * 1000) / timesARound);
+    together[name]?.push(((performance.now() - between) * 1000) / timesARound);
   }
 }
 
-console.log(`tokens: median [quartiles] of ${rounds} rounds of ${timesARound}, one after the other, in microseconds each`);
+console.log(`tokens: median [quartiles] of ${rounds} rounds of ${timesARound}, in microseconds each: one after the other; at once`);
 console.log(`${cpus()[0]?.model ?? 'unknown'}, Linux ${release()}, Node ${process.version}`);
 const rows = names.map((name) => {
-  const { median, quartiles } = summarize(samples[name] ?? []);
-  console.log(`  ${name.padEnd(50)} ${median.toFixed(1).padStart(7)} [${quartiles.map((value) => value.toFixed(1)).join('-')}]`);
-  return { name, microseconds: { median, quartiles } };
+  const [microseconds, atOnce] = [summarize(samples[name] ?? []), summarize(together[name] ?? [])];
+  const shown = [microseconds, atOnce].map(({ median, quartiles }) => `${median.toFixed(1).padStart(7)} [${quartiles.map((value) => value.toFixed(1)).join('-')}]`.padEnd(28));
+  console.log(`  ${name.padEnd(50)} ${shown.join('')}`);
+  return { name, microseconds, atOnce };
 });
 if (withoutPostgres !== undefined) console.log(`  without PostgreSQL: ${withoutPostgres}`);
 if (process.argv[2] !== undefined) writeFileSync(process.argv[2], JSON.stringify({ rounds, timesARound, rows }));

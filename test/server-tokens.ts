@@ -277,6 +277,23 @@ tokens('what one server revokes or uses up, another on the same database refuses
   }
 });
 
+tokens('a task that was put off goes on with a new token: what was stolen in the leg before starts nothing', async () => {
+  const admin = 'of-the-admin-alone-and-32-bytes-or-more';
+  await using api = await ApiServer.start({ adminCredential: Secret.fromBytes(Buffer.from(admin)) }, things);
+  const base = await api.server.listenAdmin();
+  for (const put of [{ state: 'deferred', classpath: 'a.B', next_method: 'go_on' }, { state: 'up_for_reschedule', end_date: endDate, reschedule_date: endDate }]) {
+    const task = await api.running();
+    expectReply(await task.state(put), 204);
+    expectRefusal(await task.heartbeat(), 409, 'not_running'); // it learns that it is over
+    const asAdmin = (method: string, path: string, body?: unknown): Promise<Reply> => api.ask(method, new URL(`task-instances/${task.id}${path}`, base).href, admin, body);
+    expectReply(await asAdmin('PATCH', '', { state: 'queued' }), 200);
+    expectInvalid(await task.run(), 'revoked');
+    const { token } = (await asAdmin('POST', '/token')).body as { token: string };
+    expectReply(await asAdmin('PATCH', '', { state: 'queued' }), 200); // as it is: the token is good
+    expectReply(await task.run(here, token), 200);
+  }
+});
+
 tokens('what has expired is forgotten, and the rest is not', async () => {
   let clock = Date.now();
   const admin = 'of-the-admin-alone-and-32-bytes-or-more';
