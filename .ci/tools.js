@@ -2,7 +2,8 @@
 // or when that fails, those tests say what they lack and are passed over. `npm test` by itself installs nothing of the system's.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
 /** Which test wants it. */
 const tools = { crun: 'test/container.ts', gdb: 'test/harden.ts, the demo', postgresql: 'test/server-postgres.ts' };
@@ -19,3 +20,14 @@ if (absent.length > 0 && process.getuid() === 0 && works('apt-get', '--version')
   if (!install()) void (spawnSync('apt-get', ['update', '--quiet'], options).status === 0 && install());
 }
 for (const tool of absent.filter((name) => !has(name))) console.error(`tools: without ${tool}, for ${tools[tool]}`);
+
+// Airflow's own client, from the Python package registry, in a folder of this checkout.
+const client = fileURLToPath(new URL('../.cache/airflow-client', import.meta.url));
+const hasClient = () => works(`${client}/bin/python`, '-c', 'import airflow.sdk.api.client');
+if (!hasClient() && works('python3', '-m', 'venv', '--help')) {
+  console.error("tools: installing Airflow's client (pip)");
+  const options = { stdio: ['ignore', 'ignore', 'inherit'], timeout: 600_000 };
+  rmSync(client, { recursive: true, force: true });
+  void (spawnSync('python3', ['-m', 'venv', client], options).status === 0 && spawnSync(`${client}/bin/pip`, ['install', '--quiet', '--disable-pip-version-check', 'apache-airflow-task-sdk==1.2.2'], options));
+}
+if (!hasClient()) console.error("tools: without Airflow's client, for test/server-routes.ts");

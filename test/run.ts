@@ -78,6 +78,7 @@ async function comesAbout(holds: () => boolean): Promise<boolean> {
 /** Runs a command on a terminal; `keys` are typed one after the other, each when the screen shows what it waits for. */
 async function onTerminal(command: readonly string[], keys: readonly (readonly [shown: string, typed: string])[]): Promise<string> {
   const child = spawn(terminal, [...asWeAre, 'run', ...command], { cwd: folder, stdio: ['pipe', 'pipe', 'inherit'] });
+  child.stdin.on('error', () => {}); // typed behind the end
   let screen = '';
   const left = [...keys];
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {

@@ -1,6 +1,6 @@
 // The routes against what describes them: docs/execution-api.md, and Airflow's own client, each of its operations and the models that read the answers.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,9 +14,9 @@ import { ApiServer } from './helpers/api-server.js';
 import { where } from './helpers/where.js';
 
 const documented = suite('server-routes');
-/** A Python with Airflow's Task SDK: `pip install apache-airflow-task-sdk==1.2.*`. */
-const python = process.env['SALLYPORT_AIRFLOW_PYTHON'] ?? '';
-const withAirflow = where(documented, python !== '', "Airflow's client", 'SALLYPORT_AIRFLOW_PYTHON names no Python with apache-airflow-task-sdk');
+/** A Python with Airflow's Task SDK: `pip install apache-airflow-task-sdk==1.2.*`. `.ci/run` makes the one here. */
+const python = process.env['SALLYPORT_AIRFLOW_PYTHON'] ?? fileURLToPath(new URL('../.cache/airflow-client/bin/python', import.meta.url));
+const withAirflow = where(documented, existsSync(python), "Airflow's client", '.ci/run installs it, or SALLYPORT_AIRFLOW_PYTHON names a Python with apache-airflow-task-sdk');
 
 documented('every route is in the table, with who may use it and what it is about, and nothing else is', async () => {
   const app = await createApp({ maxBodyBytes: 1, onError: () => {} });
