@@ -103,6 +103,44 @@ admin('tokens are listed without being told, and end: one, those of a task insta
   });
 });
 
+admin('what is changed holds from the next request on, at another server on the same database too', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-admin-'));
+  const made = await ApiServer.newDatabase();
+  const database = made === ':memory:' ? join(folder, 'db') : made;
+  const key = randomBytes(64);
+  const options = (): Partial<ServerOptions> => ({ database, multiTeam: true, signingKey: Secret.fromBytes(Buffer.from(key)) });
+  try {
+    await using one = await ApiServer.start(options());
+    await withAdmin(options(), async (ask, other) => {
+      for (const [method, path, status, body] of routes.slice(0, 8)) expectReply(await ask(method, path, body), status);
+      const { token: workload } = (await ask('POST', `task-instances/${id}/token`)).body as { token: string };
+      const token = (await one.ask('PATCH', `task-instances/${id}/run`, workload, { state: 'running', start_date: startDate, ...here })).headers.get('refreshed-api-token') ?? '';
+      const region = async (): Promise<number[]> => [(await one.ask('GET', 'variables/region', token)).status, (await one.ask('GET', 'variables/region', token)).status, (await other.ask('GET', 'variables/region', token)).status];
+      const steps: readonly (readonly [string, string, unknown, number])[] = [
+        ['PUT', 'variables/region', { value: 'north', team: 'red' }, 200],
+        ['PUT', 'variables/region', { value: 'north', team: 'blue' }, 403],
+        ['PUT', 'variables/region', { value: 'north' }, 200],
+        ['DELETE', 'variables/region', undefined, 403],
+        ['PUT', 'variables/region', { value: 'north', team: 'red' }, 200],
+        ['PUT', 'bundles/reds', { team: 'blue' }, 403],
+        ['PUT', 'bundles/reds', { team: 'red' }, 200],
+        ['POST', 'task-instances', { ...newTask, try_number: 2 }, 410],
+      ];
+      for (const [method, path, body, status] of steps) {
+        assert.ok((await ask(method, path, body)).status < 300);
+        assert.equal(await region(), [status, status, status], `${method} ${path} ${JSON.stringify(body)}`);
+      }
+      // Nor does what is remembered of one task say anything about another.
+      const [first, second] = [await one.running({ dag_id: 'daily', run_id: 'r' }), await one.running({ dag_id: 'daily', run_id: 'r' })];
+      for (const task of [first, second, first]) expectReply(await task.ask('GET', 'variables/region'), 200);
+      expectReply(await ask('POST', 'revocations', { task_instance_id: first.id }), 200, { revoked: 1 });
+      assert.equal([(await first.ask('GET', 'variables/region')).status, (await second.ask('GET', 'variables/region')).status], [403, 200]);
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 admin('secrets are written and not read, and are in no answer', async () => {
   await withAdmin({}, async (ask) => {
     await ask('PUT', 'variables/v', { value: 'secret-value' });

@@ -2,9 +2,10 @@ import type { FastifyRequest } from 'fastify';
 import type { Action, Decision, Identity, Owner, Resource } from '../authorization/index.js';
 import type { TokenClaims } from '../tokens/index.js';
 import type { AccessOptions } from './access.js';
+import { Memo } from './memo.js';
 import { invalidToken, notFound, Problem } from './problem.js';
 import { toStored } from './store/time.js';
-import { findIdentity, findOwner, type Found, type FoundIdentity, type IdentityParts } from './store/identities.js';
+import { findIdentity, findOwner, ownerName, type Found, type FoundIdentity, type IdentityParts } from './store/identities.js';
 import { getTokenStanding } from './store/tokens.js';
 
 type GateOptions = Pick<AccessOptions, 'database' | 'authorization' | 'authorizer' | 'overtimeSeconds' | 'now'>;
@@ -26,9 +27,11 @@ export class Gate {
   readonly #parts: IdentityParts;
   readonly #askers = new WeakMap<FastifyRequest, Asker>();
   readonly #asked = new WeakSet<FastifyRequest>();
+  readonly #memo: Memo;
 
   constructor(options: GateOptions) {
     this.#options = options;
+    this.#memo = new Memo(options.database);
     this.#parts = { team: options.authorizer.multiTeam, declares: options.authorizer.predeclared };
   }
 
@@ -70,7 +73,7 @@ export class Gate {
     // What is of the DAG that the claim names needs no looking up: that it is the task instance's own DAG is checked below.
     const owned = resource !== undefined && authorizer.needsOwner({ dag_id: claims.dag_id ?? '' }, resource) ? resource : undefined;
     if (known !== undefined) return { asker: known, owner: owned && (await database.run(findOwner(owned))) };
-    const row = await database.run(findIdentity(claims, this.#parts, owned));
+    const row = await this.#look(claims, owned);
     const standing = row === undefined ? await database.run(getTokenStanding(claims)) : row.token;
     if (standing !== 'good') {
       authorizer.refuse({ id: claims.sub }, action, resource ?? ownTaskInstance(claims), 'token', standing);
@@ -81,6 +84,27 @@ export class Gate {
     const asker = { identity: { id, dag_id, run_id, task_id, map_index, try_number, team, standing: this.#standing(found), declares }, state };
     this.#askers.set(request, asker);
     return { asker, owner };
+  }
+
+  /** Reads it, unless it has been read and nothing was written since. */
+  async #look(claims: TokenClaims, owned: Resource | undefined): Promise<Found | undefined> {
+    const { database } = this.#options;
+    // All that a registered token is: another one with its jti is another token.
+    const [who, what] = [`${claims.sub} ${claims.scope} ${claims.jti} ${claims.exp}`, owned && ownerName(owned)];
+    const generation = this.#memo.generation();
+    const found = this.#memo.get<Found>(who);
+    if (found === undefined) {
+      const row = await database.run(findIdentity(claims, this.#parts, owned));
+      if (row?.token === 'good') {
+        this.#memo.keep(who, row, generation);
+        if (what !== undefined) this.#memo.keep(what, { owner: row.owner }, generation);
+      }
+      return row;
+    }
+    if (owned === undefined || what === undefined) return found;
+    let of = this.#memo.get<{ readonly owner: Owner }>(what);
+    if (of === undefined) this.#memo.keep(what, (of = { owner: await database.run(findOwner(owned)) }), generation);
+    return { ...found, owner: of.owner };
   }
 
   #checked(found: Found | undefined, claims: TokenClaims, action: Action, resource = ownTaskInstance(claims)): Found {

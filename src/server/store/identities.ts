@@ -59,6 +59,12 @@ function ownership(resource: Resource): { readonly kind: string; readonly owned:
   return 'uri' in resource ? { kind: 'asset uri', owned: resource.uri } : { kind: 'asset alias', owned: resource.alias };
 }
 
+/** A name of what an owner is looked up by, no two the same. */
+export function ownerName(resource: Resource): string {
+  const { kind, owned } = ownership(resource);
+  return `${kind} ${owned}`;
+}
+
 const texts = new Map<string, string>();
 
 /** One statement for each use, put together once. */

@@ -69,6 +69,11 @@ export class PostgresDatabase implements Database {
     return this.#inTransaction((client) => runOn(client, program));
   }
 
+  /** Other servers write to it too, and only a question to it could tell. */
+  generation(): undefined {
+    return undefined;
+  }
+
   close(): Promise<void> {
     return (this.#closed ??= this.#pool.end());
   }

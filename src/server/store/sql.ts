@@ -16,6 +16,9 @@ export type Sql<T> = Generator<Statement, T, readonly Row[]>;
 /** Behind a SELECT whose rows its transaction will write: nobody else writes them in between. */
 export const forUpdate = ' /* FOR UPDATE */';
 
+/** In a write that no decision rests on: what is remembered of who may do what stays true. */
+export const quiet = ' /* quiet */';
+
 export function* all<T>(text: string, values: Values = {}): Sql<readonly T[]> {
   return (yield { text, values }) as readonly unknown[] as readonly T[];
 }
@@ -51,6 +54,8 @@ export interface Database {
   run<T>(program: Sql<T>): Awaitable<T>;
   /** All statements or none. A program that throws has changed nothing. */
   transaction<T>(program: Sql<T>): Awaitable<T>;
+  /** Another number whenever something may have been written that is not {@link quiet}, by whomever; undefined where that cannot be told. */
+  generation(): number | undefined;
   /** Ends the connections. Twice is fine. */
   close(): Awaitable<void>;
 }

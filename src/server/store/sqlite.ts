@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs';
 import type { DatabaseSyncInstance, StatementSyncInstance } from '@photostructure/sqlite';
 import { optional } from '../optional.js';
 import { migrate } from './schema.js';
-import { checkText, type Database, type Row, type Sql, type Statement } from './sql.js';
+import { checkText, type Database, quiet, type Row, type Sql, type Statement } from './sql.js';
 
 /**
  * One SQLite file, or memory (`:memory:`). Programs run without a pause, so that nobody comes in between.
@@ -29,7 +29,9 @@ export class SqliteDatabase implements Database {
   }
 
   readonly #db: DatabaseSyncInstance;
-  readonly #statements = new Map<string, StatementSyncInstance>();
+  readonly #statements = new Map<string, { readonly statement: StatementSyncInstance; readonly loud: boolean }>();
+  #generation = 0;
+  #dataVersion: unknown;
 
   private constructor(db: DatabaseSyncInstance) {
     this.#db = db;
@@ -62,17 +64,28 @@ export class SqliteDatabase implements Database {
     }
   }
 
+  /** Own writes are counted; SQLite tells whether another connection has written. */
+  generation(): number {
+    const version = this.#all(dataVersion)[0]?.['data_version'];
+    if (version !== this.#dataVersion) this.#generation++;
+    this.#dataVersion = version;
+    return this.#generation;
+  }
+
   close(): void {
     if (this.#db.isOpen) this.#db.close();
   }
 
   #all({ text, values }: Statement): readonly Row[] {
     checkText(values);
-    let statement = this.#statements.get(text);
-    if (statement === undefined) this.#statements.set(text, (statement = this.#db.prepare(text)));
-    return statement.all(values as Record<string, string>) as unknown as readonly Row[];
+    let known = this.#statements.get(text);
+    if (known === undefined) this.#statements.set(text, (known = { statement: this.#db.prepare(text), loud: !/^\s*(SELECT|PRAGMA)\b/i.test(text) && !text.includes(quiet) }));
+    if (known.loud) this.#generation++;
+    return known.statement.all(values as Record<string, string>) as unknown as readonly Row[];
   }
 }
+
+const dataVersion: Statement = { text: 'PRAGMA data_version', values: {} };
 
 /** Its own names of the types, and checks that values are of them. */
 function asSqlite(definition: string): string {

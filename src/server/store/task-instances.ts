@@ -1,5 +1,5 @@
 import { type Change, notSkippable, type TaskInstance } from '../state.js';
-import { all, assignments, forUpdate, insertInto, isOneOf, one, run, type Sql } from './sql.js';
+import { all, assignments, forUpdate, insertInto, isOneOf, one, quiet, run, type Sql } from './sql.js';
 
 const columns = [
   'dag_id', 'run_id', 'task_id', 'map_index', 'try_number', 'max_tries', 'queue', 'state', 'hostname', 'unixname', 'pid', 'start_date', 'end_date',
@@ -41,7 +41,7 @@ export function* changeTaskInstance(id: string, decide: (ti: TaskInstance) => Ch
   return { change, before };
 }
 
-const beat = `UPDATE task_instances AS ti SET last_heartbeat_at = :now WHERE id = :id AND state = 'running' AND hostname = :hostname AND pid = :pid AND NOT ${later} RETURNING id`;
+const beat = `UPDATE task_instances AS ti SET last_heartbeat_at = :now WHERE id = :id AND state = 'running' AND hostname = :hostname AND pid = :pid AND NOT ${later} RETURNING id${quiet}`;
 
 /** A heartbeat of one that runs there, in one statement. @returns False where it is otherwise: then ask why. */
 export function* beatTaskInstance(id: string, hostname: string, pid: number, now: string): Sql<boolean> {

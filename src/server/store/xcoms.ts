@@ -1,4 +1,4 @@
-import { all, one, run, type Sql } from './sql.js';
+import { all, one, quiet, run, type Sql } from './sql.js';
 
 /** Names one XCom. */
 export interface XComKey {
@@ -46,7 +46,7 @@ export function* getXComs(key: XComsKey, offset: number, limit: number, includeP
 const upsert = `INSERT INTO xcoms (dag_id, run_id, task_id, map_index, key, value, mapped_length)
   SELECT :dag_id, :run_id, :task_id, CAST(:map_index AS INTEGER), :key, :value, CAST(:mapped_length AS INTEGER) FROM dag_runs WHERE dag_id = :dag_id AND run_id = :run_id
   ON CONFLICT (dag_id, run_id, task_id, key, map_index) DO UPDATE SET value = excluded.value, mapped_length = excluded.mapped_length
-  RETURNING map_index`;
+  RETURNING map_index${quiet}`;
 
 /** @returns False where there is no such run. */
 export function* setXCom(key: XComKey, value: string, mapped_length: number | null = null): Sql<boolean> {
