@@ -285,4 +285,51 @@ serve('when its key agent dies it stops, and says why', async () => {
   }
 });
 
+serve('keys change over restarts: the first one signs, the others verify, and what is dropped is nothing', async () => {
+  const folder = home('us');
+  const key = (name: string): string[] => ['--key', `file:${join(folder, name)}`];
+  for (const name of ['old', 'new']) writeFileSync(join(folder, name), generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  const kids = async (server: Running): Promise<string[]> => ((await server.ask('GET', '/.well-known/jwks.json')).body as { keys: { kid: string }[] }).keys.map(({ kid }) => kid);
+  try {
+    let token = '';
+    let before: string[] = [];
+    await withServer(asWeAre, folder, [], async (server) => {
+      ({ token } = await running(server));
+      before = await kids(server);
+      assert.is(before.length, 1);
+      assert.is((await server.ask('GET', 'variables/none', token)).status, 404);
+    }, key('old')); // prettier-ignore
+    await withServer(asWeAre, folder, [], async (server) => {
+      const both = await kids(server);
+      assert.equal([both.length, both[1]], [2, before[0]]);
+      assert.is((await server.ask('GET', 'variables/none', token)).status, 404);
+      assert.is(JSON.parse(Buffer.from((await running(server)).token.split('.')[0] ?? '', 'base64url').toString()).kid, both[0]);
+    }, [...key('new'), ...key('old')]); // prettier-ignore
+    await withServer(asWeAre, folder, [], async (server) => assert.is((await server.ask('GET', 'variables/none', token)).status, 403), key('new'));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+serve('as the sole issuer it gives tokens to workers alone, and no log has their credentials', async () => {
+  const folder = home('us');
+  try {
+    await withServer(asWeAre, folder, ['--sole-issuer', '--access-log', join(folder, 'access'), '--decision-log', join(folder, 'decisions')], async (server) => {
+      const id = randomUUID();
+      assert.is((await server.admin('POST', 'task-instances', { id, dag_id: 'daily', run_id: 'r', task_id: 't', queue: 'etl' })).status, 201);
+      assert.is((await server.admin('POST', `task-instances/${id}/token`)).status, 403);
+      const { credential: worker } = (await server.admin('PUT', 'workers/w', { queues: ['etl'] })).body as { credential: string };
+      const first = await server.ask('POST', `/sallyport/v1/task-instances/${id}/token`, worker);
+      assert.is(first.status, 201);
+      assert.is((await server.ask('PATCH', `task-instances/${id}/run`, first.body.token, { state: 'running', start_date: startDate, ...here })).status, 200);
+      const logs = ['access', 'decisions'].map((name) => readFileSync(join(folder, name), 'utf8'));
+      assert.match(logs[0] ?? '', '/sallyport/v1/task-instances/:id/token');
+      assert.equal(JSON.parse((logs[1] ?? '').split('\n')[0] ?? '').worker, 'w');
+      for (const secret of [worker, first.body.token]) assert.not.ok((logs.join('') + server.told()).includes(secret));
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 serve.run();
