@@ -71,6 +71,7 @@ const forms: readonly (readonly [string, string | Buffer, KeyObject | Buffer, st
   ['a JWK of HS512', JSON.stringify({ kty: 'oct', k: hmacKey.toString('base64url') }), hmacKey, 'HS512'],
   ['PKCS #8 of Ed25519', pem(ed25519), ed25519, 'EdDSA'],
   ['a JWK of Ed25519', jwkOf(ed25519), ed25519, 'EdDSA'],
+  ['PKCS #8 behind text', `Bag Attributes\n    friendlyName: key\n${pem(ed25519)}`, ed25519, 'EdDSA'],
   ['PKCS #8 of P-256', pem(p256), p256, 'ES256'],
   ['SEC 1 of P-256', pem(p256, 'sec1'), p256, 'ES256'],
   ['PKCS #8 of RSA', pem(rsa), rsa, 'RS256'],
@@ -122,6 +123,13 @@ const refusedKeys: readonly (readonly [string, string | Buffer, RegExp])[] = [
   ['another kind', pem(generateKeyPairSync('x25519').privateKey), /x25519 key is none of/],
   ['a JWK for encryption', jwkOf(p256, { use: 'enc' }), /another use/],
   ['a JWK of another algorithm', jwkOf(p256, { alg: 'RS256' }), /a key for ES256, not for RS256/],
+  ['a public key behind text', `Subject: here\n${createPublicKey(rsa).export({ type: 'spki', format: 'pem' }) as string}`, /no private key: PUBLIC KEY/],
+  ['a public key behind a blank line', `\n${createPublicKey(ed25519).export({ type: 'spki', format: 'pem' }) as string}`, /no private key: PUBLIC KEY/],
+  ['PEM whose first line does not end', pem(ed25519).replace('-----\n', '\n'), /no private key/],
+  ['a private key in DER', rsa.export({ type: 'pkcs8', format: 'der' }), /is DER/],
+  ['a private key in SEC 1 DER', p256.export({ type: 'sec1', format: 'der' }), /is DER/],
+  ['a public key in DER', createPublicKey(p256).export({ type: 'spki', format: 'der' }), /is DER/],
+  ['a public key of OpenSSH', `ssh-ed25519 ${randomBytes(51).toString('base64')} user@host`, /public key as OpenSSH/],
   ['a set of JWKs', JSON.stringify({ keys: [ed25519.export({ format: 'jwk' })] }), /not a set/],
   ['a JWK that is damaged', `${jwkOf(rsa).slice(0, -20)}}`, /no JSON|cannot read/],
   ['a JWK of HS512 without its key', JSON.stringify({ kty: 'oct', kid: 'x'.repeat(64) }), /shorter than the 64 bytes/],
@@ -407,6 +415,17 @@ agents('the key is nowhere in the memory of a supervisor that signs through an a
   assert.ok((await look('careless', [pemPath], pemMarks)).includes('text'), 'control: a file that was read');
   for (const how of ['file', 'descriptor', 'secret']) assert.equal(await look(how, [path, pemPath], { ...marksOf(Buffer.from(key)), ...pemMarks }), [], how);
   assert.equal(await look('environment', [''], marksOf(Buffer.from(named.padEnd(64, 'x'))), { SIGNING_KEY: named.padEnd(64, 'x') }), [], 'environment');
+});
+
+agents('PEM is no string in the agent', async () => {
+  if (process.getuid?.() !== 0) return; // nobody else can look into it
+  const issuer = randomBytes(32).toString('hex');
+  for (const text of [pem(ed25519), pem(p256), pem(p256, 'sec1'), pem(rsa)]) {
+    const marks = Object.fromEntries(text.split('\n').filter((line) => line.length === 64).map((line, at) => [`line ${at + 1}`, Buffer.from(line.slice(16, 60))]));
+    await using agent = await KeyAgent.start({ key: { file: file(text) }, issuer });
+    await agent.issue(grant);
+    assert.equal(marksIn(agent.pid, { ...marks, issuer: Buffer.from(issuer) }), ['issuer']); // which is a string there: the scan sees strings
+  }
 });
 
 const gone = (pid: number): boolean => !existsSync(`/proc/${pid}`) || /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));

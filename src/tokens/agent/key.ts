@@ -41,7 +41,10 @@ export async function loadKey(source: string, secret: Secret, wanted: Wanted): P
   };
   const read = (bytes: Uint8Array): Promise<LoadedKey> => {
     const buffer = Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
-    if (buffer.subarray(0, 11).equals(Buffer.from('-----BEGIN '))) return asymmetric(fromPem(buffer, refuse), {}, wanted, refuse);
+    // RFC 7468 section 2: text may stand before it.
+    const pem = buffer.indexOf(pemBegin);
+    if (pem >= 0) return asymmetric(fromPem(buffer.subarray(pem), refuse), {}, wanted, refuse);
+    refuseOtherForms(buffer, refuse);
     const jwk = jwkIn(buffer, refuse);
     if (jwk === undefined) return symmetric(buffer, {}, wanted, refuse);
     if (jwk.use !== undefined && jwk.use !== 'sig') refuse('it is a JWK for another use than signing');
@@ -96,11 +99,18 @@ function agreed<T extends Algorithm>(found: T, asked: readonly (string | undefin
   return found;
 }
 
+const pemBegin = '-----BEGIN ';
+
+/** The first line's, and no byte more: a string of what follows could not be wiped, and two lines hold all of an Ed25519 key. */
+function labelOf(buffer: Buffer): string {
+  const end = buffer.findIndex((byte, at) => at >= pemBegin.length && byte !== 0x20 && (byte < 0x41 || byte > 0x5a));
+  return buffer.indexOf('-----', pemBegin.length) === end ? buffer.toString('latin1', pemBegin.length, end) : '';
+}
+
 function fromPem(buffer: Buffer, refuse: Refuse): KeyObject {
-  const head = buffer.toString('latin1', 0, 96);
-  const label = /^-----BEGIN ([A-Z ]{1,40})-----/.exec(head)?.[1] ?? '';
+  const label = labelOf(buffer);
   // RFC 5958, and RFC 1421 section 4.6 as OpenSSL used to write it.
-  if (label.startsWith('ENCRYPTED') || head.includes('Proc-Type: 4,ENCRYPTED')) return refuse('it is encrypted; decrypt it, and give the agent the result by a descriptor');
+  if (label.startsWith('ENCRYPTED') || buffer.includes('Proc-Type: 4,ENCRYPTED')) return refuse('it is encrypted; decrypt it, and give the agent the result by a descriptor');
   if (!label.endsWith('PRIVATE KEY')) return refuse(`it is PEM, but no private key: ${label}`);
   try {
     return createPrivateKey({ key: buffer, format: 'pem' });
@@ -109,14 +119,25 @@ function fromPem(buffer: Buffer, refuse: Refuse): KeyObject {
   }
 }
 
+/** Keys that are not text as ours are. Their bytes would do for HS512, and those of a public key everybody has. */
+function refuseOtherForms(buffer: Buffer, refuse: Refuse): void {
+  if (['ssh-', 'ecdsa-sha2-', 'sk-'].some((prefix) => buffer.indexOf(prefix) === 0)) refuse('it is a public key as OpenSSH writes it');
+  const [tag, first = 0, second = 0, third = 0] = buffer;
+  const [length, start] = first < 0x80 ? [first, 2] : first === 0x81 ? [second, 3] : [(second << 8) | third, first === 0x82 ? 4 : buffer.length];
+  // X.690 section 8.1: one SEQUENCE to the end, which starts with a version or another SEQUENCE.
+  if (tag === 0x30 && start + length === buffer.length && (buffer[start] === 0x30 || (buffer[start] === 0x02 && buffer[start + 1] === 0x01))) refuse('it is DER; `openssl pkey -inform DER` makes PEM of a private key');
+}
+
+const isSpace = (byte: number | undefined): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d;
+
 /** Undefined where it is no JSON text. Text that looks like a JWK and is none is refused, lest it becomes an HS512 key. */
 function jwkIn(buffer: Buffer, refuse: Refuse): (JWK & { kty: string }) | undefined {
-  if (!buffer.every((byte) => (byte >= 0x20 && byte < 0x7f) || byte === 0x09 || byte === 0x0a || byte === 0x0d)) return undefined;
-  const text = buffer.toString('latin1').trim();
-  if (!text.startsWith('{') || !text.endsWith('}')) return undefined;
+  // Before it becomes a string: a key that is text must not.
+  if (buffer.find((byte) => !isSpace(byte)) !== 0x7b || buffer.findLast((byte) => !isSpace(byte)) !== 0x7d) return undefined;
+  if (!buffer.every((byte) => (byte >= 0x20 && byte < 0x7f) || isSpace(byte))) return undefined;
   let jwk: JWK;
   try {
-    jwk = JSON.parse(text) as JWK;
+    jwk = JSON.parse(buffer.toString('latin1')) as JWK;
   } catch {
     return refuse('it is no JSON, though it starts and ends like a JWK');
   }
