@@ -53,7 +53,7 @@ interface Checked {
 
 function check(role: Role, file: string | undefined, json: boolean): number {
   const checked = looked(role, file);
-  process.stdout.write(json ? `${JSON.stringify(checked, null, 2)}\n` : asText(checked));
+  process.stdout.write(json ? `${JSON.stringify({ ...checked, findings: checked.findings.map((finding) => ({ ...finding, option: finding.option ?? null })) }, null, 2)}\n` : asText(checked));
   return checked.ok ? 0 : 1;
 }
 

@@ -6,7 +6,7 @@ import type { Step } from '../secrets/safe-path.js';
 import type { Secret } from '../secrets/secret.js';
 import { Config } from './config.js';
 import { expand, Unusable } from './expand.js';
-import { keyFileOptions, optionId, roles, type Role } from './options.js';
+import { keyFilesOf, optionId, roles, type Role } from './options.js';
 import { changeable, keyFile } from './places.js';
 import { judge } from './rules.js';
 import { booleanOf, settings as sallyportSettings } from './sallyport.js';
@@ -156,12 +156,12 @@ function isolationOf(settings: readonly Setting[], wrong: (id: string, problem: 
 
 /** Files that options name and that have a key in them: who may have them, and who can get at them. */
 function keyFiles(role: Role, where: Surroundings, texts: ReadonlyMap<string, string>, chosen: ReadonlyMap<string, Setting>): Found[] {
-  return keyFileOptions.flatMap(({ section, key, what, roles: those }): Found[] => {
-    const option = optionId(section, key);
+  return [...chosen].flatMap(([option, { section, key, place }]): Found[] => {
+    const rows = keyFilesOf(section, key);
     const path = texts.get(option);
-    if (path === undefined || path === '') return [];
-    const place = chosen.get(option)?.place ?? '';
-    const wrongRole: Found = { rule: 'wrong-role', option, place, problem: `role ${role} must not have ${what}`, remedy: `take it out for this role; ${those.join(', ')} may have it` };
+    if (rows[0] === undefined || path === undefined || path === '') return [];
+    const those = [...new Set(rows.flatMap((row) => row.roles))];
+    const wrongRole: Found = { rule: 'wrong-role', option, place, problem: `role ${role} must not have ${rows[0].what}`, remedy: `take it out for this role; ${those.join(', ')} may have it` };
     const problem = keyFile(resolve(where.airflowHome, path));
     return [...(those.includes(role) ? [] : [wrongRole]), ...(problem === undefined ? [] : [{ ...problem, option }])];
   });

@@ -80,12 +80,20 @@ export function classify(section: string, key: string): Classified | undefined {
     plain === 'default' ? sensitiveOptions.find((option) => option.key === name) : known.get(optionId(plain, name));
   const row = rowOf(key);
   if (row !== undefined) return { kind: 'value', option: row };
-  // Airflow looks at these endings for the options of its table alone.
+  // Airflow looks at these endings for the options of its tables alone.
   const [, base = '', ending] = /^(.+)_(cmd|secret)$/.exec(key) ?? [];
   const variant = rowOf(base);
   if (variant !== undefined) return { kind: ending === 'cmd' ? 'command' : 'backend', option: variant };
+  // A provider's table is not known here.
+  if (ending === 'cmd' && secretNames.test(base)) return { kind: 'command', option: { section: plain, key: base, what: 'a secret, by its name', roles } };
   if (!secretNames.test(key) || notSecret.has(optionId(plain, key))) return undefined;
   return { kind: 'value', option: { section: plain, key, what: 'a secret, by its name', roles } };
+}
+
+/** The rows for an option that names a key file: several where `[DEFAULT]` sets what more than one section has. */
+export function keyFilesOf(section: string, key: string): readonly (typeof keyFileOptions)[number][] {
+  const plain = withoutTeam(section);
+  return keyFileOptions.filter((option) => option.key === key && (plain === 'default' || plain === option.section));
 }
 
 /** The section and key by which newer releases know an option. */

@@ -10,7 +10,7 @@ export function needs(role: Role, option: SensitiveOption, throughApi: boolean):
 
 /** What a setting must not be for this role. An empty one, as images set to blank a variable, holds nothing and is let pass. */
 export function judge(setting: Setting, role: Role, throughApi: boolean): Found[] {
-  const { section, key, origin, place, classified, secret } = setting;
+  const { section, key, origin, place, classified, holds } = setting;
   const option = optionId(section, key);
   if (classified === undefined) return section === 'sallyport' ? judgeOwn(setting, option) : [];
   const { kind, option: row } = classified;
@@ -20,7 +20,7 @@ export function judge(setting: Setting, role: Role, throughApi: boolean): Found[
     : `role ${role} needs none`;
   if (kind === 'command') return [{ rule: 'command', option, place, problem: `names a command that prints ${row.what}, which a task of this user could run too`, remedy: `take it out, for it is never run; ${instead}` }];
   if (kind === 'backend') return [{ rule: 'secrets-backend', option, place, problem: `says where a secrets backend has ${row.what}, which a task with that backend's credentials could ask too`, remedy: `take it out, for it is never asked; ${instead}` }];
-  if (secret === undefined) return [];
+  if (!holds) return [];
   const undo = { file: 'take the line out', credential: 'do not pass it', exec: 'do not hand it over', variable: `unset ${place}` }[origin];
   const inFile: Found = { rule: 'secret-in-file', option, place, problem: `holds ${row.what}, where whatever runs as this user can read it`, remedy: `take the line out and change the secret where it is used; ${instead}` };
   const wrongRole: Found = { rule: 'wrong-role', option, place, problem: `role ${role} must not have ${row.what}${row.roles.includes(role) ? ', for it goes through the API' : ''}`, remedy: `${undo} for this role; ${whoMay(role, row)}` };

@@ -31,6 +31,8 @@ export interface Setting {
   readonly classified: Classified | undefined;
   /** Undefined for an empty one, and for one that could not be used. */
   readonly secret: Secret | undefined;
+  /** Whether there is a secret, of use or not. */
+  readonly holds: boolean;
   /** Of one that holds no secret, with `%` resolved and `$` not. */
   readonly text: string | undefined;
 }
@@ -54,8 +56,8 @@ export class Sources {
       if (option === undefined) continue;
       const classified = classify(option.section, option.key);
       const id = optionId(option.section, option.key);
-      const secret = classified?.kind === 'value' ? this.#usable(id, name, () => variables.take(name)) : undefined;
-      this.settings.push({ ...option, origin: 'variable', place: name, classified, secret, text: classified === undefined ? variables.read(name) : undefined });
+      const held = this.#secret(classified, id, name, () => variables.take(name));
+      this.settings.push({ ...option, origin: 'variable', place: name, classified, ...held, text: classified === undefined ? variables.read(name) : undefined });
     }
   }
 
@@ -67,7 +69,7 @@ export class Sources {
       for (const { line, problem } of wrong) this.found.push({ rule: 'syntax', option: undefined, place: `${file}:${line}`, problem: `the line ${problem}`, remedy: 'write it as Airflow\'s configparser reads it' });
       const before = this.settings.length;
       for (const entry of entries) this.#readEntry(entry, entries, file);
-      const holdsSecret = this.settings.slice(before).some(({ secret }) => secret !== undefined);
+      const holdsSecret = this.settings.slice(before).some(({ holds }) => holds);
       const mode = stats.mode & 0o7777;
       if (holdsSecret && (mode & 0o077) !== 0) problems.push({ rule: 'too-open', place: file, problem: `holds a secret, and its mode ${mode.toString(8)} gives access to its group or to everyone`, remedy: 'chmod 600 it until the secret is out of it' });
       return holdsSecret;
@@ -86,8 +88,8 @@ export class Sources {
       const classified = option === undefined ? undefined : classify(option.section, option.key);
       if (option === undefined || classified?.kind !== 'value') continue;
       const place = `${called} ${name}`;
-      const secret = this.#usable(optionId(option.section, option.key), place, () => take(name));
-      this.settings.push({ ...option, origin, place, classified, secret, text: undefined });
+      const held = this.#secret(classified, optionId(option.section, option.key), place, () => take(name));
+      this.settings.push({ ...option, origin, place, classified, ...held, text: undefined });
     }
   }
 
@@ -96,9 +98,16 @@ export class Sources {
     const place = `${file}:${entry.line}`;
     const classified = classify(section, key);
     const id = optionId(section, key);
-    const secret = classified?.kind === 'value' && entry.value.length > 0 ? this.#usable(id, place, () => secretOf(entry)) : undefined;
+    const held = this.#secret(classified, id, place, () => (entry.value.length > 0 ? secretOf(entry) : undefined));
     const text = classified === undefined ? this.#usable(id, place, () => interpolate(textOf(entry), (other) => lookUp(all, entry.section, other))) : undefined;
-    this.settings.push({ section, key, origin: 'file', place, classified, secret, text });
+    this.settings.push({ section, key, origin: 'file', place, classified, ...held, text });
+  }
+
+  /** What cannot be used is judged too, lest the next start says the rest. */
+  #secret(classified: Classified | undefined, id: string, place: string, read: () => Secret | undefined): Pick<Setting, 'secret' | 'holds'> {
+    const before = this.found.length;
+    const secret = classified?.kind === 'value' ? this.#usable(id, place, read) : undefined;
+    return { secret, holds: secret !== undefined || this.found.length > before };
   }
 
   #usable<T>(option: string | undefined, place: string, read: () => T): T | undefined {
