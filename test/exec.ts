@@ -199,6 +199,7 @@ exec('which variables those are', () => {
     [{ PATH: '/bin', LD: 'x', OLD_: 'x', LD_PRELOAD: '' }, []],
     [{ LD_PRELOAD: 'a.so', LD_AUDIT: 'b.so', LD_DEBUG: 'all', LD_BIND_NOW: '1' }, ['LD_AUDIT', 'LD_BIND_NOW', 'LD_DEBUG', 'LD_PRELOAD']],
     [{ GLIBC_TUNABLES: 'x', GCONV_PATH: 'x', SALLYPORT_PREBUILD: 'x' }, ['GCONV_PATH', 'GLIBC_TUNABLES', 'SALLYPORT_PREBUILD']],
+    [{ NODE_COMPILE_CACHE: '/x', OPENSSL_ENGINES: '/x' }, ['NODE_COMPILE_CACHE', 'OPENSSL_ENGINES']],
     [{ NODE_OPTIONS: '--max_old_space_size=64 --enable-source-maps' }, []],
     [{ NODE_OPTIONS: '--max-old-space-size=64 --inspect=0' }, ['NODE_OPTIONS (--inspect)']],
     [{ NODE_OPTIONS: '-r ./x.js' }, ['NODE_OPTIONS (-r)']],
