@@ -172,6 +172,23 @@ tokens('a token that is being renewed while it is revoked has no successor that 
   }
 });
 
+tokens('a task instance that starts while its tokens are revoked gets none that lives on', async () => {
+  await using api = await ApiServer.start({}, things);
+  for (let round = 0; round < 24; round++) {
+    const tasks = await Promise.all(Array.from({ length: 4 }, () => api.task()));
+    const workloads = await Promise.all(tasks.map(({ id }) => api.server.issueWorkloadToken(id)));
+    const started = tasks.map((task, index) => task.run(here, workloads[index]));
+    await new Promise((resolve) => setTimeout(resolve, round % 6));
+    const revoked = round % 2 === 0 ? [api.server.revokeTokens('all')] : tasks.map(({ id }) => api.server.revokeTokens({ taskInstanceId: id }));
+    const replies = await Promise.all(started);
+    await Promise.all(revoked);
+    for (const reply of replies) {
+      assert.ok(reply.status === 200 || reply.status === 403, JSON.stringify(reply.body));
+      if (reply.status === 200) expectInvalid(await api.ask('GET', region, freshOf(reply)), 'revoked');
+    }
+  }
+});
+
 tokens('renewal keeps the claims, and needs a try that runs and is the latest', async () => {
   let clock = Date.now();
   await using api = await ApiServer.start({ now: () => clock, issuer: 'https://airflow.example' }, things);

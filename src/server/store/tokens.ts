@@ -36,6 +36,7 @@ const use = "UPDATE tokens SET used_at = :now WHERE jti = :jti AND scope = 'work
  * @returns False where somebody was faster: the transaction must not be kept then.
  */
 export function* exchangeToken(workloadJti: string, execution: TokenRecord, now: string): Sql<boolean> {
+  yield* all(lock('sub = :sub AND'), { sub: execution.sub });
   const used = yield* one<{ worker: string | null }>(use, { jti: workloadJti, now });
   if (used === undefined) return false;
   yield* revokeTokens({ taskInstanceId: execution.sub }, now);
@@ -57,17 +58,20 @@ export type Revocation = { readonly jti: string } | { readonly taskInstanceId: s
 
 const live = 'revoked_at IS NULL AND used_at IS NULL';
 
+/** Whoever locks several locks them in this order, so that no two wait for each other. */
+const lock = (condition: string): string => `SELECT jti FROM tokens WHERE ${condition} ${live} ORDER BY jti${forUpdate}`;
+
 /**
  * In a transaction. @returns How many have ended by it; what has expired or was used up does not count.
  *
- * Again until there is none: a token that was replaced while the first statement waited for it has a successor, which that
- * statement did not see.
+ * At least twice, and until there is none: a token that was replaced or used while a statement waited for it has a successor,
+ * which that statement did not see.
  */
 export function* revokeTokens(which: Revocation, now: string): Sql<number> {
   const [condition, values] = selection(which);
-  for (let count = 0; ; ) {
-    const ended = yield* all(`UPDATE tokens SET revoked_at = :now WHERE ${condition} ${live} RETURNING jti`, { ...values, now });
-    if (ended.length === 0) return count;
+  for (let count = 0, times = 1; ; times++) {
+    const ended = yield* all(`UPDATE tokens SET revoked_at = :now WHERE jti IN (${lock(condition)}) RETURNING jti`, { ...values, now });
+    if (ended.length === 0 && times > 1) return count;
     count += ended.length;
   }
 }
@@ -98,7 +102,7 @@ export function* listTokens(sub: string | undefined, after: string, limit: numbe
 
 /** A purge leaves no lock on many rows. */
 export const purgedAtOnce = 1000;
-const purge = `DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE exp < :before ORDER BY exp, jti LIMIT ${purgedAtOnce}${forUpdate})`;
+const purge = `DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE exp < :before ORDER BY jti LIMIT ${purgedAtOnce}${forUpdate})`;
 
 /** Forgets tokens that expired before, in seconds since 1970: nobody accepts them any more, registered or not. */
 export function purgeTokens(before: number): Sql<void> {
