@@ -162,6 +162,18 @@ tokens('a key shorter than its hash is refused', () => {
   }
 });
 
+tokens('PEM is no key of this process: with a public key as the bytes of HS512 everybody could sign', () => {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const texts = [publicKey.export({ type: 'spki', format: 'pem' }), `\n${String(publicKey.export({ type: 'spki', format: 'pem' }))}`, privateKey.export({ type: 'pkcs8', format: 'pem' })];
+  for (const text of texts) {
+    const secret = (): Secret => Secret.fromBytes(Buffer.from(text));
+    for (const make of [() => new TokenIssuer({ key: secret() }), () => new TokenVerifier({ key: secret() })]) {
+      assert.throws(make, (error: NodeJS.ErrnoException) => error.code === 'ERR_OUT_OF_RANGE' && error.message.includes('PEM'));
+    }
+  }
+  new TokenVerifier({ key: Secret.fromBytes(Buffer.from(String(texts[0]).replaceAll('-----', ''))) }); // control: text of that length
+});
+
 tokens('a destroyed key signs and verifies nothing', async () => {
   const secret = key();
   const issuer = new TokenIssuer({ key: secret });

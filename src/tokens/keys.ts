@@ -25,7 +25,7 @@ export interface NamedSecret {
   readonly kid: string;
 }
 
-/** @throws {RangeError} `ERR_OUT_OF_RANGE`: a key is too short, a name is none or is given twice. */
+/** @throws {RangeError} `ERR_OUT_OF_RANGE`: a key is too short or is PEM, a name is none or is given twice. */
 export function checkKeys(keys: readonly NamedSecret[]): void {
   for (const [at, each] of keys.entries()) {
     checkOptions('key', each, ['key', 'kid']);
@@ -50,4 +50,7 @@ function kidOf(token: string): string | undefined {
 
 export function checkKey(key: Secret): void {
   if (key.byteLength < minKeyBytes) throw outOfRange('key', `a secret of at least ${minKeyBytes} bytes for HS512`);
+  // RFC 8725 section 2.1: HMAC with a public key's text lets everybody sign.
+  const isPem = key.use(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength).includes('-----BEGIN '));
+  if (isPem) throw outOfRange('key', 'the bytes of an HS512 key, not PEM, which a KeyAgent takes');
 }
