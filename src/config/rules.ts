@@ -8,11 +8,17 @@ export function needs(role: Role, option: SensitiveOption, throughApi: boolean):
   return option.roles.includes(role) && !(option.database === true && throughApi && (role === 'dag-processor' || role === 'triggerer'));
 }
 
+/** RFC 3986 section 3.2.1; not one that a variable stands for. Nothing repeats within what repeats: its time is linear. */
+const urlWithPassword = /:\/\/[^\s/@:]{0,256}:(?!\$)[^\s/@]{1,1024}@/;
+
 /** What a setting must not be for this role. An empty one, as images set to blank a variable, holds nothing and is let pass. */
 export function judge(setting: Setting, role: Role, throughApi: boolean): Found[] {
-  const { section, key, origin, place, classified, holds } = setting;
+  const { section, key, origin, place, classified, holds, text } = setting;
   const option = optionId(section, key);
-  if (classified === undefined) return section === 'sallyport' ? judgeOwn(setting, option) : [];
+  if (classified === undefined) {
+    const withPassword: Found = { rule: 'secret-in-file', option, place, problem: 'holds a URL with a password in it, where whatever runs as this user can read it', remedy: `take the password out and change it where it is used; set ${variableOf(section, key)} for this role alone` };
+    return [...(section === 'sallyport' ? judgeOwn(setting, option) : []), ...(origin === 'file' && urlWithPassword.test(text ?? '') ? [withPassword] : [])];
+  }
   const { kind, option: row } = classified;
   const mayHave = needs(role, row, throughApi);
   const instead = mayHave
