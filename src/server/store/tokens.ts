@@ -1,11 +1,11 @@
 import { isOurJti, type TokenClaims, type TokenRecord, type TokenStanding } from '../../tokens/index.js';
-import { all, forUpdate, insertInto, one, run, type Sql, type Values } from './sql.js';
+import { all, forUpdate, insertInto, one, quiet, run, type Sql, type Values } from './sql.js';
 import { fromStored, shown } from './time.js';
 
 const columns = ['jti', 'sub', 'scope', 'exp', 'issued_at', 'worker'] as const;
 
-/** A jti that is there already registers nothing: no token takes another one's place. */
-const insert = insertInto('tokens', columns, 'ON CONFLICT (jti) DO NOTHING RETURNING jti');
+/** A jti that is there already registers nothing: no token takes another one's place. Nobody has asked with it yet, so that nothing that is remembered changes. */
+const insert = insertInto('tokens', columns, `ON CONFLICT (jti) DO NOTHING RETURNING jti${quiet}`);
 
 /** @param worker Who asked for its task instance's first token. @throws Where the jti is there already: the token must not be handed out. */
 export function* registerToken({ jti, sub, scope, exp }: TokenRecord, now: string, worker: string | null = null): Sql<void> {
@@ -102,7 +102,7 @@ export function* listTokens(sub: string | undefined, after: string, limit: numbe
 
 /** A purge leaves no lock on many rows. */
 export const purgedAtOnce = 1000;
-const purge = `DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE exp < :before ORDER BY jti LIMIT ${purgedAtOnce}${forUpdate})`;
+const purge = `DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE exp < :before ORDER BY jti LIMIT ${purgedAtOnce}${forUpdate})${quiet}`;
 
 /** Forgets tokens that expired before, in seconds since 1970: nobody accepts them any more, registered or not. */
 export function purgeTokens(before: number): Sql<void> {
