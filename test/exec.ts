@@ -183,6 +183,7 @@ exec('variables that change what is loaded are refused before a secret is read',
     [{ LD_PRELOAD: 'libc.so.6' }, 'LD_PRELOAD'],
     [{ NODE_PATH: '/tmp' }, 'NODE_PATH'],
     [{ OPENSSL_CONF: '/dev/null' }, 'OPENSSL_CONF'],
+    [{ NODE_TLS_REJECT_UNAUTHORIZED: '0' }, 'NODE_TLS_REJECT_UNAUTHORIZED'],
   ];
   for (const [env, said] of rows) {
     const [code, text] = await exit(['--secret', `token=file:${source}`, '--', '/bin/true'], { env });

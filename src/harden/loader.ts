@@ -1,7 +1,7 @@
-// Variables by which whoever sets them decides what a program loads, before any of its own code runs.
+// Variables by which whoever sets them decides what a program loads or trusts, before any of its own code runs.
 
-/** Of the loader, ld.so(8), of Node, OpenSSL and our own addon's. */
-const loading = ['GLIBC_TUNABLES', 'GCONV_PATH', 'LOCPATH', 'NODE_COMPILE_CACHE', 'NODE_PATH', 'OPENSSL_CONF', 'OPENSSL_ENGINES', 'OPENSSL_MODULES', 'SALLYPORT_PREBUILD'];
+/** Of the loader, ld.so(8), of Node, OpenSSL and our own addon's; and two that have Node trust any server, and write what ran to a file. */
+const loading = ['GLIBC_TUNABLES', 'GCONV_PATH', 'LOCPATH', 'NODE_COMPILE_CACHE', 'NODE_PATH', 'NODE_TLS_REJECT_UNAUTHORIZED', 'NODE_V8_COVERAGE', 'OPENSSL_CONF', 'OPENSSL_ENGINES', 'OPENSSL_MODULES', 'SALLYPORT_PREBUILD'];
 
 /** What NODE_OPTIONS may say: nothing here loads code, opens the debugger or writes memory to a file. */
 const harmless = [
