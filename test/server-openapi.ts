@@ -1,5 +1,6 @@
 // The OpenAPI documents: valid by OpenAPI's own schema, about every route, and true: each answer in this file is held against them.
 import { randomBytes, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { suite } from 'uvu';
@@ -41,6 +42,15 @@ openapi('both documents are valid, and the one of the tasks is public', () =>
     assert.is((await api.ask('GET', `${admin}openapi.json`)).status, 401);
     const ids = Object.values(documents).flatMap(({ paths }) => Object.values(paths).flatMap((operations) => Object.values(operations).map(({ operationId }) => operationId)));
     assert.is(new Set(ids).size, ids.length);
+  }),
+);
+
+openapi('docs/server.md has every route of the admin API, and no other', () =>
+  withDocuments(async (_api, _admin, { admin }) => {
+    const table = readFileSync(new URL('../docs/server.md', import.meta.url), 'utf8').split('| Route below `/admin` |')[1]?.split('\n\n')[0] ?? '';
+    const nouns = (paths: readonly string[]): string[] => [...new Set(paths.map((path) => path.split(/[/?{]/)[1] ?? ''))].sort();
+    const rows = [...table.matchAll(/^\| ([^|]*) \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`(\/[^`]+)`/g)].map(([, path = '']) => path));
+    assert.equal(nouns(rows), nouns([...Object.keys(admin.paths).map((path) => path.replace('/admin', '')), '/openapi.json']));
   }),
 );
 
