@@ -47,6 +47,7 @@ cache('what it has accepted for one scope is not accepted for another', async ()
   const [execution, workload] = [await issue(), await issue('workload')];
   for (let i = 0; i < 2; i++) {
     assert.equal([await outcome(cached, execution), await outcome(cached, execution, ['workload']), await outcome(cached, execution, [])], ['accepted', 'scope', 'scope']);
+    assert.equal([cached.recall(execution, 'execution')?.scope, cached.recall(execution, 'workload'), cached.recall(workload, 'execution'), cached.recall(await issue(), 'execution')], ['execution', undefined, undefined, undefined]);
     assert.equal([await outcome(cached, workload), await outcome(cached, workload, ['workload']), await outcome(cached, workload, ['execution', 'workload'])], ['scope', 'accepted', 'accepted']);
   }
 });
@@ -75,7 +76,10 @@ for (const leewaySeconds of [0, 10]) {
       atSeconds = began + offset;
       const expected = await outcome(plain, token);
       seen.add(expected);
+      const before = cached.recall(token, 'execution') !== undefined;
+      assert.ok(!before || expected === 'accepted', `${offset} seconds`);
       assert.is(await outcome(cached, token), expected, `${offset} seconds`);
+      assert.is(cached.recall(token, 'execution') !== undefined, expected === 'accepted', `${offset} seconds`);
     }
     assert.equal(seen, new Set(['accepted', 'expired', 'not-yet-valid']));
     atSeconds = began;

@@ -64,6 +64,11 @@ export class Tokens {
     return this.#verifier.verify(token, { scopes });
   }
 
+  /** The same of an execution token that was accepted before; undefined of any other. */
+  recall(token: string): TokenClaims | undefined {
+    return this.#verifier.recall(token, 'execution');
+  }
+
   /** For whoever registers it in a transaction of his own. */
   async sign(grant: TokenGrant): Promise<SignedToken> {
     const token = await this.#keys.issuer.issue(grant);

@@ -39,11 +39,7 @@ export class CachedVerifier implements TokenCheck {
   async verify(token: string, { scopes = ['execution'] }: { readonly scopes?: readonly TokenScope[] } = {}): Promise<TokenClaims> {
     if (token.length > maxTokenChars) throw new TokenInvalid('malformed');
     const key = hash('sha256', token, 'binary');
-    let claims = this.#known.get(key);
-    if (claims !== undefined && !this.#isTimely(claims)) {
-      this.#known.delete(key);
-      claims = undefined;
-    }
+    let claims = this.#timely(key);
     if (claims === undefined) {
       claims = await this.#verifier.verify(token, { scopes: scopesKnown });
       const [oldest] = this.#known.size >= this.#maxTokens ? this.#known.keys() : [];
@@ -52,6 +48,20 @@ export class CachedVerifier implements TokenCheck {
     }
     if (!scopes.includes(claims.scope)) throw new TokenInvalid('scope');
     return claims;
+  }
+
+  /** The claims of a token that {@link verify} would accept without asking, and without a promise; undefined of any other. */
+  recall(token: string, scope: TokenScope): TokenClaims | undefined {
+    if (token.length > maxTokenChars) return undefined;
+    const claims = this.#timely(hash('sha256', token, 'binary'));
+    return claims?.scope === scope ? claims : undefined;
+  }
+
+  #timely(key: string): TokenClaims | undefined {
+    const claims = this.#known.get(key);
+    if (claims === undefined || this.#isTimely(claims)) return claims;
+    this.#known.delete(key);
+    return undefined;
   }
 
   /** As the verifier counts; a clock that was set back is asked about as well. */
