@@ -1,4 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { launch, policies, TaskLimitExceeded, type Limits, type Policy, type TaskExit } from '../lib/index.js';
@@ -132,6 +134,21 @@ for (const [what, [limit, script]] of Object.entries(fillers)) {
     assert.is(await inScratch(script, { scratchBytes: 1e9, scratchFiles: 5000 }), '{"kind":"exited","exitCode":0}', 'control');
   });
 }
+
+limits('a zombie hides nothing: what others write meanwhile is not its task\'s', async () => {
+  const others = join(tmpdir(), `sallyport-others-${process.pid}`);
+  try {
+    // An ordinary user may not look into a zombie, and root may: as both it is the same.
+    const ended = inScratch(python(`os.fork() or os._exit(0)\ntime.sleep(3)`), small);
+    for (let part = 0; part < 20; part++) {
+      writeFileSync(others, Buffer.alloc(3_000_000), { flag: 'a' });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.is(await ended, '{"kind":"exited","exitCode":0}');
+  } finally {
+    rmSync(others, { force: true });
+  }
+});
 
 limits('a file too large for the scratch folder, and fallocate, do not pass between two looks', async () => {
   assert.is(await bounded(['sh', '-c', 'exec dd if=/dev/zero of=f bs=1M count=50 2>/dev/null'], { scratchBytes: 20e6 }), 'scratchBytes');

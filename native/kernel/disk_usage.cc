@@ -90,7 +90,7 @@ class Look {
   uint64_t bytes() const noexcept { return bytes_; }
 
  private:
-  // False when it has ended, and so has nothing to show: to an ordinary user it is then refused.
+  // False when it has ended, and so has nothing to show.
   bool Thread(const std::string& thread, const std::string* mapped_below) {
     const bool open_files = OpenFiles(thread);
     return (mapped_below != nullptr && Mappings(thread, *mapped_below)) || open_files;
@@ -100,7 +100,7 @@ class Look {
   bool OpenFiles(const std::string& thread) {
     UniqueFd descriptors(open((thread + "/fd").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!descriptors) {
-      if (errno == EACCES || errno == EPERM) refused_ = true;
+      if ((errno == EACCES || errno == EPERM) && !IsDead(thread)) refused_ = true;
       return false;
     }
     bool any = false;
@@ -115,11 +115,18 @@ class Look {
     return any;
   }
 
+  // Nothing is open in a zombie, and an ordinary user is refused its folders: that is no secret to suspect.
+  static bool IsDead(const std::string& thread) noexcept {
+    char text[512];
+    const char* state = ReadSmallFile((thread + "/stat").c_str(), text) ? strrchr(text, ')') : nullptr;
+    return state == nullptr || strlen(state) < 3 || strchr("ZXx", state[2]) != nullptr;
+  }
+
   // Mappings of files without a name, in kernel's words: "path (deleted)".
   bool Mappings(const std::string& thread, const std::string& top) {
     FILE* maps = fopen((thread + "/maps").c_str(), "re");
     if (maps == nullptr) {
-      if (errno == EACCES || errno == EPERM) refused_ = true;
+      if ((errno == EACCES || errno == EPERM) && !IsDead(thread)) refused_ = true;
       return false;
     }
     bool any = false;
