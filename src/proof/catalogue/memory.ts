@@ -1,5 +1,5 @@
 import type { Row } from '../attack.js';
-import { attaching, program, root } from '../needs.js';
+import { attaching, program } from '../needs.js';
 
 export const memory: readonly Row[] = [
   { name: 'proc-mem', title: '/proc/<pid>/mem', kind: 'native', off: 'leaked', needs: [attaching], demo: true, how: "reads all of the supervisor's memory as a file" },
@@ -12,6 +12,5 @@ export const memory: readonly Row[] = [
   { name: 'process-vm-writev', title: 'process_vm_writev', kind: 'native', off: 'disrupted', needs: [attaching], how: "writes over the tokens in the supervisor's memory with one system call" },
   { name: 'pidfd-getfd', title: 'pidfd_getfd', kind: 'native', off: 'leaked', needs: [attaching], demo: true, how: 'takes the descriptor of a credentials file out of the supervisor' },
   { name: 'proc-fd', title: '/proc/<pid>/fd', kind: 'native', off: 'leaked', how: 'opens the unlinked credentials file by the link to it' },
-  { name: 'perf-stack', title: 'perf, stack samples', kind: 'native', off: 'leaked', needs: [root], how: "profiles the supervisor, and gets a copy of its stack with each sample" },
   { name: 'gdb', title: 'gdb attach', kind: 'script', off: 'leaked', needs: [program('gdb'), attaching], demo: true, how: 'has the debugger print the environment, as gcore would dump it' },
 ];
