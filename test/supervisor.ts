@@ -503,10 +503,18 @@ async function descriptors(): Promise<number> {
   }
   return least;
 }
+/** Of a thread or process that may have ended since it was listed: then nothing. */
+const readLiving = (path: string): string => {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+};
 /** Of this process, whichever thread started them; tsx has one of its own. */
 const children = () => readdirSync('/proc/self/task')
-  .flatMap((id) => readFileSync(`/proc/self/task/${id}/children`, 'utf8').split(' ').filter(Boolean))
-  .filter((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8') !== 'sweeper\n'); // one for all tasks, from the first launch on
+  .flatMap((id) => readLiving(`/proc/self/task/${id}/children`).split(' ').filter(Boolean))
+  .filter((pid) => readLiving(`/proc/${pid}/comm`) !== 'sweeper\n'); // one for all tasks, from the first launch on
 const childrenBefore = children();
 
 for (const [what, script, code, answered] of refusals) {
