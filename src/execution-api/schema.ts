@@ -125,7 +125,7 @@ export const Connection = Type.Object({
   schema: Type.Optional(Nullable(Type.String())),
   login: Type.Optional(Nullable(Type.String())),
   password: Type.Optional(Nullable(Type.String())),
-  port: Type.Optional(Nullable(Type.Integer())),
+  port: Type.Optional(Nullable(Type.Integer({ minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }))),
   extra: Type.Optional(Nullable(Type.String())),
 });
 export type Connection = Static<typeof Connection>;

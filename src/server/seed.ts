@@ -15,9 +15,9 @@ export const SeedTaskInstance = Type.Object(
     dag_id: Id,
     run_id: Id,
     task_id: Id,
-    map_index: Type.Optional(Type.Integer({ minimum: -1 })),
-    try_number: Type.Optional(Type.Integer({ minimum: 0 })),
-    max_tries: Type.Optional(Type.Integer({ minimum: 0 })),
+    map_index: Type.Optional(Type.Integer({ minimum: -1, maximum: 2 ** 31 - 1 })),
+    try_number: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 })),
+    max_tries: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 })),
     queue: Type.Optional(Id),
     /** The operator's class, as breadcrumbs show it. */
     operator: Type.Optional(Type.String()),

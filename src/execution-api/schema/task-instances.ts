@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { closed, JsonObject, Maybe } from './common.js';
 
 /** PATCH task-instances/{id}/skip-downstream: a task id, of an instance that is not mapped, or with its map index. */
-export const SkipDownstream = Type.Object({ tasks: Type.Array(Type.Union([Type.String(), Type.Tuple([Type.String(), Type.Integer()])])) }, closed);
+export const SkipDownstream = Type.Object({ tasks: Type.Array(Type.Union([Type.String(), Type.Tuple([Type.String(), Type.Integer({ minimum: -1, maximum: 2 ** 31 - 1 })])])) }, closed);
 export type SkipDownstream = Static<typeof SkipDownstream>;
 
 /** PUT task-instances/{id}/rtif: template fields as they came out. */

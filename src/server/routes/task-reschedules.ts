@@ -7,7 +7,7 @@ import { shown } from '../store/time.js';
 import { ofTaskInstance as params } from './params.js';
 
 /** Airflow's client says which try; here each has an id of its own. */
-const querystring = Type.Object({ try_number: Type.Optional(Type.Integer()) });
+const querystring = Type.Object({ try_number: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 })) });
 const config = { access: 'self', resource: { kind: 'task_instance', action: 'read' } } as const;
 
 /** Airflow lets any task ask; who asks is the supervisor of that very one. */
