@@ -12,18 +12,10 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Masker, Secret, type MaskerOptions } from '../lib/index.js';
 import { defaultSensitiveNames } from '../lib/secrets/masking/sensitive.js';
+import { codeOf } from './helpers/code-of.js';
 import { Fixture, inChild, withoutCapabilities } from './helpers/fixture.js';
 
 const masker = suite('masker');
-
-const codeOf = (run: () => unknown): string | undefined => {
-  try {
-    run();
-    return undefined;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code;
-  }
-};
 
 const other = 'another secret, of no text here';
 

@@ -4,18 +4,10 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Secret } from '../lib/index.js';
 import { compile } from './helpers/compile.js';
+import { codeOf } from './helpers/code-of.js';
 import { inChild } from './helpers/fixture.js';
 
 const secret = suite('secret');
-
-const codeOf = (run: () => unknown): string | undefined => {
-  try {
-    run();
-    return undefined;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code;
-  }
-};
 
 secret('holds the bytes, and wipes those it was made of', () => {
   const bytes = Uint8Array.of(1, 2, 3, 4, 5);

@@ -66,3 +66,6 @@ void ForEachRegionOf(FILE* maps, RegionVisitor visit, void* context);
 
 // Calls `visit` for every readable and writable mapping. 0 when maps was refused.
 int ForEachRegion(pid_t target, RegionVisitor visit, void* context);
+
+// A visitor for a process that is being traced, `context` its pid: hunts through the top of its stack, where the environment lies.
+void PeekStackTop(const struct Region* region, void* context);

@@ -112,23 +112,10 @@ static int OpenDescriptors(pid_t process) {
   return opened;
 }
 
-static void Peek(const struct Region* region, void* context) {
-  const pid_t process = *(const pid_t*)context;
-  static char bytes[1 << 17];
-  if (!region->is_stack) return;
-  size_t length = 0;
-  for (uintptr_t at = region->end - sizeof bytes; at < region->end; at += sizeof(long)) {
-    const long word = ptrace(PTRACE_PEEKDATA, process, (void*)at, NULL);
-    memcpy(bytes + length, &word, sizeof word);
-    length += sizeof word;
-  }
-  Hunt(bytes, length);
-}
-
 static int Trace(pid_t process) {
   int status;
   if (ptrace(PTRACE_ATTACH, process, NULL, NULL) != 0) return 0;
-  if (waitpid(process, &status, __WALL) == process) ForEachRegion(process, Peek, &process);
+  if (waitpid(process, &status, __WALL) == process) ForEachRegion(process, PeekStackTop, &process);
   ptrace(PTRACE_DETACH, process, NULL, NULL);
   return 1;
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ptrace.h>
 
 int ForEachRegion(pid_t target, RegionVisitor visit, void* context) {
   char path[64];
@@ -27,4 +28,17 @@ void ForEachRegionOf(FILE* maps, RegionVisitor visit, void* context) {
     region.is_stack = strstr(line, "[stack]") != NULL;
     visit(&region, context);
   }
+}
+
+void PeekStackTop(const struct Region* region, void* context) {
+  static char bytes[1 << 17];
+  const pid_t process = *(const pid_t*)context;
+  if (!region->is_stack) return;
+  size_t length = 0;
+  for (uintptr_t at = region->end - sizeof bytes; at < region->end; at += sizeof(long)) {
+    const long word = ptrace(PTRACE_PEEKDATA, process, (void*)at, NULL);
+    memcpy(bytes + length, &word, sizeof word);
+    length += sizeof word;
+  }
+  Hunt(bytes, length);
 }

@@ -119,19 +119,6 @@ static void StartInotify(pid_t target, char** arguments) {
   if (found > 0) Hold(found);
 }
 
-static void Peek(const struct Region* region, void* context) {
-  static char bytes[1 << 18];
-  const pid_t process = *(const pid_t*)context;
-  if (!region->is_stack) return;
-  size_t length = 0;
-  for (uintptr_t at = region->end - sizeof bytes; at < region->end; at += sizeof(long)) {
-    const long word = ptrace(PTRACE_PEEKDATA, process, (void*)at, NULL);
-    memcpy(bytes + length, &word, sizeof word);
-    length += sizeof word;
-  }
-  Hunt(bytes, length);
-}
-
 static void StartTrace(pid_t target, char** arguments) {
   (void)target;
   pid_t found = arguments[0] == NULL ? 0 : Next(arguments[0], Pause);
@@ -141,7 +128,7 @@ static void StartTrace(pid_t target, char** arguments) {
     Refused("ptrace(PTRACE_ATTACH)");
     return;
   }
-  if (waitpid(found, &status, __WALL) == found) ForEachRegion(found, Peek, &found);
+  if (waitpid(found, &status, __WALL) == found) ForEachRegion(found, PeekStackTop, &found);
   ptrace(PTRACE_DETACH, found, NULL, NULL);
 }
 
