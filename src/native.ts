@@ -34,6 +34,7 @@ export interface Native {
 
   // dumpable
   bornDumpable(): boolean;
+  showsNothing(holder: number, fd: number): boolean;
   disableDumpable(): void;
   getDumpable(): number;
 

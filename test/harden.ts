@@ -1,9 +1,9 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { on, once } from 'node:events';
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -153,6 +153,55 @@ hardening('a process that has our memory open already is found, and named', asyn
     assert.is(error?.guarantee, 'start');
     assert.is(error?.missing, `process ${watcher?.pid} has /proc/${fixture.pid}/${file} open`);
   }
+});
+
+hardening('a thread that ended still shows our memory to who has it open; a process that ended shows nothing', async () => {
+  // Holds the memory of each id that ends before it is told so, and of no other.
+  const watcher = (ids: readonly string[]) => {
+    const script = `const fs = require('fs');
+      const held = ${JSON.stringify(ids)}.map((id) => [id, ['mem', 'maps'].map((file) => fs.openSync('/proc/' + id + '/' + file))]);
+      console.log('open');
+      process.stdin.once('data', () => {
+        for (const [id, files] of held) if (fs.existsSync('/proc/' + id)) files.forEach(fs.closeSync);
+        console.log('holds');
+      });`;
+    const [program = '', ...rest] = [...withoutCapabilities, process.execPath, '-e', script];
+    return spawn(program, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
+  };
+  const keep = join(mkdtempSync(join(tmpdir(), 'sallyport-harden-')), 'keep');
+  writeFileSync(keep, '');
+  chmodSync(dirname(keep), 0o755);
+  const thread = `import { Worker } from 'node:worker_threads';
+    new Worker("const { existsSync } = require('fs'); setInterval(() => existsSync(" + ${JSON.stringify(JSON.stringify(keep))} + ") || process.exit(), 5)", { eval: true });`;
+  const options = { node: ['--import', `data:text/javascript,${encodeURIComponent(thread)}`] };
+
+  for (const what of ['thread', 'process'] as const) {
+    writeFileSync(keep, '');
+    let watching: ReturnType<typeof watcher> | undefined;
+    let ended = '';
+    const { error, fixture } = await hardened({}, options, async ({ pid }) => {
+      const program = spawn(withoutCapabilities[0] ?? '', [...withoutCapabilities.slice(1), 'sleep', '60']);
+      await once(program, 'spawn');
+      const threads = readdirSync(`/proc/${pid}/task`).filter((id) => id !== String(pid));
+      watching = watcher(what === 'thread' ? threads : [String(program.pid)]);
+      const said = on(watching.stdout, 'data');
+      await said.next();
+      rmSync(keep);
+      program.kill('SIGKILL');
+      await once(program, 'exit');
+      const gone = () => threads.filter((id) => !existsSync(`/proc/${pid}/task/${id}`));
+      while (gone().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      ended = what === 'thread' ? (gone()[0] ?? '') : String(program.pid);
+      watching.stdin.write('\n');
+      await said.next();
+      assert.ok(Number(ended) > pid); // control: both have a number that may be a thread's
+    });
+    await fixture.end();
+    watching?.kill('SIGKILL');
+    if (what === 'process') assert.is(error, null);
+    else assert.match(error?.missing ?? 'nothing', `process ${watching?.pid} has /proc/${ended}/mem open`);
+  }
+  rmSync(dirname(keep), { recursive: true });
 });
 
 hardening('a tracer is found', async () => {

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
+#include "pidfd.h"
 #include "unique_fd.h"
 
 namespace kernel {
@@ -26,6 +28,17 @@ bool WasBornDumpable() noexcept {
   if (getauxval(AT_SECURE) != 0) return false;
   UniqueFd program(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   return program || errno != EACCES;
+}
+
+bool ShowsNothing(pid_t holder, int fd) noexcept {
+  auto process = PidfdOpen(holder);
+  if (!process.ok()) return false;
+  auto file = PidfdGetfd(process.value.get(), fd);
+  if (!file.ok()) return false;
+  char byte;
+  // Of memory that lives, /proc/<pid>/mem has no first page: EIO.
+  const ssize_t length = pread(file.value.get(), &byte, 1, 0);
+  return length == 0 || (length < 0 && errno == ESRCH);
 }
 
 }  // namespace kernel

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include "result.h"
 
 namespace kernel {
@@ -18,5 +20,9 @@ Result<int> GetDumpable() noexcept;
 // that was there from the first instruction: AT_SECURE, for ids that differed, or a program that we
 // may execute but not read. Anything else, and somebody cleared it on the way. Ask before we do.
 bool WasBornDumpable() noexcept;
+
+// Whether a file of /proc/<pid> that `holder` has open as `fd` tells nothing any more: the memory
+// that it showed is gone, so it was never ours. False also where we may not look. proc(5).
+bool ShowsNothing(pid_t holder, int fd) noexcept;
 
 }  // namespace kernel

@@ -15,6 +15,12 @@ Result<UniqueFd> PidfdOpen(pid_t pid) noexcept {
   return {Status::Ok(), UniqueFd(static_cast<int>(fd))};
 }
 
+Result<UniqueFd> PidfdGetfd(int pidfd, int fd) noexcept {
+  long copy = syscall(__NR_pidfd_getfd, pidfd, fd, 0);
+  if (copy < 0) return {Status::FromErrno("pidfd_getfd"), UniqueFd()};
+  return {Status::Ok(), UniqueFd(static_cast<int>(copy))};
+}
+
 Status PidfdSendSignal(int pidfd, int signal, bool to_group) noexcept {
   if (to_group && syscall(__NR_pidfd_send_signal, pidfd, signal, nullptr, PIDFD_SIGNAL_PROCESS_GROUP) == 0) return Status::Ok();
   if (syscall(__NR_pidfd_send_signal, pidfd, signal, nullptr, 0) != 0)

@@ -13,6 +13,10 @@ namespace kernel {
 // another one. Scope: ours; close-on-exec. pidfd_open(2).
 Result<UniqueFd> PidfdOpen(pid_t pid) noexcept;
 
+// A copy of a descriptor that another process has. EPERM where we may not trace it.
+// Scope: ours; close-on-exec. pidfd_getfd(2).
+Result<UniqueFd> PidfdGetfd(int pidfd, int fd) noexcept;
+
 // ESRCH once the process has been waited for. `to_group`: to every process of the group
 // that it leads, as a terminal does; to it alone before Linux 6.9. pidfd_send_signal(2).
 Status PidfdSendSignal(int pidfd, int signal, bool to_group = false) noexcept;

@@ -16,6 +16,9 @@
 #ifndef __NR_pidfd_open
 #define __NR_pidfd_open 434  // 5.3
 #endif
+#ifndef __NR_pidfd_getfd
+#define __NR_pidfd_getfd 438  // 5.6
+#endif
 #ifndef __NR_clone3
 #define __NR_clone3 435  // 5.3
 #endif

@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { Level } from '../guarantees.js';
-import { wasBornDumpable } from '../kernel/dumpable.js';
+import { showsNothing, wasBornDumpable } from '../kernel/dumpable.js';
 import type { Row } from './report.js';
 
 /** Files of /proc/<pid> that go on showing a process after its dumpable flag is cleared, to whoever has them open. */
@@ -64,13 +64,13 @@ function lookForWatchers(): { watchers: { pid: number; file: string }[]; hidden:
       if (couldHaveOpened(pid)) hidden.push(pid);
       continue;
     }
-    const file = links.find((link) => showsUs(link, threads));
-    if (file !== undefined) watchers.push({ pid, file });
+    const file = links.find(({ link, fd }) => showsUs(link, threads, () => showsNothing(pid, fd)));
+    if (file !== undefined) watchers.push({ pid, file: file.link });
   }
   return { watchers, hidden };
 }
 
-function descriptorsOf(pid: number): string[] | 'hidden' {
+function descriptorsOf(pid: number): { fd: number; link: string }[] | 'hidden' {
   let fds: string[];
   try {
     fds = readdirSync(`/proc/${pid}/fd`);
@@ -79,7 +79,7 @@ function descriptorsOf(pid: number): string[] | 'hidden' {
   }
   return fds.flatMap((fd) => {
     try {
-      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+      return [{ fd: Number(fd), link: readlinkSync(`/proc/${pid}/fd/${fd}`) }];
     } catch {
       return []; // closed meanwhile
     }
@@ -87,11 +87,12 @@ function descriptorsOf(pid: number): string[] | 'hidden' {
 }
 
 /** `/proc/12/mem` and `/proc/12/task/13/mem`, wherever that procfs is mounted. A thread's number shows the process as well. */
-function showsUs(link: string, threads: ReadonlySet<number>): boolean {
+function showsUs(link: string, threads: ReadonlySet<number>, isOver: () => boolean): boolean {
   const [, id, file] = /\/(\d+)\/(?:task\/\d+\/)?([a-z_]+)$/.exec(link) ?? [];
   if (file === undefined || !telling.has(file)) return false;
+  if (threads.has(Number(id))) return true;
   // One that ended may have been a thread of ours: its descriptor would still show us.
-  return threads.has(Number(id)) || (Number(id) > process.pid && !existsSync(`/proc/${id}`));
+  return Number(id) > process.pid && !existsSync(`/proc/${id}`) && !isOver();
 }
 
 /** A process of our user that keeps its descriptors to itself. Those of others could never open our memory, and kernel threads have none. */

@@ -14,3 +14,11 @@ export function isDumpable(): boolean {
 export function wasBornDumpable(): boolean {
   return native().bornDumpable();
 }
+
+/**
+ * Whether a file of /proc/<pid> that process `holder` has open as `fd` tells nothing any more, since the memory that it
+ * showed is gone. False also where we may not look. @see pidfd_getfd(2), proc(5)
+ */
+export function showsNothing(holder: number, fd: number): boolean {
+  return native().showsNothing(holder, fd);
+}
