@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { EnforcementPartial, guaranteeNames, policies, PolicyInvalid, type Policy } from '../lib/index.js';
 import { accessBits, handledAccess } from '../lib/kernel/landlock.js';
+import type { CgroupController } from '../lib/kernel/cgroup.js';
 import type { Probe } from '../lib/kernel/probe.js';
 import { taskGuarantees } from '../lib/policy/enforcement.js';
 import { plan } from '../lib/policy/plan.js';
@@ -141,6 +142,13 @@ policy("memory is bounded by half of the host's where the author names no bound"
   assert.is(plan({ limits: { memoryBytes: 2 ** 34 } }, large).memoryBytes, 2 ** 34);
   const cgroups = { folder: '/sys/fs/cgroup/x', controllers: ['memory' as const], missing: '' };
   assert.is(plan({}, { ...large, cgroups }).cgroup?.memoryBytes, 2 ** 33);
+});
+
+policy('a task is asked what it starts, maps and locks unless a cgroup bounds both its processes and its memory', () => {
+  const asks = (...controllers: CgroupController[]) => plan({ limits: { memoryBytes: 2 ** 30 } }, { ...host, cgroups: { folder: '/sys/fs/cgroup/x', controllers, missing: '' } }).asksToStart;
+  assert.is(plan({}, host).asksToStart, true);
+  assert.is(asks('memory', 'pids', 'cpu'), false);
+  for (const controllers of [['memory'], ['pids'], ['cpu'], []] as CgroupController[][]) assert.is(asks(...controllers), true, controllers.join());
 });
 
 policy.run();

@@ -284,8 +284,9 @@ export function plan(wanted: Policy, host: Probe): Plan {
   if (lacking !== undefined) throw new EnforcementPartial(lacking.name, lacking.missing.join('; '));
 
   const group = cgroup(policy, host);
-  // pids.max does the same, and asks nobody.
-  const asksToStart = host.seccomp && host.arch !== 'other' && host.notify.available && !group?.processes;
+  // pids.max and memory.max do the same, and ask nobody. One of them is not enough: what a shared mapping hides is counted here.
+  const bounded = group !== undefined && group.processes > 0 && (group.memoryBytes > 0 || common.memoryBytes === undefined);
+  const asksToStart = host.seccomp && host.arch !== 'other' && host.notify.available && !bounded;
   const { fs, net, scoped } = handledAccess(host.landlockAbi);
   const granted = host.landlockAbi > 0 ? rules(policy, host.landlockAbi) : [];
   return Object.freeze({
