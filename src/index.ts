@@ -30,7 +30,7 @@ export {
 } from './broker/index.js';
 export { loadConfig, type Config, type LoadConfigOptions, type Role, type SallyportSettings } from './config/index.js';
 export * from './errors.js';
-export { ExecutionApi, type ExecutionApiOptions, type RequestOptions, type XComRef } from './execution-api/client.js';
+export { ExecutionApi, type AssetEventFilter, type DagRunFilter, type ExecutionApiOptions, type RequestOptions, type TaskInstanceFilter, type XComName, type XComRef } from './execution-api/client.js';
 export type { Connection, RunContext, StateUpdate, Variable, XCom } from './execution-api/schema.js';
 export * from './guarantees.js';
 export { harden, type HardenOptions } from './harden/harden.js';
@@ -43,7 +43,7 @@ export { loadPolicy, type PresetName } from './policy/policy-file.js';
 export { policies, type PythonOptions } from './policy/presets.js';
 export { Masker, type MaskerOptions } from './secrets/masker.js';
 export { Secret, type SecretDescriptorOptions, type SecretReadOptions } from './secrets/secret.js';
-export { Supervisor, type Grants, type LogLine, type Outcome, type RunOptions, type SupervisorOptions, type Workload, type XComGrant } from './supervisor/index.js';
+export { Supervisor, type Declaration, type GrantPreset, type Grants, type LogLine, type Outcome, type RunOptions, type SupervisorOptions, type Workload, type XComGrant } from './supervisor/index.js';
 export { launch, type LaunchOptions } from './task/launch.js';
 export type { Stdio } from './task/stdio.js';
 export type { RefusedCall } from './task/trace.js';

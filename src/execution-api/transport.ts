@@ -19,7 +19,7 @@ export interface TransportOptions {
 }
 
 export interface Request {
-  readonly method: 'GET' | 'PATCH' | 'POST' | 'PUT';
+  readonly method: 'DELETE' | 'GET' | 'HEAD' | 'PATCH' | 'POST' | 'PUT';
   /** What errors call it, without ids or keys: those may be a task's data. */
   readonly route: string;
   /** Below the base URL, already encoded: see `path()`. */
@@ -28,6 +28,8 @@ export interface Request {
   readonly beside?: boolean;
   /** JSON text. */
   readonly body?: string;
+  /** Of a route that is newer than what this package speaks otherwise. */
+  readonly version?: string;
 }
 
 export interface Answer {
@@ -181,4 +183,15 @@ function encodeSegment(segment: string): string {
     throw outOfRange('id', 'text without NUL and without "." or ".." between slashes');
   }
   return encodeURIComponent(segment);
+}
+
+type QueryValue = string | number | boolean | readonly string[] | null | undefined;
+
+/** A query with its question mark: what is null or undefined is left out, a list is given once for each item. Empty for none. */
+export function query(fields: Readonly<Record<string, QueryValue>>): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(fields)) {
+    for (const each of Array.isArray(value) ? value : [value]) if (each != null) search.append(name, String(each));
+  }
+  return search.size > 0 ? `?${search}` : '';
 }

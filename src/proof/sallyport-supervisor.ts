@@ -27,10 +27,10 @@ const { read = [], execute = [], write = [], limits = {} } = job.grants;
 const policy = policies.node({ level, without, read: [...taskCode(), job.folder, ...read], execute: [nativeProgram('attack'), ...execute], write, limits });
 
 /** One task: what it may ask for is a variable and its own results, and whose channel it is says whose those are. */
-async function start(args: string[], { dag_id, run_id, task_id, map_index }: Identity, tiApi: ExecutionApi, variable: string, audit: Audit = () => {}): Promise<Task> {
+async function start(args: string[], identity: Identity, tiApi: ExecutionApi, variable: string, audit: Audit = () => {}): Promise<Task> {
   const methods = executionApiMethods({
     api: tiApi,
-    identity: { dag_id, run_id, task_id, map_index },
+    identity: { ...identity, try_number: 1 },
     grants: { variables: [variable] },
     report: { claim() {}, async send() {} }, // these tasks are not reported: the runner looks at what they did
   });

@@ -1,4 +1,4 @@
-export type { Grants, XComGrant } from '../execution-api/methods.js';
+export type { Declaration, GrantPreset, Grants, XComGrant } from '../execution-api/grants.js';
 export type { LogLine } from './lines.js';
 export type { Outcome } from './run.js';
 export { Supervisor, type RunOptions, type SupervisorOptions } from './supervisor.js';

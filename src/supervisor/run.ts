@@ -1,11 +1,11 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Authorizer, Declares } from '../authorization/index.js';
+import type { Authorizer } from '../authorization/index.js';
 import { serve, type Audit, type Broker } from '../broker/index.js';
 import { BrokerClosed } from '../errors.js';
 import { authorized } from '../execution-api/authorized.js';
 import type { ExecutionApi } from '../execution-api/client.js';
-import { executionApiMethods, type Grants } from '../execution-api/methods.js';
+import { executionApiMethods, type Declaration, type GrantPreset, type Grants } from '../execution-api/methods.js';
 import type { RunContext, StateUpdate } from '../execution-api/schema.js';
 import type { Masker } from '../secrets/masker.js';
 import type { Task, TaskExit } from '../task/task.js';
@@ -35,9 +35,11 @@ export interface RunningTask {
   readonly channel: Duplex;
   readonly hostname: string;
   readonly startDate: string;
-  readonly grants: Grants;
+  readonly grants: Grants | GrantPreset;
+  /** What the workload says that the task needs. */
+  readonly declares: Declaration | undefined;
   /** The deployment's rules, and what they look at that no workload says. */
-  readonly rules: { readonly authorizer: Authorizer; readonly team: string | null; readonly declares: Declares | null } | undefined;
+  readonly rules: { readonly authorizer: Authorizer; readonly team: string | null } | undefined;
   readonly audit: Audit | undefined;
   readonly masker: Masker | undefined;
   readonly timing: Timing;
@@ -93,16 +95,17 @@ export async function supervise(running: RunningTask): Promise<Outcome> {
 }
 
 /** Opens the channel and sends the start message. A task that cannot be started so is ended. */
-function start({ workload, context, api, channel, startDate, grants, rules, audit, masker }: RunningTask, report: Report, end: (error: Error) => void): Broker | undefined {
+function start({ workload, context, api, channel, startDate, grants, declares, rules, audit, masker }: RunningTask, report: Report, end: (error: Error) => void): Broker | undefined {
   const { ti, dag_rel_path, bundle_info } = workload;
   let broker: Broker | undefined;
   try {
     const { id, dag_id, run_id, task_id, map_index, try_number } = ti;
-    const granted = executionApiMethods({ api, identity: { dag_id, run_id, task_id, map_index }, grants, report, ...(masker && { masker }) });
+    const identity = { id, dag_id, run_id, task_id, map_index, try_number };
+    const granted = executionApiMethods({ api, identity, grants, report, ...(declares && { declares }), ...(masker && { masker }) });
     broker = serve(channel, {
       task: id,
       // The server let this try run, and takes it away by its answer to a heartbeat.
-      methods: rules === undefined ? granted : authorized(granted, rules.authorizer, { id, dag_id, run_id, task_id, map_index, try_number, standing: 'live', team: rules.team, declares: rules.declares }),
+      methods: rules === undefined ? granted : authorized(granted, rules.authorizer, { ...identity, standing: 'live', team: rules.team, declares: declares ?? null }),
       ...(audit !== undefined && { audit }),
       onViolation: end,
     });

@@ -1,10 +1,10 @@
 import { hostname as hostName, userInfo } from 'node:os';
 import type { Duplex } from 'node:stream';
-import { Authorizer, type Declares } from '../authorization/index.js';
+import { Authorizer } from '../authorization/index.js';
 import type { Audit } from '../broker/index.js';
 import { BrokerClosed, checkOptions, invalidArgument, outOfRange } from '../errors.js';
 import { ExecutionApi } from '../execution-api/client.js';
-import type { Grants } from '../execution-api/methods.js';
+import { checkDeclaration, checkGrants, type Declaration, type GrantPreset, type Grants } from '../execution-api/grants.js';
 import type { Policy } from '../policy/policy.js';
 import { Masker, type MaskerOptions } from '../secrets/masker.js';
 import { Secret } from '../secrets/secret.js';
@@ -46,12 +46,15 @@ export interface RunOptions {
   readonly token?: Secret;
   /** What the task may have besides its bundle and the task's side of this package. @default `policies.node()` */
   readonly policy?: Policy;
-  /** What it may ask for besides its own XComs. @default nothing */
-  readonly grants?: Grants;
+  /**
+   * What it may ask for besides what is its own: `declared`, what `declares` lists; `airflow`, all that Airflow's supervisor lets a
+   * task do, but not in the name of another task; or by name. @default 'declared'
+   */
+  readonly grants?: Grants | GrantPreset;
   /** The team of the task's DAG, for the rules of `authorization`. @default null, none */
   readonly team?: string | null;
-  /** What the task's DAG declares, for the rules of `authorization`. @default nothing */
-  readonly declares?: Declares;
+  /** What the task's workload says that it needs, in names or patterns: for `grants: 'declared'`, and for the rules of `authorization`. @default nothing */
+  readonly declares?: Declaration;
   /** Aborting kills the task. Once it runs its end is still reported, and is the outcome. */
   readonly signal?: AbortSignal;
 }
@@ -119,7 +122,7 @@ export class Supervisor implements AsyncDisposable {
     await Promise.allSettled(this.#running.values());
   }
 
-  async #run(workload: unknown, { token, policy, grants = {}, team = null, declares }: RunOptions, signal: AbortSignal): Promise<Outcome> {
+  async #run(workload: unknown, { token, policy, grants = 'declared', team = null, declares }: RunOptions, signal: AbortSignal): Promise<Outcome> {
     const { api: shared, authorization: authorizer, audit, masking = {}, onLog } = this.#options;
     using masker = masking === false ? undefined : new Masker(masking);
     const api = token === undefined ? shared : shared.withToken(token);
@@ -138,8 +141,8 @@ export class Supervisor implements AsyncDisposable {
         const startDate = new Date().toISOString();
         const owner = { hostname: this.#hostname, unixname: userName(), pid: task.pid, start_date: startDate };
         const context = await api.run(parsed.ti.id, owner, { signal });
-        const rules = authorizer && { authorizer, team, declares: declares ?? null };
-        return await supervise({ workload: parsed, context, api, task, channel, hostname: this.#hostname, startDate, grants, rules, audit, masker, timing: this.#timing });
+        const rules = authorizer && { authorizer, team };
+        return await supervise({ workload: parsed, context, api, task, channel, hostname: this.#hostname, startDate, grants, declares, rules, audit, masker, timing: this.#timing });
       } finally {
         task.kill('SIGKILL');
         await Promise.all([task.exited, ...drained]);
@@ -153,18 +156,12 @@ export class Supervisor implements AsyncDisposable {
 
 function checkRunOptions(options: RunOptions): void {
   checkOptions('options', options, ['token', 'policy', 'grants', 'team', 'declares', 'signal']);
-  const { token, grants = {}, team, declares, signal } = options;
+  const { token, grants = 'declared', team, declares, signal } = options;
   if (token !== undefined && !(token instanceof Secret)) throw invalidArgument('options.token', 'a Secret', token);
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidArgument('options.signal', 'an AbortSignal', signal);
   if (team !== undefined && team !== null && (typeof team !== 'string' || team === '')) throw invalidArgument('options.team', 'the name of a team, or null', team);
-  checkOptions('options.declares', declares ?? {}, ['variables', 'connections', 'xcoms']);
-  for (const [name, names] of Object.entries(declares ?? {})) {
-    if (!Array.isArray(names) || !names.every((each) => typeof each === 'string')) throw invalidArgument(`options.declares.${name}`, 'an array of names', names);
-  }
-  checkOptions('options.grants', grants, ['variables', 'connections', 'xcoms', 'outlets']);
-  for (const [name, names] of Object.entries(grants)) {
-    if (!Array.isArray(names) && (names !== 'any' || name === 'xcoms') && names !== undefined) throw invalidArgument(`options.grants.${name}`, name === 'xcoms' ? 'an array' : "an array of names, or 'any'", names);
-  }
+  checkDeclaration('options.declares', declares ?? {});
+  checkGrants('options.grants', grants);
 }
 
 /** Out of the workload before anything can fail and quote it. The string stays in the heap; pass a Secret to do better. */

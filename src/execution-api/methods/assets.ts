@@ -1,0 +1,55 @@
+import { Type } from '@sinclair/typebox';
+import { BrokerDenied } from '../../errors.js';
+import { Count, iso, Moment, Name, Nullish } from './fields.js';
+import { found, row, type RowOptions, type Rows } from './row.js';
+
+const range = { after: Nullish(Moment), before: Nullish(Moment), limit: Nullish(Count), ascending: Nullish(Type.Boolean()) };
+type Range = { readonly after?: string | Date | null; readonly before?: string | Date | null; readonly limit?: number | null; readonly ascending?: boolean | null };
+const ranged = ({ after, before, limit, ascending }: Range) => ({ after: iso(after), before: iso(before), limit: limit ?? undefined, ascending: ascending ?? true });
+
+export function assets({ api, reach }: RowOptions): Rows {
+  const may = (...names: readonly (string | null | undefined)[]): boolean => names.every((name) => name == null || reach.has('assets', name));
+
+  return {
+    GetAssetByName: row({
+      params: Type.Object({ name: Name }),
+      permit: ({ name }) => (may(name) ? { name } : undefined),
+      about: ({ name }) => [['read', { kind: 'asset', name }]],
+      handler: (by, { signal }) => found('ASSET_NOT_FOUND', by, async () => ({ type: 'AssetResult', ...(await api.getAsset(by, { signal })) })),
+    }),
+
+    GetAssetByUri: row({
+      params: Type.Object({ uri: Name }),
+      permit: ({ uri }) => (may(uri) ? { uri } : undefined),
+      about: ({ uri }) => [['read', { kind: 'asset', uri }]],
+      handler: (by, { signal }) => found('ASSET_NOT_FOUND', by, async () => ({ type: 'AssetResult', ...(await api.getAsset(by, { signal })) })),
+    }),
+
+    // Of Airflow 3.3.
+    GetAssetsByAlias: row({
+      params: Type.Object({ alias_name: Name }),
+      permit: ({ alias_name }) => (may(alias_name) ? { alias_name } : undefined),
+      about: ({ alias_name: alias }) => [['read', { kind: 'asset', alias }]],
+      handler: async ({ alias_name }, { signal }) => ({ type: 'AssetsByAliasResult', assets: (await api.getAssetsByAlias(alias_name, { signal })).map((asset) => ({ type: 'AssetResult', ...asset })) }),
+    }),
+
+    GetAssetEventByAsset: row({
+      params: Type.Object({ name: Nullish(Type.String({ maxLength: 1500 })), uri: Nullish(Type.String({ maxLength: 1500 })), ...range }),
+      permit: (asked) => {
+        // Airflow's client leaves out neither, and sends an empty one for none.
+        const [name, uri] = [asked.name || undefined, asked.uri || undefined];
+        if (name === undefined && uri === undefined) throw new BrokerDenied('GetAssetEventByAsset', 'names no asset');
+        return may(name, uri) ? { name, uri, ...ranged(asked) } : undefined;
+      },
+      about: ({ name, uri }) => [...(name === undefined ? [] : [['read', { kind: 'asset', name }] as const]), ...(uri === undefined ? [] : [['read', { kind: 'asset', uri }] as const])],
+      handler: async (filter, { signal }) => ({ type: 'AssetEventsResult', ...(await api.getAssetEvents(filter, { signal })) }),
+    }),
+
+    GetAssetEventByAssetAlias: row({
+      params: Type.Object({ alias_name: Name, ...range }),
+      permit: (asked) => (may(asked.alias_name) ? { alias: asked.alias_name, ...ranged(asked) } : undefined),
+      about: ({ alias }) => [['read', { kind: 'asset', alias }]],
+      handler: async (filter, { signal }) => ({ type: 'AssetEventsResult', ...(await api.getAssetEvents(filter, { signal })) }),
+    }),
+  };
+}

@@ -1,0 +1,42 @@
+import { type TSchema, Type } from '@sinclair/typebox';
+import { BrokerDenied } from '../../errors.js';
+import { Timestamp } from '../schema/common.js';
+
+// What Airflow's messages are made of.
+
+export const Nullish = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
+/** Keys, ids, URIs: what ends in a path or a query. */
+export const Name = Type.String({ minLength: 1, maxLength: 1500 });
+export const Names = Nullish(Type.Array(Type.String({ maxLength: 1500 })));
+export const MapIndex = Nullish(Type.Integer({ minimum: -1, maximum: 2 ** 31 - 1 }));
+/** Msgpack's own timestamp, as Airflow's Python sends it, or text. */
+export const Moment = Type.Union([Timestamp, Type.Date()]);
+export const Moments = Nullish(Type.Array(Moment));
+export const Count = Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 });
+export const Offset = Type.Integer({ minimum: -(2 ** 31) + 1, maximum: 2 ** 31 - 1 });
+
+type Moment = string | Date;
+
+/** As the API reads it. */
+export function iso(moment: Moment): string;
+export function iso(moment: Moment | null | undefined): string | undefined;
+export function iso(moment: Moment | null | undefined): string | undefined {
+  return moment instanceof Date ? moment.toISOString() : (moment ?? undefined);
+}
+
+export const isos = (moments: readonly Moment[] | null | undefined): string[] | undefined => moments?.map((each) => iso(each));
+
+export const now = (): string => new Date().toISOString();
+
+/** What JSON.stringify would write faithfully: msgpack also has bytes, dates, NaN and integers beyond a number. */
+export function isJson(value: unknown): boolean {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true;
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (Array.isArray(value)) return value.every(isJson);
+  return typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype && Object.values(value).every(isJson);
+}
+
+/** @throws {BrokerDenied} `ERR_BROKER_DENIED` */
+export function assertJson(method: string, value: unknown, what = 'a value'): void {
+  if (!isJson(value ?? null)) throw new BrokerDenied(method, `has ${what} that is not JSON`);
+}

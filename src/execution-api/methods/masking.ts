@@ -1,0 +1,54 @@
+import { BrokerDenied } from '../../errors.js';
+import type { Masker } from '../../secrets/masker.js';
+
+/** What one task's requests may have hidden takes of the supervisor's locked memory, which is little. */
+const mostAsked = 64 << 10;
+/** The same for what it was given: more than a task has use for, and less than would hurt the others. */
+const mostGiven = 1 << 20;
+/** For each value's tables, besides its bytes. */
+const bytesForEach = 512;
+
+/** Has hidden what a task must not print, within bounds: a task decides how often it asks. */
+export class TaskMasking {
+  readonly #masker: Masker | undefined;
+  #asked = mostAsked;
+  #given = mostGiven;
+
+  constructor(masker: Masker | undefined) {
+    this.#masker = masker;
+  }
+
+  /**
+   * What the task is about to be given. Known values cost nothing.
+   * @throws {BrokerDenied} `ERR_BROKER_DENIED`: more than one task may be given; it does not get it.
+   */
+  given(method: string, value: unknown, name?: string): void {
+    if (this.#given < 0) throw new BrokerDenied(method, 'comes after more secrets than one task may be given');
+    if ((this.#masker?.add(value, name) ?? 0) > 0) this.#given -= costOf(value);
+  }
+
+  /**
+   * What the task itself wants hidden.
+   * @throws {BrokerDenied} `ERR_BROKER_DENIED`: more than one task may have hidden.
+   */
+  asked(method: string, value: unknown): void {
+    this.#asked -= costOf(value);
+    if (this.#asked < 0) throw new BrokerDenied(method, 'comes after more than one task may have hidden');
+  }
+
+  /** What the task has made up, and could print in any case: hidden for as long as there is room. */
+  written(value: unknown, name: string): void {
+    const cost = costOf(value);
+    if (cost <= this.#asked && (this.#masker?.add(value, name) ?? 0) > 0) this.#asked -= cost;
+  }
+
+  /** Text of the task's that others will see. */
+  redact(text: string): string {
+    return this.#masker?.redact(text) ?? text;
+  }
+}
+
+function costOf(value: unknown): number {
+  const text = JSON.stringify(value) ?? '';
+  return text.length + bytesForEach * text.split(',').length;
+}

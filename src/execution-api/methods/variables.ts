@@ -1,0 +1,67 @@
+import { Type } from '@sinclair/typebox';
+import { Count, Name, Nullish } from './fields.js';
+import { found, ok, row, type RowContext, type RowOptions, type Rows } from './row.js';
+
+/** Pages of a listing that is filtered here: a server that never comes to its end is not asked for ever. */
+const mostPages = 100;
+const pageLength = 1000;
+
+export function variables({ api, reach, masking }: RowOptions): Rows {
+  const readable = ({ key }: { readonly key: string }) => (reach.has('variables', key) ? { key } : undefined);
+
+  /** What the task may read of the keys under a prefix. */
+  async function listed(prefix: string, { signal, allows = async () => true }: RowContext): Promise<string[]> {
+    const keys: string[] = [];
+    for (let page = 0; page < mostPages; page++) {
+      const { keys: some, total_entries } = await api.getVariableKeys(prefix, { limit: pageLength, offset: page * pageLength }, { signal });
+      for (const key of some) if (reach.has('variables', key) && (await allows('read', { kind: 'variable', key }))) keys.push(key);
+      if (some.length === 0 || (page + 1) * pageLength >= total_entries) break;
+    }
+    return keys;
+  }
+
+  return {
+    GetVariable: row({
+      params: Type.Object({ key: Name }),
+      permit: readable,
+      about: ({ key }) => [['read', { kind: 'variable', key }]],
+      handler: ({ key }, { signal }) => found('VARIABLE_NOT_FOUND', { key }, async () => {
+        const { value } = await api.getVariable(key, { signal });
+        masking.given('GetVariable', value, key);
+        return { type: 'VariableResult', key, value };
+      }),
+    }),
+
+    // Of Airflow 3.3. A task learns of the keys that it may read, and of no others that they are there.
+    GetVariableKeys: row({
+      params: Type.Object({ prefix: Nullish(Type.String({ maxLength: 250 })), limit: Nullish(Count), offset: Nullish(Count) }),
+      permit: ({ prefix, limit, offset }) => ({ prefix: prefix ?? '', limit: limit ?? pageLength, offset: offset ?? 0 }),
+      about: ({ prefix }) => [['read', { kind: 'variable', prefix }]],
+      handler: async ({ prefix, limit, offset }, context) => {
+        const keys = await listed(prefix, context);
+        return { type: 'VariableKeysResult', keys: keys.slice(offset, offset + limit), total_entries: keys.length };
+      },
+    }),
+
+    PutVariable: row({
+      params: Type.Object({ key: Name, value: Nullish(Type.String()), description: Nullish(Type.String({ maxLength: 10_000 })) }),
+      permit: (params) => (reach.has('writableVariables', params.key) ? params : undefined),
+      about: ({ key }) => [['write', { kind: 'variable', key }]],
+      handler: async ({ key, value, description }, { signal }) => {
+        masking.written(value, key);
+        await api.setVariable(key, { val: value ?? null, description: description ?? null }, { signal });
+        return null;
+      },
+    }),
+
+    DeleteVariable: row({
+      params: Type.Object({ key: Name }),
+      permit: ({ key }) => (reach.has('writableVariables', key) ? { key } : undefined),
+      about: ({ key }) => [['delete', { kind: 'variable', key }]],
+      handler: async ({ key }, { signal }) => {
+        await api.deleteVariable(key, { signal });
+        return ok;
+      },
+    }),
+  };
+}
