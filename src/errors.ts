@@ -9,6 +9,7 @@ export type SallyportErrors =
   | BrokerDenied
   | BrokerViolation
   | ConfigRefused
+  | DagInvalid
   | EnforcementPartial
   | KernelUnsupported
   | KeyAgentFailed
@@ -295,6 +296,19 @@ export class WorkloadInvalid extends SallyportError {
   constructor(path: string, problem: string, options?: ErrorOptions) {
     super(`workload${path === '' ? '' : `.${path}`} ${problem}`, options);
     this.path = path;
+  }
+}
+
+/** A DAG's declaration is wrong. `path` says which field, as in `tasks.load.after[0]`; it is empty where the whole is. */
+export class DagInvalid extends SallyportError {
+  static { named(this.prototype, 'DagInvalid'); }
+  readonly code = 'ERR_DAG_INVALID';
+  readonly path: string;
+  readonly problem: string;
+  constructor(path: string, problem: string, options?: ErrorOptions) {
+    super(`${path === '' ? 'the DAG' : path} ${problem}`, options);
+    this.path = path;
+    this.problem = problem;
   }
 }
 

@@ -17,7 +17,7 @@ const codes = (text: string): string[] => [...new Set([...text.matchAll(/'(ERR_[
 
 docs('every code that is thrown has its line in docs/errors.md, and no other', () => {
   const thrown = codes(read('src/errors.ts')).filter((code) => !['ERR_INVALID_ARG_TYPE', 'ERR_OUT_OF_RANGE'].includes(code));
-  const sdk = readdirSync(join(root, 'src/sdk')).flatMap((name) => codes(read(`src/sdk/${name}`)));
+  const sdk = (readdirSync(join(root, 'src/sdk'), { recursive: true }) as string[]).filter((name) => name.endsWith('.ts')).flatMap((name) => codes(read(`src/sdk/${name}`)));
   const broker = codes(read('src/broker/dispatch.ts'));
   const documented = [...new Set([...read('docs/errors.md').matchAll(/^\| `(ERR_[A-Z_]+)`/gm)].map((match) => match[1] ?? ''))].sort();
   assert.equal(documented, [...new Set([...thrown, ...sdk, ...broker])].sort());

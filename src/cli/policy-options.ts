@@ -151,7 +151,8 @@ const units: readonly (readonly [ending: RegExp, factors: Readonly<Record<string
   [/./, { '': 1 }],
 ];
 
-function limits(entries: readonly string[]): Limits {
+/** `--limit NAME=VALUE`, each with a unit or without. @throws A usage error. */
+export function limits(entries: readonly string[]): Limits {
   return Object.fromEntries(
     entries.map((entry) => {
       const [, name = '', digits = '', unit = ''] = /^(\w+)=(\d+(?:\.\d+)?)([a-zA-Z]*)$/.exec(entry) ?? [];

@@ -97,7 +97,7 @@ let taskFiles: readonly string[] | undefined;
 function taskSide(): readonly string[] {
   const lib = fileURLToPath(new URL('..', import.meta.url));
   // package.json tells Node that lib/ holds ES modules, and what `sallyport/task` means.
-  const own = [join(lib, 'sdk'), join(lib, 'broker'), join(lib, 'errors.js'), join(lib, 'guarantees.js'), join(lib, '..', 'package.json')];
+  const own = [join(lib, 'sdk'), join(lib, 'broker'), join(lib, 'definition'), join(lib, 'errors.js'), join(lib, 'guarantees.js'), join(lib, '..', 'package.json')];
   const entry = createRequire(import.meta.url).resolve('@msgpack/msgpack');
   const folder = join('node_modules', '@msgpack', 'msgpack');
   const msgpack = entry.slice(0, entry.lastIndexOf(folder) + folder.length);

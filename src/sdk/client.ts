@@ -46,9 +46,14 @@ export class Client {
   }
 
   async awaitStart(): Promise<void> {
-    const start = (await this.#reply(0)) as (StartDetails & { type?: unknown }) | null;
-    if (start?.type !== 'StartupDetails') throw new TaskError('ERR_TASK_PROTOCOL', 'the first message did not start the task');
-    this.#start = start;
+    this.#start = (await this.first('StartupDetails')) as unknown as StartDetails;
+  }
+
+  /** The supervisor's first message, of the type that says what this process is for. Ask for it before anything else. */
+  async first(type: string): Promise<Reply> {
+    const message = (await this.#reply(0)) as Reply | null;
+    if (message?.['type'] !== type) throw new TaskError('ERR_TASK_PROTOCOL', 'the first message did not start the task');
+    return message;
   }
 
   /** What comes with this id. The process is kept running for as long as something is awaited, and not by the channel itself. */

@@ -5,24 +5,29 @@ type Resolve = (specifier: string, context: unknown, next: (specifier: string, c
 const { createRequire, register } = nodeModule;
 const registerHooks = (nodeModule as { registerHooks?: (hooks: { resolve: Resolve }) => void }).registerHooks;
 
-const specifier = 'sallyport/task';
+/** What authors import, and where it is beside this file. */
+const modules = { 'sallyport/task': './index.js', 'sallyport/dag': './dag/index.js' };
 
 /**
- * A bundle need not have this package installed: where `sallyport/task` is not found beside the task file, it is the
+ * A bundle need not have this package installed: where a module of its authors' side is not found beside the file, it is the
  * supervisor's own copy. Before Node 22.15 that holds for `import` alone.
  */
 export function provideTaskModule(file: string): void {
-  try {
-    createRequire(file).resolve(specifier);
-    return;
-  } catch {
-    // Not installed there.
-  }
-  const url = new URL('./index.js', import.meta.url).href;
+  const { resolve } = createRequire(file);
+  const absent = Object.entries(modules).filter(([specifier]) => {
+    try {
+      resolve(specifier);
+      return false;
+    } catch {
+      return true; // not installed there
+    }
+  });
+  if (absent.length === 0) return;
+  const urls: Record<string, string> = Object.fromEntries(absent.map(([specifier, path]) => [specifier, new URL(path, import.meta.url).href]));
   if (registerHooks !== undefined) {
-    registerHooks({ resolve: (wanted, context, next) => (wanted === specifier ? { url, shortCircuit: true } : next(wanted, context)) });
+    registerHooks({ resolve: (wanted, context, next) => (Object.hasOwn(urls, wanted) ? { url: urls[wanted], shortCircuit: true } : next(wanted, context)) });
     return;
   }
-  const hooks = `export const resolve = (wanted, context, next) => (wanted === ${JSON.stringify(specifier)} ? { url: ${JSON.stringify(url)}, shortCircuit: true } : next(wanted, context));`;
+  const hooks = `const urls = ${JSON.stringify(urls)}; export const resolve = (wanted, context, next) => (Object.hasOwn(urls, wanted) ? { url: urls[wanted], shortCircuit: true } : next(wanted, context));`;
   register(`data:text/javascript,${encodeURIComponent(hooks)}`);
 }
