@@ -12,8 +12,11 @@ import { fileURLToPath } from 'node:url';
 import type { Api, ApiOptions, Order, Told } from './helpers/api.js';
 import { pairedRatio, shuffled, summarize } from './helpers/statistics.js';
 
-const rounds = 30;
-const warmUp = 5;
+/** Two processes of the same program differ by a fifth, for as long as they live: so many of each. */
+const pairs = 6;
+const roundsAPair = 10;
+const warmUp = 3;
+const rounds = pairs * roundsAPair;
 const requestsARound = 1000;
 const connections = 10;
 const heartbeats = { tasks: 1000, everySeconds: 5, seconds: 15 };
@@ -64,27 +67,36 @@ class Client {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'));
-const [bare, api] = await Promise.all([serve(null), serve({ tasks: heartbeats.tasks, database: join(folder, 'db') })]);
-const get = Buffer.from(`GET /execution/variables/region HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${api.tasks[0]?.token}\r\n\r\n`);
-const gets = Array.from({ length: requestsARound }, () => get);
-
 const names = ['bare route', 'variable', 'database'] as const;
 const samples: Record<'wall' | 'cpu', Record<string, number[]>> = { wall: {}, cpu: {} };
-const clients = { 'bare route': new Client(bare.port), variable: new Client(api.port) };
-for (let round = -warmUp; round < rounds; round++) {
-  for (const name of shuffled(names)) {
-    const server = name === 'bare route' ? bare : api;
-    const [cpu, begun] = [await server.ask('cpu'), performance.now()];
-    const reads = name === 'database' ? await api.ask({ reads: requestsARound }) : (await clients[name].all(gets, '200'), (performance.now() - begun) * 1000);
-    const spent = (await server.ask('cpu')) - cpu;
-    if (round < 0) continue;
-    (samples.wall[name] ??= []).push(reads / requestsARound);
-    (samples.cpu[name] ??= []).push(spent / requestsARound);
-  }
-}
-for (const client of Object.values(clients)) client.close();
 
-console.log(`server: median [quartiles] of ${rounds} rounds of ${requestsARound} requests on ${connections} connections, microseconds each; requests per second and processor time against the bare route in the same round (95 % interval of the median)`);
+async function measure(bare: Measured, api: Measured): Promise<void> {
+  const get = Buffer.from(`GET /execution/variables/region HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${api.tasks[0]?.token}\r\n\r\n`);
+  const gets = Array.from({ length: requestsARound }, () => get);
+  const clients = { 'bare route': new Client(bare.port), variable: new Client(api.port) };
+  for (let round = -warmUp; round < roundsAPair; round++) {
+    for (const name of shuffled(names)) {
+      const server = name === 'bare route' ? bare : api;
+      const [cpu, begun] = [await server.ask('cpu'), performance.now()];
+      const reads = name === 'database' ? await api.ask({ reads: requestsARound }) : (await clients[name].all(gets, '200'), (performance.now() - begun) * 1000);
+      const spent = (await server.ask('cpu')) - cpu;
+      if (round < 0) continue;
+      (samples.wall[name] ??= []).push(reads / requestsARound);
+      (samples.cpu[name] ??= []).push(spent / requestsARound);
+    }
+  }
+  for (const client of Object.values(clients)) client.close();
+}
+
+for (let pair = 1; pair < pairs; pair++) {
+  const [bare, api] = await Promise.all([serve(null), serve({ tasks: 1, database: join(folder, `db-${pair}`) })]);
+  await measure(bare, api);
+  for (const { child } of [bare, api]) child.disconnect();
+}
+const [bare, api] = await Promise.all([serve(null), serve({ tasks: heartbeats.tasks, database: join(folder, 'db') })]);
+await measure(bare, api);
+
+console.log(`server: median [quartiles] of ${rounds} rounds, of ${pairs} pairs of servers, of ${requestsARound} requests on ${connections} connections, microseconds each; requests per second and processor time against the bare route in the same round (95 % interval of the median)`);
 console.log(`${cpus()[0]?.model ?? 'unknown'}, Linux ${release()}, Node ${process.version}`);
 const shown = (value: number): string => value.toPrecision(3);
 const rows = names.map((name) => {

@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import { Authorizer, Secret } from '../lib/index.js';
 import { authorize, guard, has_connection_access, has_variable_access, has_xcom_access } from '../lib/server/access.js';
 import { createApp } from '../lib/server/app.js';
+import { Memo } from '../lib/server/memo.js';
 import { openDatabase } from '../lib/server/store/index.js';
 import { seedAll } from '../lib/server/store/seed.js';
 import { run } from '../lib/server/store/sql.js';
@@ -340,7 +341,7 @@ access('a route that does not say what it is about cannot be added, and one that
   const tokens = new Tokens({ database, keys: { issuer: new TokenIssuer({ key }), verifier: new TokenVerifier({ key }), jwks: { keys: [] } }, registered: true, now: Date.now });
   const errors: string[] = [];
   const app = await createApp({ maxBodyBytes: 1000, onError: (error) => errors.push(error.message) });
-  guard(app, { database, tokens, authorization: 'own', authorizer: new Authorizer(), overtimeSeconds: 0, now: Date.now });
+  guard(app, { database, memo: new Memo(database), tokens, authorization: 'own', authorizer: new Authorizer(), overtimeSeconds: 0, now: Date.now });
   assert.throws(() => app.get('/forgotten', () => 'secret'), /does not say who may use it/);
   assert.throws(() => app.get('/vague', { config: { access: 'task' } }, () => 'secret'), /does not say what it is about/);
   const config = { access: 'task', resource: { kind: 'variable', action: 'read' } } as const;

@@ -135,6 +135,13 @@ admin('what is changed holds from the next request on, at another server on the 
       for (const task of [first, second, first]) expectReply(await task.ask('GET', 'variables/region'), 200);
       expectReply(await ask('POST', 'revocations', { task_instance_id: first.id }), 200, { revoked: 1 });
       assert.equal([(await first.ask('GET', 'variables/region')).status, (await second.ask('GET', 'variables/region')).status], [403, 200]);
+      // A value is remembered as well, a short one and none that was there before.
+      for (const value of ['south', 's'.repeat(1025), 'west']) {
+        expectReply(await ask('PUT', 'variables/region', { value, team: 'red' }), 200);
+        for (let times = 0; times < 2; times++) expectReply(await second.ask('GET', 'variables/region'), 200, { key: 'region', value });
+      }
+      expectReply(await second.ask('PUT', 'variables/region', { val: 'east' }), 201);
+      expectReply(await second.ask('GET', 'variables/region'), 200, { key: 'region', value: 'east' });
     });
   } finally {
     rmSync(folder, { recursive: true });

@@ -3,7 +3,9 @@ import type { Action, Authorizer, Resource, ResourceKind } from '../authorizatio
 import { TokenInvalid } from '../errors.js';
 import type { TokenClaims, TokenScope } from '../tokens/index.js';
 import type { App } from './app.js';
+import type { Awaitable } from './awaitable.js';
 import { Gate } from './gate.js';
+import type { Memo } from './memo.js';
 import { invalidToken, Problem } from './problem.js';
 import type { Database } from './store/sql.js';
 import { findWorker, type Worker } from './store/workers.js';
@@ -33,6 +35,14 @@ declare module 'fastify' {
      */
     readonly resource?: { readonly kind: ResourceKind; readonly action: Action };
   }
+  interface FastifyRequest {
+    /** Whom it speaks for, once that is known; on a public route nobody. */
+    claims: TokenClaims | null;
+    worker: Worker | null;
+  }
+  interface FastifyInstance {
+    readonly gate: Gate;
+  }
 }
 
 /** `own` is the default. `airflow` is what Airflow 3.2 does: any token with a right signature reads and writes anything, and is renewed for ever. */
@@ -40,6 +50,7 @@ export type Authorization = 'airflow' | 'own';
 
 export interface AccessOptions {
   readonly database: Database;
+  readonly memo: Memo;
   readonly tokens: Tokens;
   readonly authorization: Authorization;
   readonly authorizer: Authorizer;
@@ -48,17 +59,13 @@ export interface AccessOptions {
   readonly now: () => number;
 }
 
-const claimsKey = 'claims';
-const gateKey = 'gate';
-const workerKey = 'worker';
-
 /** Checks the token of each request before its body is read, and sends a fresh one to those who are due. */
 export function guard(app: App, options: AccessOptions): void {
   const { database, tokens, authorization, now } = options;
-  const gate = new Gate(options);
-  app.decorate(gateKey, gate);
-  app.decorateRequest(claimsKey, null);
-  app.decorateRequest(workerKey, null);
+  const gate = new Gate(app, options);
+  app.decorate('gate', gate);
+  app.decorateRequest('claims', null);
+  app.decorateRequest('worker', null);
 
   app.addHook('onRoute', ({ config, method, url }) => {
     if (config?.access === undefined) throw new Error(`route ${String(method)} ${url} does not say who may use it`);
@@ -72,7 +79,7 @@ export function guard(app: App, options: AccessOptions): void {
     const token = access === 'task' ? tokenOf(request) : undefined;
     const claims = token === undefined ? undefined : tokens.recall(token);
     if (claims === undefined || isSoonOver(claims, now())) return void admit(request, reply).then(() => done(), done);
-    request.setDecorator(claimsKey, claims);
+    request.claims = claims;
     done();
   });
 
@@ -81,7 +88,7 @@ export function guard(app: App, options: AccessOptions): void {
     if (access === 'worker') {
       const worker = await database.run(findWorker(credentialHash(bearerOf(request))));
       if (worker === undefined) throw invalidCredential();
-      request.setDecorator(workerKey, worker);
+      request.worker = worker;
       return;
     }
     const scopes: readonly TokenScope[] = access === 'self-or-workload' ? ['workload', 'execution'] : ['execution'];
@@ -89,7 +96,7 @@ export function guard(app: App, options: AccessOptions): void {
     if (access !== 'task' && claims.sub !== pathId(request)) {
       throw new Problem(403, { reason: 'subject_mismatch', message: 'Token subject does not match task instance ID' });
     }
-    request.setDecorator(claimsKey, claims);
+    request.claims = claims;
     if (access !== 'task') await gate.passSelf(request, claims, resource?.action ?? 'transition');
     if (isSoonOver(claims, now()) && (authorization === 'airflow' || (await gate.isRunning(request, claims)))) {
       const fresh = await tokens.replace(claims);
@@ -99,7 +106,7 @@ export function guard(app: App, options: AccessOptions): void {
 
   // A handler that forgot to ask has answered nobody yet.
   app.addHook('onSend', (request, reply, payload, done) => {
-    if (request.routeOptions.config.access === 'task' && reply.statusCode < 400 && !gate.wasAsked(request)) done(new Error(`${request.routeOptions.url ?? ''} answers without asking whether it may`));
+    if (request.routeOptions.config.access === 'task' && reply.statusCode < 400 && !request.asked) done(new Error(`${request.routeOptions.url ?? ''} answers without asking whether it may`));
     else done(null, payload);
   });
 }
@@ -109,12 +116,12 @@ export const refreshedToken = 'refreshed-api-token';
 
 /** Whom a request speaks for, on a route that is not public. */
 export function claimsOf(request: FastifyRequest): TokenClaims {
-  return request.getDecorator<TokenClaims>(claimsKey);
+  return known(request, request.claims);
 }
 
 /** Which worker asks, on a route of access `worker`. */
 export function workerOf(request: FastifyRequest): Worker {
-  return request.getDecorator<Worker>(workerKey);
+  return known(request, request.worker);
 }
 
 /**
@@ -124,10 +131,10 @@ export function workerOf(request: FastifyRequest): Worker {
  *
  * @throws {Problem} The answer.
  */
-export async function authorize(request: FastifyRequest, resource: Resource): Promise<void> {
+export function authorize(request: FastifyRequest, resource: Resource): Awaitable<void> {
   const { resource: declared, access } = request.routeOptions.config;
   if (declared?.kind !== resource.kind || access === 'public') throw new Error(`the route does not say that it is about a ${resource.kind}`);
-  await gateOf(request).pass(request, claimsOf(request), declared.action, resource);
+  return gateOf(request).pass(request, claimsOf(request), declared.action, resource);
 }
 
 /** The same as an answer: for a listing, which leaves out what the task may not see. */
@@ -140,7 +147,12 @@ export const has_variable_access = (request: FastifyRequest, key: string): Promi
 export const has_connection_access = (request: FastifyRequest, conn_id: string): Promise<boolean> => isAllowed(request, { kind: 'connection', conn_id });
 export const has_xcom_access = (request: FastifyRequest, xcom: Omit<Resource & { kind: 'xcom' }, 'kind'>): Promise<boolean> => isAllowed(request, { kind: 'xcom', ...xcom });
 
-const gateOf = (request: FastifyRequest): Gate => request.server.getDecorator<Gate>(gateKey);
+const gateOf = ({ server }: FastifyRequest): Gate => server.gate;
+
+function known<T>({ routeOptions: { url = '' } }: FastifyRequest, who: T | null): T {
+  if (who === null) throw new Error(`${url} asks for somebody whom its access does not let in`);
+  return who;
+}
 
 function actionOf({ routeOptions: { config }, method }: FastifyRequest): Action {
   if (config.resource !== undefined) return config.resource.action;

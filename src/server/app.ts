@@ -104,7 +104,7 @@ export async function createApp({ maxBodyBytes, requestTimeoutMs = 30_000, maxCo
       path: request.url.split('?', 1)[0] ?? '',
       status: reply.statusCode,
       duration_ms: Math.round(reply.elapsedTime * 1000) / 1000,
-      task_instance_id: (request as { claims?: { readonly sub: string } | null }).claims?.sub ?? null,
+      task_instance_id: request.claims?.sub ?? null,
       correlation_id: (reply.getHeader('correlation-id') as string | undefined) ?? null,
       client: request.socket.remoteAddress ?? null,
     });

@@ -1,19 +1,44 @@
 import type { FastifyRequest } from 'fastify';
 import type { Action, Decision, Identity, Owner, Resource } from '../authorization/index.js';
-import type { TokenClaims } from '../tokens/index.js';
+import type { TokenClaims, TokenStanding } from '../tokens/index.js';
 import type { AccessOptions } from './access.js';
-import { Memo } from './memo.js';
+import type { App } from './app.js';
+import { type Awaitable, chain } from './awaitable.js';
 import { invalidToken, notFound, Problem } from './problem.js';
 import { toStored } from './store/time.js';
-import { findIdentity, findOwner, ownerName, type Found, type FoundIdentity, type IdentityParts } from './store/identities.js';
+import { findIdentity, findOwner, ownerName, type FoundIdentity, type IdentityParts } from './store/identities.js';
+import type { Sql } from './store/sql.js';
 import { getTokenStanding } from './store/tokens.js';
 
-type GateOptions = Pick<AccessOptions, 'database' | 'authorization' | 'authorizer' | 'overtimeSeconds' | 'now'>;
+type GateOptions = Pick<AccessOptions, 'database' | 'memo' | 'authorization' | 'authorizer' | 'overtimeSeconds' | 'now'>;
 
 /** What is known of who asks, for as long as a request lasts. */
 interface Asker {
   readonly identity: Identity;
   readonly state: FoundIdentity['state'];
+}
+
+/** What the database says of who asks, and whose it is that he asks about. */
+interface Asked {
+  readonly row: FoundIdentity | undefined;
+  readonly standing: TokenStanding;
+  /** Only what was asked for. */
+  readonly owner: Owner;
+}
+
+function* findAsked(claims: TokenClaims, parts: IdentityParts, owned?: Resource): Sql<Asked> {
+  const found = yield* findIdentity(claims, parts, owned);
+  if (found === undefined) return { row: undefined, standing: yield* getTokenStanding(claims), owner: undefined };
+  return { row: found.identity, standing: found.token, owner: found.owner };
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks, where that has been looked up. */
+    asker: Asker | null;
+    /** Its handler has asked whether it may. */
+    asked: boolean;
+  }
 }
 
 const unasked: Decision = Object.freeze({ allowed: true, rule: 'airflow', reason: 'not_asked' });
@@ -25,20 +50,19 @@ const ended: ReadonlySet<FoundIdentity['state']> = new Set(['success', 'failed',
 export class Gate {
   readonly #options: GateOptions;
   readonly #parts: IdentityParts;
-  readonly #askers = new WeakMap<FastifyRequest, Asker>();
-  readonly #asked = new WeakSet<FastifyRequest>();
-  readonly #memo: Memo;
 
-  constructor(options: GateOptions) {
+  constructor(app: App, options: GateOptions) {
+    app.decorateRequest('asker', null);
+    app.decorateRequest('asked', false);
     this.#options = options;
-    this.#memo = new Memo(options.database);
     this.#parts = { team: options.authorizer.multiTeam, declares: options.authorizer.predeclared };
   }
 
   /** @throws {Problem} 403, 404, 409 or 410. */
-  async pass(request: FastifyRequest, claims: TokenClaims, action: Action, resource: Resource): Promise<void> {
-    const decision = await this.decide(request, claims, action, resource);
-    if (!decision.allowed) throw answer(decision, resource, this.#askers.get(request));
+  pass(request: FastifyRequest, claims: TokenClaims, action: Action, resource: Resource): Awaitable<void> {
+    return chain(this.decide(request, claims, action, resource), (decision) => {
+      if (!decision.allowed) throw answer(decision, resource, request.asker);
+    });
   }
 
   /** The same about the task instance that asks, on a route that is its own. */
@@ -48,12 +72,11 @@ export class Gate {
     await this.pass(request, claims, action, { kind: 'task_instance', dag_id, run_id, task_id });
   }
 
-  async decide(request: FastifyRequest, claims: TokenClaims, action: Action, resource: Resource): Promise<Decision> {
-    this.#asked.add(request);
+  decide(request: FastifyRequest, claims: TokenClaims, action: Action, resource: Resource): Awaitable<Decision> {
+    request.asked = true;
     const { authorization, authorizer } = this.#options;
     if (authorization === 'airflow') return unasked;
-    const { asker, owner } = await this.#find(request, claims, action, resource);
-    return authorizer.decide(asker.identity, action, resource, owner);
+    return chain(this.#find(request, claims, action, resource), ({ asker, owner }) => authorizer.decide(asker.identity, action, resource, owner));
   }
 
   /** Whether a token may be renewed: overtime is for last words. */
@@ -62,60 +85,45 @@ export class Gate {
     return asker.state === 'running' && asker.identity.standing === 'live';
   }
 
-  wasAsked(request: FastifyRequest): boolean {
-    return this.#asked.has(request);
-  }
-
   /** Loads who asks once for each request, and with it, in the same statement, whose the resource is where that matters. */
-  async #find(request: FastifyRequest, claims: TokenClaims, action: Action, resource: Resource | undefined): Promise<{ readonly asker: Asker; readonly owner: Owner }> {
+  #find(request: FastifyRequest, claims: TokenClaims, action: Action, resource: Resource | undefined): Awaitable<{ readonly asker: Asker; readonly owner: Owner }> {
     const { database, authorizer } = this.#options;
-    const known = this.#askers.get(request);
+    const known = request.asker;
     // What is of the DAG that the claim names needs no looking up: that it is the task instance's own DAG is checked below.
     const owned = resource !== undefined && authorizer.needsOwner({ dag_id: claims.dag_id ?? '' }, resource) ? resource : undefined;
-    if (known !== undefined) return { asker: known, owner: owned && (await database.run(findOwner(owned))) };
-    const row = await this.#look(claims, owned);
-    const standing = row === undefined ? await database.run(getTokenStanding(claims)) : row.token;
-    if (standing !== 'good') {
-      authorizer.refuse({ id: claims.sub }, action, resource ?? ownTaskInstance(claims), 'token', standing);
-      throw invalidToken(standing);
-    }
-    const { identity: found, owner } = this.#checked(row, claims, action, resource);
-    const { id, dag_id, run_id, task_id, map_index, try_number, team, declares, state } = found;
-    const asker = { identity: { id, dag_id, run_id, task_id, map_index, try_number, team, standing: this.#standing(found), declares }, state };
-    this.#askers.set(request, asker);
-    return { asker, owner };
-  }
-
-  /** Reads it, unless it has been read and nothing was written since. */
-  async #look(claims: TokenClaims, owned: Resource | undefined): Promise<Found | undefined> {
-    const { database } = this.#options;
-    // All that a registered token is: another one with its jti is another token.
-    const [who, what] = [`${claims.sub} ${claims.scope} ${claims.jti} ${claims.exp}`, owned && ownerName(owned)];
-    const generation = this.#memo.generation();
-    const found = this.#memo.get<Found>(who);
-    if (found === undefined) {
-      const row = await database.run(findIdentity(claims, this.#parts, owned));
-      if (row?.token === 'good') {
-        this.#memo.keep(who, row, generation);
-        if (what !== undefined) this.#memo.keep(what, { owner: row.owner }, generation);
+    if (known !== null) return owned === undefined ? { asker: known, owner: undefined } : chain(database.run(findOwner(owned)), (owner) => ({ asker: known, owner }));
+    return chain(this.#look(claims, owned), ({ row, standing, owner }) => {
+      if (standing !== 'good') {
+        authorizer.refuse({ id: claims.sub }, action, resource ?? ownTaskInstance(claims), 'token', standing);
+        throw invalidToken(standing);
       }
-      return row;
-    }
-    if (owned === undefined || what === undefined) return found;
-    let of = this.#memo.get<{ readonly owner: Owner }>(what);
-    if (of === undefined) this.#memo.keep(what, (of = { owner: await database.run(findOwner(owned)) }), generation);
-    return { ...found, owner: of.owner };
+      const found = this.#checked(row, claims, action, resource);
+      const { id, dag_id, run_id, task_id, map_index, try_number, team, declares, state } = found;
+      const asker = { identity: { id, dag_id, run_id, task_id, map_index, try_number, team, standing: this.#standing(found), declares }, state };
+      request.asker = asker;
+      return { asker, owner };
+    });
   }
 
-  #checked(found: Found | undefined, claims: TokenClaims, action: Action, resource = ownTaskInstance(claims)): Found {
+  /** In one statement, or from what has been read since anything was written. */
+  #look(claims: TokenClaims, owned: Resource | undefined): Awaitable<Asked> {
+    const { database, memo } = this.#options;
+    if (database.generation() === undefined) return database.run(findAsked(claims, this.#parts, owned));
+    // The claims of one token are one object for as long as it is remembered.
+    const asked = memo.read(claims, () => findAsked(claims, this.#parts), ({ standing }) => standing === 'good');
+    if (owned === undefined) return asked;
+    return chain(asked, (who) => chain(memo.read(ownerName(owned), () => findOwner(owned), () => true), (owner) => ({ ...who, owner })));
+  }
+
+  #checked(found: FoundIdentity | undefined, claims: TokenClaims, action: Action, resource = ownTaskInstance(claims)): FoundIdentity {
     const { authorizer } = this.#options;
     const { sub, dag_id } = claims;
     if (found === undefined) {
       authorizer.refuse({ id: sub }, action, resource, 'live-try', 'unknown');
       throw notFound('Task Instance');
     }
-    if (dag_id !== undefined && dag_id !== found.identity.dag_id) {
-      authorizer.refuse({ ...found.identity, standing: 'ended' }, action, resource, 'live-try', 'other_dag');
+    if (dag_id !== undefined && dag_id !== found.dag_id) {
+      authorizer.refuse({ ...found, standing: 'ended' }, action, resource, 'live-try', 'other_dag');
       throw new Problem(403, { reason: 'subject_mismatch', message: 'Token DAG does not match the task instance' });
     }
     return found;
@@ -134,7 +142,7 @@ export class Gate {
 const ownTaskInstance = ({ dag_id = '' }: TokenClaims): Resource => ({ kind: 'task_instance', dag_id });
 
 /** Airflow's statuses and words. Which rule it was stays with the operator: it could tell what exists. */
-function answer({ rule }: Decision, resource: Resource, asker: Asker | undefined): Problem {
+function answer({ rule }: Decision, resource: Resource, asker: Asker | null): Problem {
   if (rule !== 'live-try') return new Problem(403, { reason: 'access_denied', message: `Task does not have access to ${described(resource)}` });
   if (asker?.identity.standing === 'replaced') return new Problem(410, { reason: 'not_found', message: 'Task Instance not found: a later try has taken its place' });
   return new Problem(409, { reason: 'not_running', message: 'TI is no longer in the running state and task should terminate', current_state: asker?.state ?? null });

@@ -1,4 +1,5 @@
-import type { Database } from './store/sql.js';
+import { type Awaitable, chain } from './awaitable.js';
+import type { Database, Sql } from './store/sql.js';
 
 const mostKept = 10_000;
 
@@ -8,26 +9,29 @@ const mostKept = 10_000;
  */
 export class Memo {
   readonly #database: Database;
-  readonly #kept = new Map<string, unknown>();
+  readonly #kept = new Map<unknown, { readonly value: unknown }>();
   #generation: number | undefined;
 
   constructor(database: Database) {
     this.#database = database;
   }
 
-  /** To be asked before anything is read or got. */
-  generation(): number | undefined {
+  /**
+   * Runs a program that reads, unless what it read is known.
+   *
+   * @param key No two programs have the same: a text, or an object that stands for one thing.
+   * @param isKept Asked of what was read.
+   */
+  read<T>(key: unknown, program: () => Sql<T>, isKept: (value: T) => boolean): Awaitable<T> {
     const generation = this.#database.generation();
     if (generation !== this.#generation || this.#kept.size >= mostKept) this.#kept.clear();
-    return (this.#generation = generation);
-  }
-
-  get<T>(key: string): T | undefined {
-    return this.#kept.get(key) as T | undefined;
-  }
-
-  /** @param generation As it was before the value was read: what was read before a write is not kept behind it. */
-  keep(key: string, value: unknown, generation: number | undefined): void {
-    if (generation !== undefined && generation === this.#generation) this.#kept.set(key, value);
+    this.#generation = generation;
+    const known = this.#kept.get(key);
+    if (known !== undefined) return known.value as T;
+    return chain(this.#database.run(program()), (value) => {
+      // What was read before a write is not kept behind it.
+      if (generation !== undefined && generation === this.#generation && isKept(value)) this.#kept.set(key, { value });
+      return value;
+    });
   }
 }

@@ -7,6 +7,7 @@ import { admin, credentialCheck } from './admin/index.js';
 import { type AccessListener, createApp } from './app.js';
 import { checkOptions, outOfRange } from '../errors.js';
 import { apiVersion } from '../execution-api/schema.js';
+import { Memo } from './memo.js';
 import { openApi } from './openapi.js';
 import { firstToken } from './routes/first-token.js';
 import { routes } from './routes/index.js';
@@ -147,7 +148,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const asAdmin = adminCredential && credentialCheck(adminCredential);
   const database = await openDatabase(options.database ?? ':memory:');
   const tokens = new Tokens({ database, keys, registered: authorization === 'own', soleIssuer, now });
-  const context = { database, tokens, authorization, authorizer, overtimeSeconds, now };
+  const context = { database, memo: new Memo(database), tokens, authorization, authorizer, overtimeSeconds, now };
   guard(app, context);
   wellKnown(app, context);
   openApi(app, { title: 'Execution API', version: apiVersion, prefix: '/execution', rest: 'key', credential: 'a token of a task instance' });

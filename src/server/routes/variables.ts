@@ -1,8 +1,10 @@
 import { type Static, Type } from '@sinclair/typebox';
+import type { FastifyRequest } from 'fastify';
 import { SetVariable, Variable, VariableKeys } from '../../execution-api/schema.js';
 import type { Action } from '../../authorization/resource.js';
 import { authorize, isAllowed, type AccessOptions } from '../access.js';
 import { speaks, type App } from '../app.js';
+import { chain } from '../awaitable.js';
 import { notFound } from '../problem.js';
 import { deleteVariable, getVariable, getVariableKeys, setVariable } from '../store/variables.js';
 import { Message, NoContent } from './params.js';
@@ -16,23 +18,25 @@ const keysQuery = Type.Object({
 });
 const config = (action: Action) => ({ access: 'task', resource: { kind: 'variable', action } }) as const;
 
-export function variables(app: App, { database }: AccessOptions): void {
+export function variables(app: App, { database, memo }: AccessOptions): void {
   const url = '/variables/*';
 
-  app.get(url, { config: config('read'), schema: { params, querystring: keysQuery, response: { 200: Type.Union([Variable, VariableKeys]) } } }, async (request) => {
+  app.get(url, { config: config('read'), schema: { params, querystring: keysQuery, response: { 200: Type.Union([Variable, VariableKeys]) } } }, (request) => {
     const key = keyOf(request.params);
-    if (key === 'keys' && speaks(request, '2026-06-30')) {
-      const { prefix = '', limit = 1000, offset = 0 } = request.query;
-      await authorize(request, { kind: 'variable', prefix });
-      const keys: string[] = [];
-      for (const each of await database.run(getVariableKeys(prefix))) if (await isAllowed(request, { kind: 'variable', key: each })) keys.push(each);
-      return { keys: keys.slice(offset, offset + limit), total_entries: keys.length };
-    }
-    await authorize(request, { kind: 'variable', key });
-    const value = await database.run(getVariable(key));
-    if (value === undefined) throw notFound(`Variable with key '${key}'`);
-    return { key, value };
+    if (key === 'keys' && speaks(request, '2026-06-30')) return list(request, request.query);
+    const read = () => memo.read(`value of ${key}`, () => getVariable(key), isShort);
+    return chain(chain(authorize(request, { kind: 'variable', key }), read), (value) => {
+      if (value === undefined) throw notFound(`Variable with key '${key}'`);
+      return { key, value };
+    });
   });
+
+  async function list(request: FastifyRequest, { prefix = '', limit = 1000, offset = 0 }: Static<typeof keysQuery>): Promise<VariableKeys> {
+    await authorize(request, { kind: 'variable', prefix });
+    const keys: string[] = [];
+    for (const each of await database.run(getVariableKeys(prefix))) if (await isAllowed(request, { kind: 'variable', key: each })) keys.push(each);
+    return { keys: keys.slice(offset, offset + limit), total_entries: keys.length };
+  }
 
   app.put(url, { config: config('write'), schema: { params, body: SetVariable, response: { 201: Message } } }, async (request, reply) => {
     const key = keyOf(request.params);
@@ -49,6 +53,9 @@ export function variables(app: App, { database }: AccessOptions): void {
     return reply.code(204).send();
   });
 }
+
+/** What is remembered stays small, however many there are. */
+const isShort = (value: string | null | undefined): boolean => (value?.length ?? 0) <= 1024;
 
 function keyOf({ '*': key }: Static<typeof params>): string {
   if (key === '') throw notFound('Variable');

@@ -2,7 +2,7 @@ import type { Pool, PoolClient, QueryResult } from 'pg';
 import type { Secret } from '../../secrets/secret.js';
 import { optional } from '../optional.js';
 import { migrate } from './schema.js';
-import { checkText, type Database, forUpdate, type Row, type Sql, type Statement } from './sql.js';
+import { checkText, type Database, forUpdate, placeholder, type Row, type Sql, type Statement } from './sql.js';
 
 export interface PostgresOptions {
   /** A name, an address, or the folder of a Unix socket. @default '/var/run/postgresql' */
@@ -130,7 +130,7 @@ function prepared({ text }: Statement): Prepared {
   let found = known.get(text);
   if (found === undefined) {
     const names: string[] = [];
-    const numbered = text.replaceAll(forUpdate, ' FOR UPDATE').replace(/json_each\((:\w+)\)/g, 'json_array_elements_text(CAST($1 AS json)) AS each (value)').replace(/(?<![:\w]):([a-z]\w*)/g, (_all, name: string) => {
+    const numbered = text.replaceAll(forUpdate, ' FOR UPDATE').replace(/json_each\((:\w+)\)/g, 'json_array_elements_text(CAST($1 AS json)) AS each (value)').replace(placeholder, (_all, name: string) => {
       if (!names.includes(name)) names.push(name);
       return `$${names.indexOf(name) + 1}`;
     });

@@ -1,6 +1,8 @@
 // What the server asks of its database, written once for every database: a program yields
 // statements and is given their rows. Who runs it decides whether that takes a promise.
 
+import type { Awaitable } from '../awaitable.js';
+
 export type Value = string | number | null;
 /** By name: `:key` in the text. Nothing else reaches a statement. */
 export type Values = Readonly<Record<string, Value>>;
@@ -8,7 +10,12 @@ export type Values = Readonly<Record<string, Value>>;
 export interface Statement {
   readonly text: string;
   readonly values: Values;
+  /** Nobody looks at more than its first row. */
+  readonly one?: true;
 }
+
+/** A value's place in a statement's text; `::` is a type in PostgreSQL. */
+export const placeholder = /(?<![:\w]):([a-z]\w*)/g;
 
 export type Row = Readonly<Record<string, Value>>;
 export type Sql<T> = Generator<Statement, T, readonly Row[]>;
@@ -24,7 +31,7 @@ export function* all<T>(text: string, values: Values = {}): Sql<readonly T[]> {
 }
 
 export function* one<T>(text: string, values: Values = {}): Sql<T | undefined> {
-  return (yield { text, values })[0] as unknown as T | undefined;
+  return (yield { text, values, one: true })[0] as unknown as T | undefined;
 }
 
 export function* run(text: string, values: Values = {}): Sql<void> {
@@ -45,8 +52,6 @@ export function checkText(values: Values): void {
     }
   }
 }
-
-type Awaitable<T> = T | Promise<T>;
 
 /** What it acknowledged is there for any later reader, also of another process. */
 export interface Database {
