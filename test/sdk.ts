@@ -30,7 +30,7 @@ async function run(source: string, options: { name?: string; shouldRetry?: boole
     const seen: Record<string, unknown>[] = [];
     const row = (type: string, answer: (params: Record<string, unknown>) => unknown) =>
       method({ params: any, handler: (params) => { seen.push({ type, ...params }); return answer(params); } });
-    const child = spawn(process.execPath, [main, file], { stdio: [far, 'pipe', 'pipe', ...(options.logs === false ? [] : ['pipe' as const])], env: {} });
+    const child = spawn(process.execPath, [main, folder], { stdio: [far, 'pipe', 'pipe', ...(options.logs === false ? [] : ['pipe' as const])], env: {} });
     far.destroy();
     const served = serve(near, {
       onViolation: () => child.kill('SIGKILL'),
@@ -47,7 +47,7 @@ async function run(source: string, options: { name?: string; shouldRetry?: boole
         RetryTask: row('RetryTask', () => null),
       },
     });
-    served.send(0, { type: 'StartupDetails', ti, dag_rel_path: 'task.mjs', start_date: '2026-01-01T00:00:00Z', ti_context: { dag_run: { dag_id: 'd', run_id: 'r', conf: { a: 1 } }, max_tries: 2, should_retry: options.shouldRetry ?? false } });
+    served.send(0, { type: 'StartupDetails', ti, dag_rel_path: options.name ?? 'task.mjs', start_date: '2026-01-01T00:00:00Z', ti_context: { dag_run: { dag_id: 'd', run_id: 'r', conf: { a: 1 } }, max_tries: 2, should_retry: options.shouldRetry ?? false } });
     const logged = child.stdio[3] ? text(child.stdio[3] as NodeJS.ReadableStream) : '';
     const [stdout, stderr, lines, [code]] = await Promise.all([text(child.stdout as NodeJS.ReadableStream), text(child.stderr as NodeJS.ReadableStream), logged, once(child, 'exit')]);
     await served.closed;

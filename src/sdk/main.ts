@@ -1,19 +1,29 @@
-// What a task process runs: `node main.js FILE`. Reads the start message from fd 0, calls the
-// file's default export, reports what became of it. Exit code 0 means that the report was made,
-// failure of the task included, as with Airflow's own runner; 1 that none could be.
+// What a task process runs: `node main.js BUNDLE`. Makes ready what does not depend on the task, waits for
+// the start message on fd 0, calls the default export of the file that it names, reports what became of it.
+// Exit code 0 means that the report was made, failure of the task included, as with Airflow's own runner; 1
+// that none could be.
 
+import { realpathSync } from 'node:fs';
+import { resolve, sep } from 'node:path';
 import { Readable } from 'node:stream';
-import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Client, setClient } from './client.js';
 import { TaskError } from './error.js';
 import { context, log, xcom } from './index.js';
 import { findLog } from './log.js';
-import { provideTaskModule } from './provide.js';
 import type { TaskFunction } from './types.js';
+import { warmUp } from './warm-up.js';
 
-async function load(file: string): Promise<TaskFunction> {
-  provideTaskModule(file);
+/** Where the supervisor has found it, too: below the bundle, links followed. */
+function fileOf(bundle: string, path: string): string {
+  const root = realpathSync(bundle);
+  const file = realpathSync(resolve(root, path));
+  if (!file.startsWith(root.endsWith(sep) ? root : root + sep)) throw new TaskError('ERR_TASK_FILE', 'the task file is not in its bundle');
+  return file;
+}
+
+async function load(bundle: string, path: string): Promise<TaskFunction> {
+  const file = fileOf(bundle, path);
   const { default: exported } = (await import(pathToFileURL(file).href)) as { default?: unknown };
   // A CommonJS file that a compiler made from `export default` has it one level down.
   const entry = typeof exported === 'function' ? exported : (exported as { default?: unknown } | undefined)?.default;
@@ -21,10 +31,10 @@ async function load(file: string): Promise<TaskFunction> {
   return entry as TaskFunction;
 }
 
-async function run(client: Client, file: string): Promise<void> {
+async function run(client: Client, bundle: string): Promise<void> {
   const end_date = (): string => new Date().toISOString();
   try {
-    const result = await Promise.race([stalled(), load(file).then((task) => task(context))]);
+    const result = await Promise.race([stalled(), load(bundle, client.start.dag_rel_path).then((task) => task(context))]);
     if (result !== undefined) await xcom.push('return_value', result);
   } catch (error) {
     log.error('the task failed', { error });
@@ -54,14 +64,15 @@ const flushed = (stream: NodeJS.WriteStream): Promise<void> => new Promise((done
 
 async function main(): Promise<number> {
   findLog();
-  const file = process.argv[2];
-  if (file === undefined) throw new TaskError('ERR_TASK_FILE', 'usage: main.js FILE');
+  const bundle = process.argv[2];
+  if (bundle === undefined) throw new TaskError('ERR_TASK_FILE', 'usage: main.js BUNDLE');
   const client = new Client(0);
-  await client.awaitStart();
+  const started = client.awaitStart();
+  await Promise.all([started, warmUp(bundle)]);
   setClient(client);
   // fd 0 is the channel: code that reads its standard input finds it empty.
   Object.defineProperty(process, 'stdin', { value: Readable.from([]), configurable: true });
-  await run(client, resolve(file));
+  await run(client, bundle);
   await client.end();
   return 0;
 }

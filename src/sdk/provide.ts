@@ -9,25 +9,37 @@ const registerHooks = (nodeModule as { registerHooks?: (hooks: { resolve: Resolv
 const modules = { 'sallyport/task': './index.js', 'sallyport/dag': './dag/index.js' };
 
 /**
- * A bundle need not have this package installed: where a module of its authors' side is not found beside the file, it is the
- * supervisor's own copy. Before Node 22.15 that holds for `import` alone.
+ * A bundle need not have this package installed: where a module of its authors' side is not found beside the file that imports it, it is
+ * the supervisor's own copy. Before Node 22.15 that holds for `import` alone, and takes a thread of Node's that resolves everything.
+ *
+ * @param path Of any file in the folder, there or not, below which files are going to be imported.
  */
-export function provideTaskModule(file: string): void {
-  const { resolve } = createRequire(file);
+export function provideTaskModule(path: string): void {
+  const { resolve } = createRequire(path);
   const absent = Object.entries(modules).filter(([specifier]) => {
     try {
       resolve(specifier);
       return false;
     } catch {
-      return true; // not installed there
+      return true; // not installed for all that is there
     }
   });
   if (absent.length === 0) return;
-  const urls: Record<string, string> = Object.fromEntries(absent.map(([specifier, path]) => [specifier, new URL(path, import.meta.url).href]));
+  const urls: Record<string, string> = Object.fromEntries(absent.map(([specifier, file]) => [specifier, new URL(file, import.meta.url).href]));
   if (registerHooks !== undefined) {
-    registerHooks({ resolve: (wanted, context, next) => (Object.hasOwn(urls, wanted) ? { url: urls[wanted], shortCircuit: true } : next(wanted, context)) });
+    registerHooks({
+      resolve(wanted, context, next) {
+        if (!Object.hasOwn(urls, wanted)) return next(wanted, context);
+        try {
+          return next(wanted, context);
+        } catch {
+          return { url: urls[wanted], shortCircuit: true };
+        }
+      },
+    });
     return;
   }
-  const hooks = `const urls = ${JSON.stringify(urls)}; export const resolve = (wanted, context, next) => (Object.hasOwn(urls, wanted) ? { url: urls[wanted], shortCircuit: true } : next(wanted, context));`;
+  const hooks = `const urls = ${JSON.stringify(urls)};
+    export const resolve = (wanted, context, next) => (Object.hasOwn(urls, wanted) ? next(wanted, context).catch(() => ({ url: urls[wanted], shortCircuit: true })) : next(wanted, context));`;
   register(`data:text/javascript,${encodeURIComponent(hooks)}`);
 }

@@ -3,3 +3,4 @@ export type { LogLine } from './lines.js';
 export type { Outcome } from './run.js';
 export { Supervisor, type RunOptions, type SupervisorOptions } from './supervisor.js';
 export type { Workload } from './workload.js';
+export type { WarmOptions } from './warm.js';

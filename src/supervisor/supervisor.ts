@@ -8,11 +8,10 @@ import { checkDeclaration, checkGrants, type Declaration, type GrantPreset, type
 import type { Policy } from '../policy/policy.js';
 import { Masker, type MaskerOptions } from '../secrets/masker.js';
 import { Secret } from '../secrets/secret.js';
-import { launch } from '../task/launch.js';
-import { locate } from './bundle.js';
+import { bundleRoot, locate } from './bundle.js';
 import { drain, type LogLine } from './lines.js';
-import { policyFor, taskMain } from './runtime.js';
 import { supervise, type Outcome, type Timing } from './run.js';
+import { TaskProcesses, type WarmOptions } from './warm.js';
 import { parseWorkload } from './workload.js';
 
 export interface SupervisorOptions {
@@ -37,6 +36,8 @@ export interface SupervisorOptions {
    * variables with sensitive names, what it asked for itself, JSON Web Tokens. False: nothing. @default as Airflow's
    */
   readonly masking?: MaskerOptions | false;
+  /** Processes that have started before there is a task for them: docs/warm-pool.md. Dispose the supervisor, or they keep this process running. @default none */
+  readonly warm?: WarmOptions;
   /** Gets every line that tasks write to descriptors 1, 2 and 3. Also published on `diagnostics_channel` 'sallyport:log'. */
   readonly onLog?: (line: LogLine) => void;
 }
@@ -65,16 +66,18 @@ export class Supervisor implements AsyncDisposable {
   readonly #bundles: ReadonlyMap<string, string>;
   readonly #hostname: string;
   readonly #timing: Timing;
+  readonly #processes: TaskProcesses;
   readonly #running = new Map<AbortController, Promise<unknown>>();
   #disposed = false;
 
   constructor(options: SupervisorOptions) {
-    checkOptions('options', options, ['api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'killGraceMs', 'overtimeMs', 'authorization', 'audit', 'masking', 'onLog']);
+    checkOptions('options', options, ['api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'killGraceMs', 'overtimeMs', 'authorization', 'audit', 'masking', 'warm', 'onLog']);
     if (!(options?.api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', options?.api);
     if (typeof options.bundles !== 'object' || options.bundles === null) throw invalidArgument('options.bundles', 'an object', options.bundles);
     if (options.authorization !== undefined && !(options.authorization instanceof Authorizer)) throw invalidArgument('options.authorization', 'an Authorizer', options.authorization);
     if (options.masking !== undefined && options.masking !== false) new Masker(options.masking).destroy(); // misuse is told now
     this.#options = options;
+    this.#processes = new TaskProcesses(options.warm);
     this.#bundles = new Map(Object.entries(options.bundles));
     this.#hostname = options.hostname ?? hostName();
     this.#timing = {
@@ -115,11 +118,22 @@ export class Supervisor implements AsyncDisposable {
     }
   }
 
+  /**
+   * Starts what will wait for the first tasks of a bundle under a policy, where there is a `warm`. Without it they are started with the first task.
+   *
+   * @returns Resolves when they wait.
+   * @throws {WorkloadInvalid} `ERR_WORKLOAD_INVALID`: no such bundle. What `launch()` throws.
+   */
+  async warmUp(bundle: string, policy?: Policy): Promise<void> {
+    if (this.#disposed) throw disposed();
+    await this.#processes.fill(await bundleRoot(this.#bundles, bundle), policy);
+  }
+
   /** Kills what runs, reports it and waits for it. Later runs are refused. Twice is fine. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
     for (const controller of this.#running.keys()) controller.abort(disposed());
-    await Promise.allSettled(this.#running.values());
+    await Promise.allSettled([...this.#running.values(), this.#processes[Symbol.asyncDispose]()]);
   }
 
   async #run(workload: unknown, { token, policy, grants = 'declared', team = null, declares }: RunOptions, signal: AbortSignal): Promise<Outcome> {
@@ -128,8 +142,8 @@ export class Supervisor implements AsyncDisposable {
     const api = token === undefined ? shared : shared.withToken(token);
     try {
       const parsed = parseWorkload(workload);
-      const { root, file } = await locate(this.#bundles, parsed);
-      const task = await launch([process.execPath, taskMain, file], { policy: policyFor(root, policy), signal, channel: true, logs: true });
+      const { root } = await locate(this.#bundles, parsed);
+      const task = await this.#processes.take(root, policy, signal);
       const channel = task.channel as Duplex; // opened now: it is ours to read even if the task has ended by the time it is served
       // Read from the start: whoever waits for its output to be taken cannot read its start message.
       const drained = [

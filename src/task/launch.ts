@@ -181,6 +181,23 @@ function checkedTable(methods: unknown): MethodTable {
  * @see clone(2), execve(2), landlock(7), seccomp(2), prctl(2), capabilities(7). Linux 6.12 for `standard`.
  */
 export async function launch(words: readonly string[], options: LaunchOptions = {}): Promise<Task> {
+  const { task, begin } = await launchWaiting(words, options);
+  begin(options);
+  return task;
+}
+
+/** What may be settled when a task that was started before gets its work. */
+export type BeginOptions = Pick<LaunchOptions, 'signal' | 'methods' | 'audit' | 'onMethodError' | 'name'>;
+
+/** A task that runs, and whose time does not: it has nothing to do yet. */
+export interface Waiting {
+  readonly task: Task;
+  /** Its wall time counts from here, aborting ends it, and its requests are answered. Once. */
+  begin(options: BeginOptions): void;
+}
+
+/** Starts a program as `launch()` does, without what `begin` is for: of `options.methods` it only matters here whether there are any. */
+export async function launchWaiting(words: readonly string[], options: LaunchOptions): Promise<Waiting> {
   checkLaunchOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
@@ -196,10 +213,10 @@ export async function launch(words: readonly string[], options: LaunchOptions = 
   const { arch } = probe();
   const trace = options.trace === true && made.confined && arch !== 'other' ? new Trace(made, arch, program) : undefined;
   const calls = trace === undefined ? pinned : { ...(pinned ?? { connect: [], listen: [], hosts: '' }), trace: trace.handle, tracedFilter: trace.filter };
-  const { methods } = options;
+  let served = options.methods !== undefined;
   const channel = options.channel ?? false;
   const stdio = new TaskStdio({
-    stdin: channel || methods !== undefined ? 'channel' : (options.stdin ?? 'ignore'),
+    stdin: channel || served ? 'channel' : (options.stdin ?? 'ignore'),
     stdout: options.stdout ?? 'pipe',
     stderr: options.stderr ?? 'pipe',
     logs: options.logs ?? false,
@@ -209,7 +226,7 @@ export async function launch(words: readonly string[], options: LaunchOptions = 
   });
   let task: Task;
   try {
-    const input = methods !== undefined ? 'methods' : channel ? 'channel' : 'stdin';
+    const input = (): 'methods' | 'channel' | 'stdin' => (served ? 'methods' : channel ? 'channel' : 'stdin');
     const started = await startProcess(prepared, program, argv, stdio.theirs, { calls, collect: options.collect });
     task = new Task(started, { plan: made, program, argv, stdio, input, trace });
   } catch (error) {
@@ -217,10 +234,15 @@ export async function launch(words: readonly string[], options: LaunchOptions = 
     trace?.end();
     throw explained(error, program, made);
   }
-  if (methods !== undefined) answerRequests(task, stdio, { methods, task: options.name ?? argv[0], ...pick(options, 'audit', 'onMethodError') });
-  limitTime(task, made.wallTimeMs);
-  if (signal !== undefined) endOnAbort(task, signal);
-  return task;
+  return {
+    task,
+    begin({ methods, signal: ending, name = argv[0], ...rest }) {
+      served = methods !== undefined;
+      if (methods !== undefined) answerRequests(task, stdio, { methods, task: name, ...pick(rest, 'audit', 'onMethodError') });
+      limitTime(task, made.wallTimeMs);
+      if (ending !== undefined) endOnAbort(task, ending);
+    },
+  };
 }
 
 function answerRequests(task: Task, stdio: TaskStdio, options: Omit<ServeOptions, 'onViolation'>): void {

@@ -21,7 +21,8 @@ export interface TaskParts {
   readonly program: string;
   readonly argv: readonly string[];
   readonly stdio: TaskStdio;
-  readonly input: 'stdin' | 'channel' | 'methods';
+  /** What descriptor 0 is by now. */
+  readonly input: () => 'stdin' | 'channel' | 'methods';
   readonly trace: Trace | undefined;
 }
 
@@ -58,7 +59,7 @@ export class Task extends EventEmitter<TaskEvents> implements AsyncDisposable {
 
   readonly #id: number;
   readonly #stdio: TaskStdio;
-  readonly #input: 'stdin' | 'channel' | 'methods';
+  readonly #input: TaskParts['input'];
   readonly #trace: Trace | undefined;
   #violation: Error | undefined;
   #exitCode: number | null = null;
@@ -121,7 +122,7 @@ export class Task extends EventEmitter<TaskEvents> implements AsyncDisposable {
 
   /** Descriptor 0 as the task reads it; null unless launched with `stdin: 'pipe'`. */
   get stdin(): Writable | null {
-    return this.#input === 'stdin' ? this.#stdio.input : null;
+    return this.#input() === 'stdin' ? this.#stdio.input : null;
   }
 
   /** Descriptor 1. Read it or the task waits once a pipe (64 KiB) is full. */
@@ -141,7 +142,7 @@ export class Task extends EventEmitter<TaskEvents> implements AsyncDisposable {
 
   /** Descriptor 0 as a duplex stream of frames; null unless launched with `channel: true`. */
   get channel(): Duplex | null {
-    return this.#input === 'channel' ? this.#stdio.input : null;
+    return this.#input() === 'channel' ? this.#stdio.input : null;
   }
 
   /**

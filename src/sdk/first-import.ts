@@ -1,0 +1,2 @@
+/** Imported for the import's sake: see warm-up.ts. */
+export default (): void => {};
