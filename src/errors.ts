@@ -13,6 +13,7 @@ export type SallyportErrors =
   | EnforcementPartial
   | KernelUnsupported
   | KeyAgentFailed
+  | LogRefused
   | PolicyInvalid
   | SecretDestroyed
   | SecretRefused
@@ -285,6 +286,20 @@ export class KeyAgentFailed extends SallyportError {
   constructor(reason: string, problem: string, options?: ErrorOptions) {
     super(`the key agent failed: ${problem}`, options);
     this.reason = reason;
+  }
+}
+
+/** What a task writes cannot be kept where it should. Nothing was started. */
+export class LogRefused extends SallyportError {
+  static { named(this.prototype, 'LogRefused'); }
+  readonly code = 'ERR_LOG_REFUSED';
+  /** The file or folder that is in the way. */
+  readonly path: string;
+  readonly problem: string;
+  constructor(path: string, problem: string, options?: ErrorOptions) {
+    super(`the log cannot be kept: ${path} ${problem}`, options);
+    this.path = path;
+    this.problem = problem;
   }
 }
 

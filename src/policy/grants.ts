@@ -28,8 +28,17 @@ function real(path: string): string {
 
 const place = (guarantee: GuaranteeName, what: string, path: string, deep = true): Guarded => ({ path: real(path), guarantee, what, deep });
 
-/** How many files are guarded because the supervisor has read them: with another one the grants are looked at again. */
-export const filesRead = (): number => secretFiles.size + configFiles.size;
+const keptFolders = new Map<string, string>();
+
+/** From now on no task may be granted this folder or anything in it. @param what What lies there, for messages. */
+export function keepFromTasks(folder: string, what: string): void {
+  keptFolders.set(folder, what);
+}
+
+/** How many files are guarded because the supervisor has read or keeps them: with another one the grants are looked at again. */
+export const filesRead = (): number => secretFiles.size + configFiles.size + keptFolders.size;
+
+const kept = (): readonly Guarded[] => [...keptFolders].map(([path, what]) => place('siblings', what, path));
 
 /** Homes of the supervisor's user. One that everybody may write, as a HOME of /tmp, is nobody's. */
 function homes(): readonly string[] {
@@ -79,6 +88,7 @@ function unwritable(): readonly Guarded[] {
     place('interference', "the host's devices", '/dev', false),
     ...homes().flatMap((home) => startFiles.map((name) => place('privileges', 'what is run or obeyed as the supervisor\'s user', join(home, name)))),
     ...credentials(() => true),
+    ...kept(),
   ];
 }
 
@@ -86,7 +96,7 @@ function unwritable(): readonly Guarded[] {
 function unreadable(): readonly Guarded[] {
   // Of root's the devices are disks and memory, past every file rule.
   const devices = process.geteuid?.() === 0 ? [place('files', "the host's devices", '/dev', false)] : [];
-  return [...credentials(existsSync), ...devices];
+  return [...credentials(existsSync), ...devices, ...kept()];
 }
 
 function credentials(counts: (path: string) => boolean): readonly Guarded[] {

@@ -14,6 +14,14 @@ export interface LogLine {
   readonly cut: boolean;
 }
 
+/** Where lines are kept. */
+export interface LineSink {
+  /** Never throws, never waits. */
+  write(line: LogLine): void;
+  /** What to wait for before more is read; undefined: there is room. Settles in any case. */
+  room(): Promise<void> | undefined;
+}
+
 /** Every line of every task in this process is published here. */
 export const lineChannel = channel('sallyport:log');
 
@@ -88,9 +96,10 @@ class LineCutter {
  *
  * @param masker Hides secrets before anything is cut or shown: in bytes, so that one of several lines is hidden too, and by
  *   their names in what is written to descriptor 3.
+ * @param sink Keeps each line; while it has no room the task waits.
  * @param onLine Called for each line. If it throws it is not called again: a log must end neither task nor supervisor.
  */
-export async function drain(stream: Readable | null, task: string, source: LogLine['source'], onLine: ((line: LogLine) => void) | undefined, masker?: Masker): Promise<void> {
+export async function drain(stream: Readable | null, task: string, source: LogLine['source'], onLine: ((line: LogLine) => void) | undefined, masker?: Masker, sink?: LineSink): Promise<void> {
   if (stream === null) return;
   let listener = onLine;
   const publish = ({ line, cut }: Cut): void => {
@@ -102,13 +111,14 @@ export async function drain(stream: Readable | null, task: string, source: LogLi
       process.emitWarning('a listener for log lines threw and gets no more of this stream', { type: 'SallyportWarning', detail: String(error) });
     }
     lineChannel.publish(entry);
+    sink?.write(entry);
   };
   const cutter = new LineCutter();
   const mask = masker?.mask();
   let lines = 0;
   try {
     for await (const chunk of stream) {
-      if (listener === undefined && !lineChannel.hasSubscribers) {
+      if (listener === undefined && sink === undefined && !lineChannel.hasSubscribers) {
         if (mask !== undefined) cutter.skip(mask.forget());
         cutter.skip(chunk as Buffer);
         continue;
@@ -117,6 +127,7 @@ export async function drain(stream: Readable | null, task: string, source: LogLi
         publish(line);
         // A chunk can be nothing but newlines. The task waits meanwhile, once its pipe is full.
         if (++lines % linesPerTurn === 0) await nextTurn();
+        await sink?.room();
       }
     }
   } catch {

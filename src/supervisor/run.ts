@@ -10,6 +10,7 @@ import type { RunContext, StateUpdate } from '../execution-api/schema.js';
 import type { Masker } from '../secrets/masker.js';
 import type { Task, TaskExit } from '../task/task.js';
 import { heartbeats, type Lost } from './heartbeat.js';
+import type { LogSummary } from './logs/file.js';
 import { Report } from './report.js';
 import type { Workload } from './workload.js';
 
@@ -24,6 +25,8 @@ export interface Outcome {
   readonly error?: Error;
   /** Why it failed, in the task's own words: not to be trusted, at most 2000 characters. */
   readonly reason?: string;
+  /** Where what it wrote is kept, and how much of it. Absent unless the supervisor keeps logs. */
+  readonly log?: LogSummary;
 }
 
 /** A task that the server has accepted as running, up to its final state. */

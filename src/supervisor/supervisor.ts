@@ -10,6 +10,8 @@ import { Masker, type MaskerOptions } from '../secrets/masker.js';
 import { Secret } from '../secrets/secret.js';
 import { bundleRoot, locate } from './bundle.js';
 import { drain, type LogLine } from './lines.js';
+import { Logs, type LogOptions } from './logs/index.js';
+import { keeping } from './logs/notes.js';
 import { supervise, type Outcome, type Timing } from './run.js';
 import { TaskProcesses, type WarmOptions } from './warm.js';
 import { parseWorkload } from './workload.js';
@@ -40,6 +42,8 @@ export interface SupervisorOptions {
   readonly warm?: WarmOptions;
   /** Gets every line that tasks write to descriptors 1, 2 and 3. Also published on `diagnostics_channel` 'sallyport:log'. */
   readonly onLog?: (line: LogLine) => void;
+  /** Keeps what tasks write, one JSON-lines file for each try. @default nothing is kept */
+  readonly logs?: LogOptions;
 }
 
 export interface RunOptions {
@@ -67,15 +71,17 @@ export class Supervisor implements AsyncDisposable {
   readonly #hostname: string;
   readonly #timing: Timing;
   readonly #processes: TaskProcesses;
+  readonly #logs: Logs | undefined;
   readonly #running = new Map<AbortController, Promise<unknown>>();
   #disposed = false;
 
   constructor(options: SupervisorOptions) {
-    checkOptions('options', options, ['api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'killGraceMs', 'overtimeMs', 'authorization', 'audit', 'masking', 'warm', 'onLog']);
+    checkOptions('options', options, ['api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'killGraceMs', 'overtimeMs', 'authorization', 'audit', 'masking', 'warm', 'onLog', 'logs']);
     if (!(options?.api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', options?.api);
     if (typeof options.bundles !== 'object' || options.bundles === null) throw invalidArgument('options.bundles', 'an object', options.bundles);
     if (options.authorization !== undefined && !(options.authorization instanceof Authorizer)) throw invalidArgument('options.authorization', 'an Authorizer', options.authorization);
     if (options.masking !== undefined && options.masking !== false) new Masker(options.masking).destroy(); // misuse is told now
+    this.#logs = options.logs === undefined ? undefined : new Logs(options.logs);
     this.#options = options;
     this.#processes = new TaskProcesses(options.warm);
     this.#bundles = new Map(Object.entries(options.bundles));
@@ -143,25 +149,29 @@ export class Supervisor implements AsyncDisposable {
     try {
       const parsed = parseWorkload(workload);
       const { root } = await locate(this.#bundles, parsed);
-      const task = await this.#processes.take(root, policy, signal);
-      const channel = task.channel as Duplex; // opened now: it is ours to read even if the task has ended by the time it is served
-      // Read from the start: whoever waits for its output to be taken cannot read its start message.
-      const drained = [
-        drain(task.stdout, parsed.ti.id, 'stdout', onLog, masker),
-        drain(task.stderr, parsed.ti.id, 'stderr', onLog, masker),
-        drain(task.logs, parsed.ti.id, 'log', onLog, masker),
-      ];
-      try {
-        const startDate = new Date().toISOString();
-        const owner = { hostname: this.#hostname, unixname: userName(), pid: task.pid, start_date: startDate };
-        const context = await api.run(parsed.ti.id, owner, { signal });
-        const rules = authorizer && { authorizer, team };
-        return await supervise({ workload: parsed, context, api, task, channel, hostname: this.#hostname, startDate, grants, declares, rules, audit, masker, timing: this.#timing });
-      } finally {
-        task.kill('SIGKILL');
-        await Promise.all([task.exited, ...drained]);
-        await task[Symbol.asyncDispose]();
-      }
+      const log = await this.#logs?.open(parsed);
+      return await keeping(log, (text) => masker?.redact(text) ?? text, async () => {
+        const task = await this.#processes.take(root, policy, signal);
+        const channel = task.channel as Duplex; // opened now: it is ours to read even if the task has ended by the time it is served
+        // Read from the start: whoever waits for its output to be taken cannot read its start message.
+        const drained = [
+          drain(task.stdout, parsed.ti.id, 'stdout', onLog, masker, log),
+          drain(task.stderr, parsed.ti.id, 'stderr', onLog, masker, log),
+          drain(task.logs, parsed.ti.id, 'log', onLog, masker, log),
+        ];
+        try {
+          const startDate = new Date().toISOString();
+          const owner = { hostname: this.#hostname, unixname: userName(), pid: task.pid, start_date: startDate };
+          const context = await api.run(parsed.ti.id, owner, { signal });
+          log?.note('info', 'the task has started', { pid: task.pid, hostname: this.#hostname });
+          const rules = authorizer && { authorizer, team };
+          return await supervise({ workload: parsed, context, api, task, channel, hostname: this.#hostname, startDate, grants, declares, rules, audit, masker, timing: this.#timing });
+        } finally {
+          task.kill('SIGKILL');
+          await Promise.all([task.exited, ...drained]);
+          await task[Symbol.asyncDispose]();
+        }
+      });
     } finally {
       if (api !== shared) await api.close();
     }

@@ -1,0 +1,104 @@
+import { open, stat, type FileHandle } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const pollMs = 200;
+const chunkBytes = 1 << 16;
+/** Longer than any line that a supervisor writes; what is not ours may have longer ones, which are cut. */
+const mostLine = 4 << 20;
+
+interface Generation {
+  readonly file: FileHandle;
+  readonly ino: bigint;
+}
+
+/** The files of one log that are there now, the oldest first. The newest is opened first, so that none is passed over by a rotation meanwhile. */
+async function generations(path: string): Promise<Generation[]> {
+  const found: Generation[] = [];
+  for (let number = 0; ; number++) {
+    let file: FileHandle;
+    try {
+      file = await open(number === 0 ? path : `${path}.${number}`);
+    } catch (error) {
+      if (number > 0 && (error as NodeJS.ErrnoException).code === 'ENOENT') return found.reverse();
+      await Promise.all(found.map((generation) => generation.file.close()));
+      throw error;
+    }
+    const stats = await file.stat({ bigint: true });
+    if (stats.isDirectory()) {
+      await file.close();
+      throw Object.assign(new Error(`EISDIR: a folder, where a log should be, '${path}'`), { code: 'EISDIR', syscall: 'read', path });
+    }
+    const { ino } = stats;
+    if (found.some((generation) => generation.ino === ino)) await file.close();
+    else found.push({ file, ino });
+  }
+}
+
+/** Joins chunks to lines. */
+class Lines {
+  #rest = '';
+  readonly #decoder = new TextDecoder();
+
+  *push(chunk: Buffer): Generator<string> {
+    const parts = (this.#rest + this.#decoder.decode(chunk, { stream: true })).split('\n');
+    this.#rest = (parts.pop() ?? '').slice(0, mostLine);
+    yield* parts;
+  }
+
+  *end(): Generator<string> {
+    if (this.#rest !== '') yield this.#rest;
+    this.#rest = '';
+  }
+}
+
+export interface ReadOptions {
+  /** Asked when all that is there has been read: whether to wait for more. */
+  readonly more: () => boolean;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The lines of a log, what was rotated out of it first; more as they come, past rotations, while `more` says so.
+ * @throws System errors of the file.
+ */
+export async function* readLog(path: string, { more, signal }: ReadOptions): AsyncGenerator<string, void, undefined> {
+  let pending = await generations(path);
+  const lines = new Lines();
+  const buffer = Buffer.alloc(chunkBytes);
+  try {
+    for (;;) {
+      const [first] = pending;
+      if (first === undefined || signal.aborted) return;
+      const { bytesRead } = await first.file.read(buffer, 0, chunkBytes);
+      if (bytesRead > 0) yield* lines.push(buffer.subarray(0, bytesRead));
+      else if (pending.length > 1) await pending.shift()?.file.close();
+      else if (!more()) break;
+      else pending = await next(path, first, signal);
+    }
+    yield* lines.end();
+  } finally {
+    await Promise.all(pending.map(({ file }) => file.close()));
+  }
+}
+
+/** What to read on after the end of the newest file: the same, later, or what came in its place, after another look at the old one. */
+async function next(path: string, last: Generation, signal: AbortSignal): Promise<Generation[]> {
+  await sleep(pollMs, undefined, { signal }).catch(() => {});
+  const now = await stat(path, { bigint: true }).catch(() => undefined);
+  if (now === undefined || now.ino === last.ino) return [last];
+  const found = await generations(path);
+  const at = found.findIndex(({ ino }) => ino === last.ino);
+  await Promise.all(found.splice(0, at + 1).map(({ file }) => file.close()));
+  return [last, ...found];
+}
+
+/** Resolves when there is something at the path; at once, where there is. */
+export async function awaitFile(path: string, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const there = await stat(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error;
+    });
+    if (there !== undefined) return;
+    await sleep(pollMs, undefined, { signal }).catch(() => {});
+  }
+}

@@ -1,0 +1,110 @@
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { laidOut } from '../supervisor/logs/path.js';
+import { supervisorLogger } from '../supervisor/logs/record.js';
+import { atLeast, dayOf, levels, parseEntry, renderEntry, stateOf } from './log-line.js';
+import { awaitFile, readLog } from './log-reader.js';
+import { usageError } from './policy-options.js';
+import { paintFor } from './table.js';
+
+const usage = `usage: sallyport logs [options] FILE
+       sallyport logs [options] DAG RUN TASK [TRY]
+
+Shows what a task wrote, from the file that its supervisor keeps, for a person: when, what
+kind, what, and its fields. "out" and "err" are what it printed, "note" is the supervisor's.
+What a terminal would obey is shown, not obeyed. Without TRY, the last one.
+
+  --folder DIR     where the supervisor keeps logs; by default $SALLYPORT_LOGS, or logs
+  --map-index N    of a mapped task
+  --follow, -f     wait for lines as they come, until the task has ended
+  --lines N, -n N  the last N lines of what is there
+  --level LEVEL    ${levels.join(', ')}: no less important ones
+  --json           the lines as they are in the file
+`;
+
+const options = {
+  folder: { type: 'string' },
+  'map-index': { type: 'string' },
+  follow: { type: 'boolean', short: 'f', default: false },
+  lines: { type: 'string', short: 'n' },
+  level: { type: 'string', default: 'debug' },
+  json: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const;
+
+export async function run(args: string[], signal: AbortSignal): Promise<number> {
+  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+  if (values.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const level = levels.find((name) => name === values.level);
+  if (level === undefined) throw usageError(`--level is one of ${levels.join(', ')}, not "${values.level}"`);
+  const path = pathOf(positionals, values);
+  const most = values.lines === undefined ? undefined : count('--lines', values.lines);
+  if (values.follow) await awaitFile(path, signal);
+
+  const paint = paintFor(process.stdout);
+  let state: string | null | undefined;
+  let day = '';
+  let caughtUp = most === undefined;
+  const kept: string[] = [];
+  const show = (line: string): void => {
+    if (values.json) return void process.stdout.write(`${line}\n`);
+    const entry = parseEntry(line);
+    const today = dayOf(entry);
+    if (today !== '' && today !== day) process.stdout.write(`${paint('bold', (day = today))}\n`);
+    process.stdout.write(`${renderEntry(entry, paint)}\n`);
+  };
+  const catchUp = (): void => {
+    if (!caughtUp) kept.splice(0).forEach(show);
+    caughtUp = true;
+  };
+  const more = (): boolean => {
+    catchUp();
+    return values.follow && state === undefined;
+  };
+  for await (const line of readLog(path, { more, signal })) {
+    if (line === '') continue;
+    const entry = parseEntry(line);
+    if (entry.logger === supervisorLogger) state = stateOf(entry) ?? (entry.event === 'the task has started' ? undefined : state);
+    if (!atLeast(entry, level)) continue;
+    if (caughtUp) show(line);
+    else if (kept.push(line) > (most ?? 0)) kept.shift();
+    if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain', { signal }).catch(() => {});
+  }
+  catchUp();
+  return 0;
+}
+
+interface Which {
+  readonly folder?: string | undefined;
+  readonly 'map-index'?: string | undefined;
+}
+
+function pathOf(words: readonly string[], { folder = process.env['SALLYPORT_LOGS'] ?? 'logs', 'map-index': index }: Which): string {
+  if (words.length === 1) return words[0] as string;
+  if (words.length < 3 || words.length > 4) throw usageError('which log? FILE, or DAG RUN TASK [TRY]');
+  const [dag_id, run_id, task_id, given] = words as [string, string, string, string?];
+  const owner = { dag_id, run_id, task_id, map_index: index === undefined ? -1 : count('--map-index', index) };
+  if (given !== undefined) return join(folder, ...laidOut({ ...owner, try_number: count('TRY', given) }));
+  const beside = join(folder, ...laidOut({ ...owner, try_number: 1 }).slice(0, -1));
+  const tries = names(beside).flatMap((name) => /^attempt=(\d+)\.log$/.exec(name)?.[1] ?? []).map(Number);
+  return join(beside, `attempt=${Math.max(1, ...tries)}.log`);
+}
+
+/** None, where there is no such folder: the file's own error says it better. */
+function names(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function count(name: string, value: string): number {
+  if (!/^\d{1,9}$/.test(value)) throw usageError(`${name} takes a whole number, not "${value}"`);
+  return Number(value);
+}

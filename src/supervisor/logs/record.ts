@@ -1,0 +1,54 @@
+import type { LogLine } from '../lines.js';
+
+/** Lines of the supervisor's own have this logger, and no task's can. */
+export const supervisorLogger = 'supervisor';
+
+/** As Airflow has them: what a program prints is information, and what it complains of an error. */
+const plain = {
+  stdout: { level: 'info', logger: 'task.stdout' },
+  stderr: { level: 'error', logger: 'task.stderr' },
+  log: { level: 'info', logger: 'task' },
+} as const;
+
+/** DEL, C1, what turns a line around and what ends one in some programs: JSON leaves them as they are, and who prints the file would have a terminal obey them. */
+const harmful = /[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+
+const json = (record: object): string => JSON.stringify(record).replace(harmful, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+/**
+ * A task's line as one JSON object with `timestamp`, `level`, `event` and `logger`. A JSON object from descriptor 3 keeps its
+ * fields, with what these four lack filled in; anything else is the `event`, whatever it looks like.
+ */
+export function taskRecord(line: LogLine, now = new Date()): string {
+  const timestamp = now.toISOString();
+  if (line.source === 'log' && !line.cut) {
+    const own = structured(line.line, timestamp);
+    if (own !== undefined) return own;
+  }
+  return json({ timestamp, ...plain[line.source], event: line.line, ...(line.cut && { cut: true }) });
+}
+
+/** A line of the supervisor's. Give it no text of a task's as `event`. */
+export function supervisorRecord(level: 'info' | 'warning' | 'error', event: string, fields: Readonly<Record<string, unknown>> = {}): string {
+  return json({ timestamp: new Date().toISOString(), level, event, logger: supervisorLogger, ...fields });
+}
+
+function structured(text: string, timestamp: string): string | undefined {
+  try {
+    const record: unknown = JSON.parse(text);
+    if (typeof record !== 'object' || record === null || Array.isArray(record)) return undefined;
+    const { timestamp: at, level, event, logger, exception, ...rest } = record as Record<string, unknown>;
+    return json({
+      timestamp: typeof at === 'string' ? at : timestamp,
+      level: typeof level === 'string' ? level.toLowerCase() : plain.log.level,
+      event: event ?? '',
+      logger: typeof logger === 'string' ? taskLogger(logger) : plain.log.logger,
+      ...(exception !== undefined && { error_detail: exception }), // Airflow's supervisor renames it, and what reads the file looks for that
+      ...rest,
+    });
+  } catch {
+    return undefined; // no JSON, or nested too deep to be written again
+  }
+}
+
+const taskLogger = (name: string): string => (name === supervisorLogger ? `task.${name}` : name);

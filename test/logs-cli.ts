@@ -1,0 +1,174 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { laidOut } from '../lib/supervisor/logs/path.js';
+import { visible } from '../lib/cli/visible.js';
+import { asWeAre, cli } from './helpers/cli.js';
+
+const logs = suite('logs-cli');
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-logs-cli-')));
+logs.after(() => rmSync(folder, { recursive: true, force: true }));
+
+let files = 0;
+const line = (level: string, event: unknown, more: object = {}): string => `${JSON.stringify({ timestamp: '2026-01-02T03:04:05.678Z', level, event, logger: 'task', ...more })}\n`;
+const ended = line('info', 'the task has ended: success', { logger: 'supervisor', state: 'success' });
+
+function logFile(...lines: string[]): string {
+  const path = join(folder, `${++files}.log`);
+  writeFileSync(path, lines.join(''));
+  return path;
+}
+
+logs('a log is shown for a person: time, kind, event, fields, and what has lines of its own below', async () => {
+  const path = logFile(
+    line('info', 'loaded', { rows: 3, name: 'a b', where: { x: 1 } }),
+    line('info', 'hello', { logger: 'task.stdout' }),
+    line('error', 'oh', { logger: 'task.stderr' }),
+    line('warning', 'first\nsecond'),
+    line('error', 'failed', { error: { message: 'm', stack: 'Error: m\n    at x' } }),
+    'no JSON at all\n',
+    '[1]\n',
+    ended,
+    'no end',
+  );
+  const { code, stdout, stderr } = await cli(asWeAre, ['logs', path]);
+  assert.equal([code, stderr], [0, '']);
+  assert.is(stdout, [
+    '2026-01-02',
+    '03:04:05.678 info    loaded  rows=3  name="a b"  where="{\\"x\\":1}"'.replace('"{\\"x\\":1}"', '{"x":1}'),
+    '03:04:05.678 out     hello',
+    '03:04:05.678 err     oh',
+    '03:04:05.678 warning first',
+    '                     second',
+    '03:04:05.678 error   failed',
+    '                     error:',
+    '                       Error: m',
+    '                         at x',
+    '             info    no JSON at all',
+    '             info    [1]',
+    '03:04:05.678 note    the task has ended: success  state=success',
+    '             info    no end',
+    '',
+  ].join('\n'));
+});
+
+logs('nothing that a task wrote is obeyed by a terminal', async () => {
+  const bad = '\x1b]0;title\x07\x1b[2Jx\x1b[31mred\x1b[0m\r\x7f\u009b2J\u202egpj.exe\u2028';
+  const path = logFile(line('info', bad, { [bad]: bad, level: '\x1b[2J' }), `${bad}\n`, line(bad, bad, { timestamp: bad, logger: bad }));
+  const { stdout } = await cli(asWeAre, ['logs', path]);
+  assert.not.match(stdout, /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2028]/);
+  assert.match(stdout, '\\x1b]0;title\\x07\\x1b[2Jxred\\x0d\\x7f\\x9b2J\\u202egpj.exe\\u2028');
+  assert.is(visible('a\tb é 漢 \x1b[1;31mbold\x1b[0m'), 'a\tb é 漢 bold'); // control: what is harmless stays
+  const json = await cli(asWeAre, ['logs', '--json', path]);
+  assert.match(json.stdout, '\\u001b]0;title'); // as it is in the file, which is JSON
+});
+
+logs('--level, --lines and --json choose', async () => {
+  const all = [line('debug', 'd'), line('info', 'i'), line('warning', 'w'), line('error', 'e'), line('critical', 'c'), line('own', 'o')];
+  const path = logFile(...all);
+  const shown = async (...args: string[]): Promise<string> => (await cli(asWeAre, ['logs', '--json', ...args, path])).stdout;
+  assert.is(await shown(), all.join(''));
+  assert.is(await shown('--level', 'error'), all.slice(3).join(''));
+  assert.is(await shown('-n', '2'), all.slice(4).join(''));
+  assert.is(await shown('-n', '1', '--level', 'critical'), all.slice(5).join(''));
+  assert.is(await shown('-n', '0'), '');
+});
+
+logs('ids lead to the file, the last try by default', async () => {
+  const root = join(folder, 'tree');
+  for (const [try_number, map_index] of [[1, -1], [2, -1], [10, -1], [1, 3]] as const) {
+    const path = join(root, ...laidOut({ dag_id: 'd', run_id: 'r', task_id: 't', map_index, try_number }));
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, line('info', `try ${try_number} of ${map_index}`));
+  }
+  const shown = async (...args: string[]): Promise<string> => /try.*/.exec((await cli(asWeAre, ['logs', '--folder', root, ...args])).stdout)?.[0] ?? '';
+  assert.is(await shown('d', 'r', 't'), 'try 10 of -1');
+  assert.is(await shown('d', 'r', 't', '2'), 'try 2 of -1');
+  assert.is(await shown('--map-index', '3', 'd', 'r', 't'), 'try 1 of 3');
+  assert.match((await cli(asWeAre, ['logs', 'd', 'r', 't', '2'], { env: { SALLYPORT_LOGS: root } })).stdout, 'try 2');
+});
+
+logs('what was rotated out is shown first', async () => {
+  const path = logFile(line('info', 'three'));
+  writeFileSync(`${path}.1`, line('info', 'two'));
+  writeFileSync(`${path}.2`, line('info', 'one'));
+  writeFileSync(`${path}.4`, line('info', 'of another time'));
+  const { stdout } = await cli(asWeAre, ['logs', path]);
+  assert.equal([...stdout.matchAll(/info +(\w+)/g)].map(([, word]) => word), ['one', 'two', 'three']);
+});
+
+logs('mistakes are told, with the exit code of a shell', async () => {
+  const path = logFile(ended);
+  for (const args of [[], ['a', 'b'], ['a', 'b', 'c', 'x'], ['--level', 'loud', path], ['-n', 'x', path], ['--colour', path]]) assert.is((await cli(asWeAre, ['logs', ...args])).code, 2, args.join(' '));
+  for (const missing of [join(folder, 'absent.log'), folder]) {
+    const { code, stderr } = await cli(asWeAre, ['logs', missing]);
+    assert.is(code, 1);
+    assert.match(stderr, missing);
+  }
+  assert.is((await cli(asWeAre, ['logs', path])).code, 0); // control
+});
+
+/** `logs --follow`, and what it has shown. */
+function follow(path: string, ...args: string[]) {
+  const [program, ...rest] = asWeAre;
+  const child = spawn(program, [...rest, 'logs', '--follow', '--json', ...args, path], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let shown = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (shown += chunk));
+  return {
+    child,
+    shown: () => shown,
+    async until(text: string): Promise<void> {
+      while (!shown.includes(text)) await once(child.stdout, 'data');
+    },
+  };
+}
+
+logs('--follow waits for the file, shows lines as they come, past rotations, and ends with the task', async () => {
+  const path = join(folder, 'followed.log');
+  const following = follow(path);
+  writeFileSync(path, line('info', 'one') + line('info', 'half').slice(0, 20));
+  await following.until('one');
+  assert.not.match(following.shown(), 'half');
+  appendFileSync(path, line('info', 'half').slice(20));
+  await following.until('half');
+  appendFileSync(path, line('info', 'two'));
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, line('info', 'three'));
+  await following.until('three');
+  renameSync(`${path}.1`, `${path}.2`);
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, line('info', 'four'));
+  renameSync(`${path}.2`, `${path}.3`);
+  renameSync(`${path}.1`, `${path}.2`);
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, line('info', 'five') + ended);
+  const [code] = (await once(following.child, 'close')) as [number];
+  assert.is(code, 0);
+  assert.equal(following.shown().trimEnd().split('\n').map((text) => (JSON.parse(text) as { event: string }).event), ['one', 'half', 'two', 'three', 'four', 'five', 'the task has ended: success']);
+});
+
+logs('--follow of a task that is over shows it and ends; a task cannot end it by posing as the supervisor', async () => {
+  const over = follow(logFile(line('info', 'one'), ended));
+  assert.equal(await once(over.child, 'close'), [0, null]);
+  const posed = follow(logFile(line('info', 'the task has ended: success', { logger: 'task.supervisor', state: 'success' }), line('info', 'goes on')));
+  await posed.until('goes on');
+  assert.is(posed.child.exitCode, null);
+  posed.child.kill('SIGINT');
+  assert.equal(await once(posed.child, 'close'), [130, null]);
+});
+
+logs('--follow of a try that runs again goes on', async () => {
+  const again = follow(logFile(ended, line('info', 'the task has started', { logger: 'supervisor' }), line('info', 'up')), '-n', '1');
+  await again.until('up');
+  assert.is(again.child.exitCode, null);
+  again.child.kill('SIGTERM');
+  assert.equal(await once(again.child, 'close'), [143, null]);
+  assert.not.match(again.shown(), 'ended');
+});
+
+logs.run();
