@@ -18,6 +18,7 @@ export type SallyportErrors =
   | SecretDestroyed
   | SecretRefused
   | StartRefused
+  | SupervisorClosed
   | TaskExitUnknown
   | TaskLimitExceeded
   | TaskStartFailed
@@ -249,6 +250,15 @@ export class StartRefused extends SallyportError {
   readonly code = 'ERR_START_REFUSED';
   constructor(problem: string, options?: ErrorOptions) {
     super(`the supervisor is not started: ${problem}`, options);
+  }
+}
+
+/** A supervisor that drains, was stopped or disposed of takes no more: nothing was started, and the workload is another one's to run. */
+export class SupervisorClosed extends SallyportError {
+  static { named(this.prototype, 'SupervisorClosed'); }
+  readonly code = 'ERR_SUPERVISOR_CLOSED';
+  constructor(detail: string, options?: ErrorOptions) {
+    super(`the supervisor ${detail}`, options);
   }
 }
 

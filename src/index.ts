@@ -43,7 +43,7 @@ export { loadPolicy, type PresetName } from './policy/policy-file.js';
 export { policies, type PythonOptions } from './policy/presets.js';
 export { Masker, type MaskerOptions } from './secrets/masker.js';
 export { Secret, type SecretDescriptorOptions, type SecretReadOptions } from './secrets/secret.js';
-export { Supervisor, type Declaration, type GrantPreset, type Grants, type LogLine, type LogOptions, type LogSummary, type Outcome, type RunOptions, type SupervisorOptions, type WarmOptions, type Workload, type XComGrant } from './supervisor/index.js';
+export { shutDownOnSignals, Supervisor, type Declaration, type GrantPreset, type Grants, type LogLine, type LogOptions, type LogSummary, type Outcome, type ReportResult, type ReportsOptions, type RunOptions, type Shutdown, type ShutdownOptions, type SupervisorOptions, type WarmOptions, type Workload, type XComGrant } from './supervisor/index.js';
 export { launch, type LaunchOptions } from './task/launch.js';
 export { Pool, type PoolOptions, type TakeOptions } from './task/pool.js';
 export type { Stdio } from './task/stdio.js';

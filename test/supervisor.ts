@@ -607,10 +607,10 @@ supervisor('heartbeats carry the owner that run named', async () => {
   assert.equal(fake.bodies[fake.requests.indexOf('PUT heartbeat')], { hostname, pid });
 });
 
-supervisor('heartbeats that fail otherwise are counted, and three in a row end the task', async () => {
+supervisor('heartbeats that fail otherwise are counted, and so many in a row end the task', async () => {
   let beats = 0;
   await using fake = await fakeApi(on('heartbeat', (...args) => ++beats !== 3 && status(500)(...args))); // the third is fine
-  const outcome = await fake.supervisor({ heartbeatIntervalMs: 20, killGraceMs: 200 }).run(workloadOf(taskFile(forever)));
+  const outcome = await fake.supervisor({ heartbeatIntervalMs: 20, killGraceMs: 200, maxFailedHeartbeats: 3 }).run(workloadOf(taskFile(forever)));
   assert.is(beats, 6);
   assert.equal([outcome.state, outcome.reported, (outcome.error as { status?: number }).status], ['failed', true, 500]);
 });
@@ -626,7 +626,7 @@ supervisor('disposing ends what runs and refuses what comes later', async () => 
   await isUp;
   await subject[Symbol.asyncDispose]();
   assert.is((await running).exit.kind, 'ended');
-  assert.is((await failure(subject.run(good))).code, 'ERR_BROKER_CLOSED');
+  assert.is((await failure(subject.run(good))).code, 'ERR_SUPERVISOR_CLOSED');
   await subject[Symbol.asyncDispose]();
   assert.equal(children(), childrenBefore);
 });
@@ -638,7 +638,7 @@ supervisor('a token is taken over by a run that is refused too', async () => {
   const reason = new Error('early');
   const refused: readonly (readonly [Supervisor, unknown, RunOptions, string | Error])[] = [
     [fake.supervisor(), good, { signal: AbortSignal.abort(reason) }, reason],
-    [disposed, good, {}, 'ERR_BROKER_CLOSED'],
+    [disposed, good, {}, 'ERR_SUPERVISOR_CLOSED'],
     [fake.supervisor(), null, {}, 'ERR_WORKLOAD_INVALID'],
     [fake.supervisor(), good, { grants: 1 as never }, 'ERR_INVALID_ARG_TYPE'],
   ];

@@ -178,7 +178,7 @@ warm('disposed, nothing waits any more', async () => {
   assert.is((await subject.run('task.mjs')).outcome.state, 'success');
   await subject[Symbol.asyncDispose]();
   await until(() => running(root).length === 0);
-  assert.is(await subject.supervisor.warmUp('b').then(() => 'warm', ({ code }: { code: string }) => code), 'ERR_BROKER_CLOSED');
+  assert.is(await subject.supervisor.warmUp('b').then(() => 'warm', ({ code }: { code: string }) => code), 'ERR_SUPERVISOR_CLOSED');
 });
 
 warm('options that are none are refused', () => {

@@ -34,6 +34,9 @@ const ofTaskInstance = (method: Request['method'], id: string, what: string, bod
   ...(body !== undefined && { body: JSON.stringify(body) }),
 });
 
+/** What a supervisor does itself, for a task to live and to end. */
+const vital = (request: Request): Request => ({ ...request, vital: true });
+
 /**
  * Airflow's Execution API, with the token of one task instance. Works with Airflow's server
  * and with `sallyport/server`.
@@ -73,7 +76,7 @@ export class ExecutionApi extends Queries {
   /** Marks the task instance running, here. A workload token is exchanged for an execution token on the way. */
   async run(tiId: string, { hostname, unixname, pid, start_date }: Omit<EnterRunning, 'state'>, options?: RequestOptions): Promise<RunContext> {
     const body: EnterRunning = { state: 'running', hostname, unixname, pid, start_date };
-    return this.json(RunContext, ofTaskInstance('PATCH', tiId, 'run', body), options);
+    return this.json(RunContext, vital(ofTaskInstance('PATCH', tiId, 'run', body)), options);
   }
 
   /**
@@ -84,22 +87,25 @@ export class ExecutionApi extends Queries {
    * @throws {UpstreamFailed} 403 `access_denied`: not a task instance of this worker's queues or team; 409 or 410: it waits for nobody.
    */
   async firstToken(tiId: string, credential: Secret, options?: RequestOptions): Promise<Secret> {
-    const request = { method: 'POST', route: 'task-instances/{id}/token', path: `sallyport/v1/${path('task-instances', tiId, 'token')}`, beside: true } as const;
+    const request = { method: 'POST', route: 'task-instances/{id}/token', path: `sallyport/v1/${path('task-instances', tiId, 'token')}`, beside: true, vital: true } as const;
     const { token } = parse(FirstToken, request, await this.sendAs(credential, request, options), 201);
     return Secret.fromBytes(Buffer.from(token, 'latin1'));
   }
 
   /** @throws {UpstreamFailed} 404, or 409 `running_elsewhere` or `not_running`: the task is no longer ours, end it. */
   async heartbeat(tiId: string, { hostname, pid }: Heartbeat, options?: RequestOptions): Promise<void> {
-    await this.done(204, ofTaskInstance('PUT', tiId, 'heartbeat', { hostname, pid }), options);
+    await this.done(204, vital(ofTaskInstance('PUT', tiId, 'heartbeat', { hostname, pid })), options);
   }
 
-  /** Reports the final, or another, state. 409 `invalid_state` where the task instance is not running. */
-  async setState(tiId: string, update: StateUpdate, options?: RequestOptions): Promise<void> {
-    const request = ofTaskInstance('PATCH', tiId, 'state', update);
+  /**
+   * Reports the final, or another, state. 409 `invalid_state` where the task instance is not running.
+   *
+   * @param options.repeated It was sent before, and its answer may have been lost: where the state is what is asked for, all is well. @default false
+   */
+  async setState(tiId: string, update: StateUpdate, options?: RequestOptions & { readonly repeated?: boolean }): Promise<void> {
+    const request = vital(ofTaskInstance('PATCH', tiId, 'state', update));
     const answer = await this.send(request, options);
-    // The answer to an earlier attempt was lost on its way: the state is what we asked for.
-    if (answer.attempt > 1 && answer.status === 409 && errorDetail(answer)?.previous_state === update.state) return;
+    if ((answer.attempt > 1 || options?.repeated === true) && answer.status === 409 && errorDetail(answer)?.previous_state === update.state) return;
     assertStatus(204, request, answer);
   }
 

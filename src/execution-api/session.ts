@@ -13,6 +13,8 @@ export interface ExecutionApiOptions extends TransportOptions {
 
 export interface RequestOptions {
   readonly signal?: AbortSignal;
+  /** How often it is sent at most. @default the client's `attempts` */
+  readonly attempts?: number;
 }
 
 /** What a Bearer header may hold: RFC 6750 section 2.1. */
@@ -26,6 +28,8 @@ export abstract class Session implements AsyncDisposable {
   #token: Secret | undefined;
   #closed = false;
   #warned = false;
+  /** Called when the server has sent a fresh token. @internal */
+  onFreshToken: (() => void) | undefined;
 
   /** @param transport Connections of another session's, which closes them. */
   protected constructor(options: ExecutionApiOptions, transport?: Transport) {
@@ -37,6 +41,14 @@ export abstract class Session implements AsyncDisposable {
     this.#transport = transport ?? new Transport(options);
     this.#ownsTransport = transport === undefined;
     this.#token = token;
+  }
+
+  /**
+   * Lends the token that is in use now, as {@link Secret.use} does; undefined where there is none. For a supervisor that has to keep it.
+   * @internal
+   */
+  useToken<T>(fn: (bytes: Uint8Array) => T): T | undefined {
+    return this.#token?.use(fn);
   }
 
   /** Destroys the token and, but for one made by `withToken()`, ends the connections. Twice is fine. */
@@ -59,7 +71,7 @@ export abstract class Session implements AsyncDisposable {
   protected sendAs(credential: Secret, request: Request, options?: RequestOptions): Promise<Answer> {
     if (!(credential instanceof Secret)) throw invalidArgument('credential', 'a Secret', credential);
     refuseFromArguments(credential);
-    return this.#transport.send(request, () => ({ authorization: credential.use(bearerHeader) }), options?.signal);
+    return this.#transport.send(request, () => ({ authorization: credential.use(bearerHeader) }), options?.signal, options?.attempts);
   }
 
   /** The answer's body, which must fit. */
@@ -77,7 +89,7 @@ export abstract class Session implements AsyncDisposable {
       'airflow-api-version': request.version ?? apiVersion,
       ...(this.#token !== undefined && { authorization: this.#token.use(bearerHeader) }),
     });
-    const answer = await this.#transport.send(request, headers, options?.signal);
+    const answer = await this.#transport.send(request, headers, options?.signal, options?.attempts);
     this.#refresh(answer);
     return answer;
   }
@@ -100,6 +112,7 @@ export abstract class Session implements AsyncDisposable {
       return;
     }
     old.destroy();
+    this.onFreshToken?.();
   }
 
   #warn(message: string, error: unknown): void {

@@ -26,6 +26,8 @@ export interface Request {
   readonly path: string;
   /** Beside the base URL, in the folder that it is in. @default false */
   readonly beside?: boolean;
+  /** Is a supervisor's own, about the life of a task: it waits for no connection that what tasks ask for has taken. @default false */
+  readonly vital?: boolean;
   /** JSON text. */
   readonly body?: string;
   /** Of a route that is newer than what this package speaks otherwise. */
@@ -40,12 +42,14 @@ export interface Answer {
   readonly attempt: number;
 }
 
-/** Any number of tasks share them; a request beyond waits for one, within its time. */
+/** Of what tasks ask for: any number of them share these, and a request beyond waits for one, within its time. */
 const mostConnections = 64;
 
 /** HTTP with retries, and nothing about tokens: undici's pool, for `fetch` costs 2.6 times its processor time. */
 export class Transport {
   readonly #pool: Pool;
+  /** As many as there are tasks, at most: each has one such request under way. */
+  readonly #vital: Pool;
   readonly #prefix: string;
   readonly #attempts: number;
   readonly #requestTimeoutMs: number;
@@ -59,11 +63,10 @@ export class Transport {
     this.#requestTimeoutMs = positive('requestTimeoutMs', options.requestTimeoutMs ?? 5_000);
     this.#retryDelayMs = positive('retryDelayMs', options.retryDelayMs ?? 1_000);
     this.#maxRetryDelayMs = positive('maxRetryDelayMs', options.maxRetryDelayMs ?? 90_000);
-    this.#pool = new Pool(url.origin, {
-      connections: mostConnections,
-      maxResponseSize: positive('maxResponseBytes', options.maxResponseBytes ?? 16 * 1024 * 1024),
-      connect: { timeout: this.#requestTimeoutMs },
-    });
+    const maxResponseSize = positive('maxResponseBytes', options.maxResponseBytes ?? 16 * 1024 * 1024);
+    const poolOf = (connections: number | null): Pool => new Pool(url.origin, { connections, maxResponseSize, connect: { timeout: this.#requestTimeoutMs } });
+    this.#pool = poolOf(mostConnections);
+    this.#vital = poolOf(null);
   }
 
   /**
@@ -71,12 +74,13 @@ export class Transport {
    * after the last attempt, the 5xx too. A redirect is an answer like any other and not followed.
    *
    * @param headers Asked for at each attempt, so that a credential among them is not kept while waiting.
+   * @param attempts How often at most. @default the option's
    * @throws {UpstreamUnreachable} No attempt was answered with HTTP, or an answer was too large.
    */
-  async send(request: Request, headers: () => Record<string, string>, signal: AbortSignal | undefined): Promise<Answer> {
+  async send(request: Request, headers: () => Record<string, string>, signal: AbortSignal | undefined, attempts = this.#attempts): Promise<Answer> {
     for (let attempt = 1; ; attempt++) {
       signal?.throwIfAborted();
-      const last = attempt === this.#attempts;
+      const last = attempt >= attempts;
       const sent = this.#sendOnce(request, headers(), signal);
       try {
         const answer = { ...(await sent), attempt };
@@ -89,14 +93,14 @@ export class Transport {
     }
   }
 
-  async #sendOnce({ method, path, beside, body }: Request, headers: Record<string, string>, signal: AbortSignal | undefined): Promise<Omit<Answer, 'attempt'>> {
+  async #sendOnce({ method, path, beside, vital, body }: Request, headers: Record<string, string>, signal: AbortSignal | undefined): Promise<Omit<Answer, 'attempt'>> {
     // undici's own timeouts start over at each byte; this one does not.
     const aborter = new AbortController();
     const timer = setTimeout(() => aborter.abort(new TimedOut()), this.#requestTimeoutMs);
     const abort = (): void => aborter.abort(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      const response = await this.#pool.request({
+      const response = await (vital === true ? this.#vital : this.#pool).request({
         method,
         path: (beside === true ? this.#prefix.replace(/[^/]+\/$/, '') : this.#prefix) + path,
         headers: {
@@ -125,7 +129,7 @@ export class Transport {
 
   /** Ends the connections; requests under way fail. */
   async close(): Promise<void> {
-    await this.#pool.destroy();
+    await Promise.all([this.#pool.destroy(), this.#vital.destroy()]);
   }
 }
 

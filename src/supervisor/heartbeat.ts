@@ -9,6 +9,8 @@ export interface HeartbeatOptions {
   readonly hostname: string;
   readonly pid: number;
   readonly intervalMs: number;
+  /** So many in a row that fail otherwise than by the server's word. */
+  readonly maxFailures: number;
   /** Ends the heartbeats. */
   readonly signal: AbortSignal;
 }
@@ -20,23 +22,23 @@ export interface Lost {
   readonly error: Error;
 }
 
-/** Airflow's max_failed_heartbeats. */
-const maxFailures = 3;
-
 /** Airflow's answers for a task instance that is gone, or that runs elsewhere, or not at all. */
 const disowning: ReadonlySet<number> = new Set([404, 409, 410]);
 
-/** Tells the server that the task runs, until the signal. Resolves with the reason when the task must end before; never rejects. */
-export async function heartbeats({ api, id, hostname, pid, intervalMs, signal }: HeartbeatOptions): Promise<Lost | undefined> {
+/**
+ * Tells the server that the task runs, until the signal. Resolves with the reason when the task must end before; never rejects.
+ * Each is sent once: the next one is its repetition, and a client's own would only put off learning that the task is another's.
+ */
+export async function heartbeats({ api, id, hostname, pid, intervalMs, maxFailures, signal }: HeartbeatOptions): Promise<Lost | undefined> {
   for (let failures = 0; ;) {
     try {
       await sleep(intervalMs, undefined, { signal });
-      await api.heartbeat(id, { hostname, pid }, { signal });
+      await api.heartbeat(id, { hostname, pid }, { signal, attempts: 1 });
       failures = 0;
     } catch (error) {
       if (signal.aborted) return undefined;
       const disowned = error instanceof UpstreamFailed && disowning.has(error.status);
-      if (disowned || ++failures === maxFailures) return { disowned, error: error as Error };
+      if (disowned || ++failures >= maxFailures) return { disowned, error: error as Error };
     }
   }
 }

@@ -2,6 +2,9 @@ export type { Declaration, GrantPreset, Grants, XComGrant } from '../execution-a
 export type { LogLine } from './lines.js';
 export type { LogOptions, LogSummary } from './logs/index.js';
 export type { Outcome } from './run.js';
-export { Supervisor, type RunOptions, type SupervisorOptions } from './supervisor.js';
+export type { RunOptions, SupervisorOptions } from './options.js';
+export type { ReportResult, ReportsOptions } from './reports.js';
+export { shutDownOnSignals, type Shutdown, type ShutdownOptions } from './shutdown.js';
+export { Supervisor } from './supervisor.js';
 export type { Workload } from './workload.js';
 export type { WarmOptions } from './warm.js';

@@ -1,22 +1,34 @@
-import { BrokerDenied } from '../errors.js';
+import { BrokerDenied, UpstreamFailed, UpstreamUnreachable } from '../errors.js';
 import type { ExecutionApi } from '../execution-api/client.js';
 import type { FinalReport } from '../execution-api/methods.js';
 import type { StateUpdate } from '../execution-api/schema.js';
+import type { Kept } from './reports.js';
 
 /** What becomes of one task instance: the task's own word while it runs, its exit when it gave none. */
 export class Report implements FinalReport {
   readonly #api: Pick<ExecutionApi, 'setState'>;
   readonly #id: string;
   readonly #onClaim: () => void;
+  readonly #kept: Kept | undefined;
+  #saved: StateUpdate | undefined;
   #update: StateUpdate | undefined;
   #reason: string | undefined;
-  #sent = false;
+  #refusal: string | undefined;
+  /** The task's word was taken, to be sent at once: no later end changes it, whether or not the server could be reached. */
+  #given = false;
+  /** It was sent, and what became of it is not known. */
+  #unsure = false;
+  #sending: Promise<void> | undefined;
 
-  /** @param onClaim Called when the task gave its word: from then on it should end by itself. */
-  constructor(api: Pick<ExecutionApi, 'setState'>, id: string, onClaim: () => void) {
+  /**
+   * @param onClaim Called when the task gave its word: from then on it should end by itself.
+   * @param kept Where it is written down before the server is told.
+   */
+  constructor(api: Pick<ExecutionApi, 'setState'>, id: string, onClaim: () => void, kept?: Kept) {
     this.#api = api;
     this.#id = id;
     this.#onClaim = onClaim;
+    this.#kept = kept;
   }
 
   /** The task has said what became of it. */
@@ -29,27 +41,81 @@ export class Report implements FinalReport {
     return this.#reason;
   }
 
+  /** From now on the task is not asked any more. */
+  close(reason: string): void {
+    this.#refusal ??= reason;
+  }
+
   claim(method: string, update: StateUpdate, reason?: string | null): void {
+    if (this.#refusal !== undefined) throw new BrokerDenied(method, this.#refusal);
     if (this.#update !== undefined) throw new BrokerDenied(method, 'comes after another final message');
     this.#update = update;
     this.#reason = reason ?? undefined;
     this.#onClaim();
   }
 
+  /**
+   * Tells the server while the task waits, once. Where the server cannot be asked the task is not told: its word is taken all the same, and
+   * sent again after its end. What the server refuses the task gets to know.
+   */
   async send(): Promise<void> {
-    if (this.#sent || this.#update === undefined) return;
-    await this.#api.setState(this.#id, this.#update);
-    this.#sent = true;
+    if (this.#update === undefined) return;
+    this.#given = true;
+    try {
+      await this.deliver({ attempts: 1 });
+    } catch (error) {
+      if (isPassing(error)) return;
+      this.#given = false;
+      throw error;
+    }
   }
 
   /**
    * Decides the state, as Airflow does: after an orderly end the task's word counts, any other end is a failure, to be
-   * tried again where the server allows that. What was sent stands. Send it next.
+   * tried again where the server allows that. A word that was taken stands. Deliver it next.
    */
   conclude(orderly: boolean, shouldRetry: boolean): StateUpdate['state'] {
     const end_date = new Date().toISOString();
-    if (!orderly && !this.#sent) this.#update = { state: shouldRetry ? 'up_for_retry' : 'failed', end_date };
+    if (!orderly && !this.#given) this.#update = { state: shouldRetry ? 'up_for_retry' : 'failed', end_date };
     this.#update ??= { state: 'success', end_date, task_outlets: [], outlet_events: [] };
     return this.#update.state;
   }
+
+  /** Has the server take it; does nothing where it has. One at a time: a second one waits for the first, and may find nothing to do. */
+  async deliver(options: { readonly attempts?: number } = {}): Promise<void> {
+    while (this.#sending !== undefined) {
+      try {
+        return await this.#sending;
+      } catch {
+        // Tried again below, unless somebody was faster.
+      }
+    }
+    const update = this.#update;
+    if (update === undefined) return;
+    this.#sending = this.#setState(update, options);
+    try {
+      await this.#sending; // kept where it succeeds: that is what became of it
+    } catch (error) {
+      this.#sending = undefined;
+      throw error;
+    }
+  }
+
+  async #setState(update: StateUpdate, options: { readonly attempts?: number }): Promise<void> {
+    if (this.#saved !== update) {
+      this.#saved = update;
+      await this.#kept?.save(update);
+    }
+    try {
+      await this.#api.setState(this.#id, update, { ...options, repeated: this.#unsure });
+    } catch (error) {
+      this.#unsure ||= isPassing(error);
+      throw error;
+    }
+  }
+}
+
+/** Whether it may go better later: nobody answered, or not for reasons of what was asked. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof UpstreamUnreachable || (error instanceof UpstreamFailed && (error.status >= 500 || error.status === 408 || error.status === 429));
 }

@@ -2,16 +2,18 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Authorizer } from '../authorization/index.js';
 import { serve, type Audit, type Broker } from '../broker/index.js';
-import { BrokerClosed } from '../errors.js';
+import { BrokerClosed, TaskTimeout, UpstreamFailed } from '../errors.js';
 import { authorized } from '../execution-api/authorized.js';
 import type { ExecutionApi } from '../execution-api/client.js';
 import { executionApiMethods, type Declaration, type GrantPreset, type Grants } from '../execution-api/methods.js';
 import type { RunContext, StateUpdate } from '../execution-api/schema.js';
 import type { Masker } from '../secrets/masker.js';
 import type { Task, TaskExit } from '../task/task.js';
+import { Ending, within } from './ending.js';
 import { heartbeats, type Lost } from './heartbeat.js';
 import type { LogSummary } from './logs/file.js';
-import { Report } from './report.js';
+import { isPassing, Report } from './report.js';
+import type { Kept } from './reports.js';
 import type { Workload } from './workload.js';
 
 /** What became of a task instance. */
@@ -21,6 +23,8 @@ export interface Outcome {
   readonly exit: TaskExit;
   /** The server has the state. When it does not, `error` says why, unless the task was taken away. */
   readonly reported: boolean;
+  /** It does not have it yet, and is told again until it does: `SupervisorOptions.reports`. */
+  readonly kept?: true;
   /** Why the task was ended, or why the report failed. */
   readonly error?: Error;
   /** Why it failed, in the task's own words: not to be trusted, at most 2000 characters. */
@@ -45,11 +49,16 @@ export interface RunningTask {
   readonly rules: { readonly authorizer: Authorizer; readonly team: string | null } | undefined;
   readonly audit: Audit | undefined;
   readonly masker: Masker | undefined;
-  readonly timing: Timing;
+  readonly timing: Timing & { readonly wallTimeMs: number | undefined };
+  /** Where its report is kept. */
+  readonly kept: Kept | undefined;
+  /** Asks the task to end: what becomes of it is reported. */
+  readonly stop: AbortSignal;
 }
 
 export interface Timing {
   readonly heartbeatIntervalMs: number;
+  readonly maxFailedHeartbeats: number;
   /** From SIGTERM to SIGKILL. */
   readonly killGraceMs: number;
   /** From a task's final message to SIGTERM: Airflow's task_success_overtime. */
@@ -60,18 +69,30 @@ export interface Timing {
 
 /** Serves a running task, waits for its end and reports it. Never rejects: what goes wrong is part of the outcome. */
 export async function supervise(running: RunningTask): Promise<Outcome> {
-  const { workload: { ti }, api, task, context, hostname, timing } = running;
-  const done = new AbortController(); // no heartbeats after the task's own last word
+  const { workload: { ti }, api, task, context, hostname, timing, stop, kept } = running;
+  const ending = new Ending(task, timing.killGraceMs);
+  const done = new AbortController(); // nothing is watched after the task's own last word
   const report = new Report(api, ti.id, () => {
     done.abort();
-    void terminateAfter(task, timing.overtimeMs, timing.killGraceMs);
-  });
+    void ending.beginAfter(timing.overtimeMs);
+  }, kept);
   let lost: Lost | undefined;
-  const beating = heartbeats({ api, id: ti.id, hostname, pid: task.pid, intervalMs: timing.heartbeatIntervalMs, signal: done.signal }).then((reason) => {
+  const beating = heartbeats({ api, id: ti.id, hostname, pid: task.pid, intervalMs: timing.heartbeatIntervalMs, maxFailures: timing.maxFailedHeartbeats, signal: done.signal }).then((reason) => {
     if (reason === undefined || report.claimed) return;
     lost = reason;
-    return terminateAfter(task, 0, timing.killGraceMs);
+    report.close('comes after the server took the task away, or did not answer for long');
+    ending.begin(reason.error);
   });
+  const limit = timing.wallTimeMs;
+  if (limit !== undefined) {
+    void after(limit, done.signal, () => {
+      report.close('comes after the time it had');
+      ending.begin(new TaskTimeout('wallTimeMs', limit));
+    });
+  }
+  const stopped = (): void => ending.begin(stop.reason as Error);
+  stop.addEventListener('abort', stopped, { once: true });
+  if (stop.aborted) stopped();
 
   let violation: Error | undefined;
   const broker = start(running, report, (broken) => {
@@ -80,21 +101,39 @@ export async function supervise(running: RunningTask): Promise<Outcome> {
   });
   const exit = await task.exited;
   done.abort();
-  if (broker !== undefined && !(await within(broker.closed, timing.drainMs))) broker.close();
+  stop.removeEventListener('abort', stopped);
+  // Of a task that was killed nobody waits for the answers.
+  if (broker !== undefined && (exit.kind === 'ended' || !(await within(broker.closed, timing.drainMs)))) broker.close();
   await Promise.all([broker?.closed, beating]);
   broker?.close();
 
-  if (lost?.disowned === true) return Object.freeze({ state: 'server_terminated', exit, reported: false, error: lost.error });
-  const cause = lost?.error ?? violation ?? (exit.kind === 'ended' ? exit.violation : undefined);
+  if (lost?.disowned === true) {
+    await kept?.release();
+    return Object.freeze({ state: 'server_terminated', exit, reported: false, error: lost.error });
+  }
+  const cause = ending.cause ?? violation ?? (exit.kind === 'ended' ? exit.violation : undefined);
   const orderly = exit.kind === 'exited' && exit.exitCode === 0 && cause === undefined;
   const state = report.conclude(orderly, context.should_retry === true);
   const said = report.reason === undefined ? {} : { reason: report.reason };
   try {
-    await report.send();
+    await report.deliver(kept === undefined ? {} : { attempts: 1 });
+    await kept?.release();
     return Object.freeze({ state, exit, reported: true, ...said, ...(cause !== undefined && { error: cause }) });
   } catch (error) {
-    return Object.freeze({ state, exit, reported: false, ...said, error: error as Error });
+    const isKept = kept !== undefined && (isFinal(error) ? (await kept.release(), false) : await kept.later());
+    return Object.freeze({ state, exit, reported: false, ...(isKept && { kept: true as const }), ...said, error: error as Error });
   }
+}
+
+/** The server has answered, and not about the token: to ask again is of no use. */
+function isFinal(error: unknown): boolean {
+  return !isPassing(error) && !(error instanceof UpstreamFailed && (error.status === 401 || error.status === 403));
+}
+
+/** Does it then, unless the signal comes first. Leaves no timer behind. */
+async function after(ms: number, signal: AbortSignal, act: () => void): Promise<void> {
+  const late = await sleep(ms, true, { signal }).catch(() => false);
+  if (late) act();
 }
 
 /** Opens the channel and sends the start message. A task that cannot be started so is ended. */
@@ -119,24 +158,4 @@ function start({ workload, context, api, channel, startDate, grants, declares, r
     if (!(error instanceof BrokerClosed)) end(error as Error); // too large a context
   }
   return broker;
-}
-
-/** SIGTERM, and SIGKILL where that was not enough. Resolves when the task has ended. */
-async function terminateAfter(task: Task, delayMs: number, graceMs: number): Promise<void> {
-  if (delayMs > 0 && (await within(task.exited, delayMs))) return;
-  task.kill('SIGTERM');
-  if (await within(task.exited, graceMs)) return;
-  task.kill('SIGKILL');
-  await task.exited;
-}
-
-/** Whether something that never rejects settles in time. Leaves no timer behind. */
-async function within(settling: Promise<unknown>, ms: number): Promise<boolean> {
-  const waiting = new AbortController();
-  const late = sleep(ms, false, { signal: waiting.signal }).catch(() => false);
-  try {
-    return await Promise.race([settling.then(() => true), late]);
-  } finally {
-    waiting.abort();
-  }
 }

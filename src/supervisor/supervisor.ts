@@ -1,67 +1,25 @@
 import { hostname as hostName, userInfo } from 'node:os';
 import type { Duplex } from 'node:stream';
-import { Authorizer } from '../authorization/index.js';
-import type { Audit } from '../broker/index.js';
-import { BrokerClosed, checkOptions, invalidArgument, outOfRange } from '../errors.js';
-import { ExecutionApi } from '../execution-api/client.js';
-import { checkDeclaration, checkGrants, type Declaration, type GrantPreset, type Grants } from '../execution-api/grants.js';
+import { SupervisorClosed } from '../errors.js';
+import type { ExecutionApi } from '../execution-api/client.js';
 import type { Policy } from '../policy/policy.js';
-import { Masker, type MaskerOptions } from '../secrets/masker.js';
+import { Masker } from '../secrets/masker.js';
 import { Secret } from '../secrets/secret.js';
 import { bundleRoot, locate } from './bundle.js';
-import { drain, type LogLine } from './lines.js';
-import { Logs, type LogOptions } from './logs/index.js';
+import { drain } from './lines.js';
+import { Logs } from './logs/index.js';
 import { keeping } from './logs/notes.js';
+import { checkRunOptions, checkSupervisorOptions, type RunOptions, type SupervisorOptions } from './options.js';
+import { Reports } from './reports.js';
 import { supervise, type Outcome, type Timing } from './run.js';
-import { TaskProcesses, type WarmOptions } from './warm.js';
+import { TaskProcesses } from './warm.js';
 import { parseWorkload } from './workload.js';
 
-export interface SupervisorOptions {
-  /** Used for its connections, and for its token by workloads that come without one. It stays the caller's to close. */
-  readonly api: ExecutionApi;
-  /** Where the code of each bundle is: name to folder. */
-  readonly bundles: Readonly<Record<string, string>>;
-  /** What the server knows this host by. @default os.hostname() */
-  readonly hostname?: string;
-  /** @default 5000 */
-  readonly heartbeatIntervalMs?: number;
-  /** From SIGTERM to SIGKILL when a task must end. @default 5000 */
-  readonly killGraceMs?: number;
-  /** How long a task may run on after its final message. @default 20000 */
-  readonly overtimeMs?: number;
-  /** Asked about every variable, connection and XCom that a task was granted: for a server that decides nothing, as Airflow's. @default none */
-  readonly authorization?: Authorizer;
-  /** Told of every request of every task. */
-  readonly audit?: Audit;
-  /**
-   * What is hidden in a task's lines and in `outcome.reason`: passwords and extras of connections that it was given, values of
-   * variables with sensitive names, what it asked for itself, JSON Web Tokens. False: nothing. @default as Airflow's
-   */
-  readonly masking?: MaskerOptions | false;
-  /** Processes that have started before there is a task for them: docs/warm-pool.md. Dispose the supervisor, or they keep this process running. @default none */
-  readonly warm?: WarmOptions;
-  /** Gets every line that tasks write to descriptors 1, 2 and 3. Also published on `diagnostics_channel` 'sallyport:log'. */
-  readonly onLog?: (line: LogLine) => void;
-  /** Keeps what tasks write, one JSON-lines file for each try. @default nothing is kept */
-  readonly logs?: LogOptions;
-}
-
-export interface RunOptions {
-  /** This task instance's token, of either scope. Taken over: destroyed when the run is over, whatever its outcome, and when it is refused. @default the workload's own */
-  readonly token?: Secret;
-  /** What the task may have besides its bundle and the task's side of this package. @default `policies.node()` */
-  readonly policy?: Policy;
-  /**
-   * What it may ask for besides what is its own: `declared`, what `declares` lists; `airflow`, all that Airflow's supervisor lets a
-   * task do, but not in the name of another task; or by name. @default 'declared'
-   */
-  readonly grants?: Grants | GrantPreset;
-  /** The team of the task's DAG, for the rules of `authorization`. @default null, none */
-  readonly team?: string | null;
-  /** What the task's workload says that it needs, in names or patterns: for `grants: 'declared'`, and for the rules of `authorization`. @default nothing */
-  readonly declares?: Declaration;
-  /** Aborting kills the task. Once it runs its end is still reported, and is the outcome. */
-  readonly signal?: AbortSignal;
+/** One run, and the two ways to end it from outside. */
+interface Run {
+  readonly kill: AbortController;
+  readonly stop: AbortController;
+  readonly ended: Promise<unknown>;
 }
 
 /** Runs task instances of Airflow's Execution API, any number at once: each locked, served, watched and reported. */
@@ -72,26 +30,30 @@ export class Supervisor implements AsyncDisposable {
   readonly #timing: Timing;
   readonly #processes: TaskProcesses;
   readonly #logs: Logs | undefined;
-  readonly #running = new Map<AbortController, Promise<unknown>>();
-  #disposed = false;
+  readonly #reports: Reports | undefined;
+  readonly #running = new Set<Run>();
+  /** Why no more is taken. */
+  #closed: string | undefined;
 
+  /** @throws TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE`. */
   constructor(options: SupervisorOptions) {
-    checkOptions('options', options, ['api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'killGraceMs', 'overtimeMs', 'authorization', 'audit', 'masking', 'warm', 'onLog', 'logs']);
-    if (!(options?.api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', options?.api);
-    if (typeof options.bundles !== 'object' || options.bundles === null) throw invalidArgument('options.bundles', 'an object', options.bundles);
-    if (options.authorization !== undefined && !(options.authorization instanceof Authorizer)) throw invalidArgument('options.authorization', 'an Authorizer', options.authorization);
-    if (options.masking !== undefined && options.masking !== false) new Masker(options.masking).destroy(); // misuse is told now
-    this.#logs = options.logs === undefined ? undefined : new Logs(options.logs);
+    this.#timing = checkSupervisorOptions(options);
     this.#options = options;
+    this.#logs = options.logs === undefined ? undefined : new Logs(options.logs);
     this.#processes = new TaskProcesses(options.warm);
     this.#bundles = new Map(Object.entries(options.bundles));
     this.#hostname = options.hostname ?? hostName();
-    this.#timing = {
-      heartbeatIntervalMs: milliseconds('heartbeatIntervalMs', options.heartbeatIntervalMs ?? 5_000),
-      killGraceMs: milliseconds('killGraceMs', options.killGraceMs ?? 5_000),
-      overtimeMs: milliseconds('overtimeMs', options.overtimeMs ?? 20_000),
-      drainMs: 20_000,
-    };
+    this.#reports = options.reports && new Reports(options.reports, options.api);
+  }
+
+  /** How many run. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** How many reports the server has not taken yet, those of an earlier process included. */
+  get reportsWaiting(): number {
+    return this.#reports?.waiting ?? 0;
   }
 
   /**
@@ -100,26 +62,36 @@ export class Supervisor implements AsyncDisposable {
    * @param workload Airflow's ExecuteTask, as parsed from JSON.
    * @returns What became of it. A task that fails, breaks the protocol or is taken away is an outcome, not an error.
    * @throws {WorkloadInvalid} `ERR_WORKLOAD_INVALID`: nothing was started.
+   * @throws {SupervisorClosed} `ERR_SUPERVISOR_CLOSED`: it takes no more. Nothing was started, or what was is gone without having read a byte.
    * @throws {UpstreamFailed} `ERR_UPSTREAM_FAILED`, {@link UpstreamUnreachable} `ERR_UPSTREAM_UNREACHABLE`: the server
    *   did not let it run. The process that was to run it is gone, without having read a byte.
    * @throws What `launch()` throws, and `signal.reason` when aborted before the server let it run.
    */
   async run(workload: unknown, options: RunOptions = {}): Promise<Outcome> {
     // Ours from here on, whatever goes wrong next.
-    using token = options?.token instanceof Secret ? options.token : tokenOf(workload);
-    checkRunOptions(options);
+    const token = options?.token instanceof Secret ? options.token : tokenOf(workload);
+    const { api: shared } = this.#options;
+    let api = shared;
+    try {
+      checkRunOptions(options);
+      options.signal?.throwIfAborted();
+      if (this.#closed !== undefined) throw new SupervisorClosed(this.#closed);
+      if (token !== undefined) api = shared.withToken(token);
+    } catch (error) {
+      token?.destroy();
+      throw error;
+    }
     const { signal } = options;
-    signal?.throwIfAborted();
-    if (this.#disposed) throw disposed();
-    const controller = new AbortController();
-    const abort = (): void => controller.abort(signal?.reason);
+    const [kill, stop] = [new AbortController(), new AbortController()];
+    const abort = (): void => kill.abort(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
-    const running = this.#run(workload, { ...options, ...(token && { token }) }, controller.signal);
-    this.#running.set(controller, running);
+    const running = this.#run(workload, options, api, { kill: kill.signal, stop: stop.signal });
+    const run = { kill, stop, ended: running };
+    this.#running.add(run);
     try {
       return await running;
     } finally {
-      this.#running.delete(controller);
+      this.#running.delete(run);
       signal?.removeEventListener('abort', abort);
     }
   }
@@ -131,27 +103,52 @@ export class Supervisor implements AsyncDisposable {
    * @throws {WorkloadInvalid} `ERR_WORKLOAD_INVALID`: no such bundle. What `launch()` throws.
    */
   async warmUp(bundle: string, policy?: Policy): Promise<void> {
-    if (this.#disposed) throw disposed();
+    if (this.#closed !== undefined) throw new SupervisorClosed(this.#closed);
     await this.#processes.fill(await bundleRoot(this.#bundles, bundle), policy);
   }
 
-  /** Kills what runs, reports it and waits for it. Later runs are refused. Twice is fine. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#disposed = true;
-    for (const controller of this.#running.keys()) controller.abort(disposed());
-    await Promise.allSettled([...this.#running.values(), this.#processes[Symbol.asyncDispose]()]);
+  /** Takes no more, and finishes what runs. Resolves when that has ended and its reports were made, are kept, or have failed. Never rejects; twice is fine. */
+  async drain(): Promise<void> {
+    this.#closed ??= 'takes no more: it drains';
+    await this.#ended();
+    await this.#reports?.flush();
   }
 
-  async #run(workload: unknown, { token, policy, grants = 'declared', team = null, declares }: RunOptions, signal: AbortSignal): Promise<Outcome> {
+  /**
+   * Takes no more, and ends what runs: SIGTERM, `killGraceMs` later SIGKILL. What becomes of it is reported: a task that uses the time to say its
+   * final word is believed, any other one has failed, or is up for retry. Never rejects; twice is fine.
+   */
+  async stop(): Promise<void> {
+    this.#closed = 'was stopped';
+    for (const { stop } of this.#running) stop.abort(new SupervisorClosed(this.#closed));
+    await this.#ended();
+  }
+
+  /** Kills what runs, reports it and waits for it; reports that are kept are left to who comes next. Later runs are refused. Twice is fine. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = 'was disposed of';
+    for (const { kill } of this.#running) kill.abort(new SupervisorClosed(this.#closed));
+    await this.#ended();
+    await this.#reports?.close();
+  }
+
+  /** Of all that run, and then of what waits for tasks that do not come any more. */
+  async #ended(): Promise<void> {
+    await Promise.allSettled(Array.from(this.#running, ({ ended }) => ended));
+    await this.#processes[Symbol.asyncDispose]();
+  }
+
+  async #run(workload: unknown, options: RunOptions, api: ExecutionApi, { kill, stop }: { readonly kill: AbortSignal; readonly stop: AbortSignal }): Promise<Outcome> {
     const { api: shared, authorization: authorizer, audit, masking = {}, onLog } = this.#options;
-    using masker = masking === false ? undefined : new Masker(masking);
-    const api = token === undefined ? shared : shared.withToken(token);
+    const { policy, grants = 'declared', team = null, declares, wallTimeMs } = options;
+    let isKept = false; // with the client and its token
     try {
+      using masker = masking === false ? undefined : new Masker(masking);
       const parsed = parseWorkload(workload);
       const { root } = await locate(this.#bundles, parsed);
       const log = await this.#logs?.open(parsed);
       return await keeping(log, (text) => masker?.redact(text) ?? text, async () => {
-        const task = await this.#processes.take(root, policy, signal);
+        const task = await this.#processes.take(root, policy, kill);
         const channel = task.channel as Duplex; // opened now: it is ours to read even if the task has ended by the time it is served
         // Read from the start: whoever waits for its output to be taken cannot read its start message.
         const drained = [
@@ -161,11 +158,15 @@ export class Supervisor implements AsyncDisposable {
         ];
         try {
           const startDate = new Date().toISOString();
-          const owner = { hostname: this.#hostname, unixname: userName(), pid: task.pid, start_date: startDate };
-          const context = await api.run(parsed.ti.id, owner, { signal });
-          log?.note('info', 'the task has started', { pid: task.pid, hostname: this.#hostname });
+          const hostname = this.#hostname;
+          const context = await api.run(parsed.ti.id, { hostname, unixname: userName(), pid: task.pid, start_date: startDate }, { signal: AbortSignal.any([kill, stop]) });
+          log?.note('info', 'the task has started', { pid: task.pid, hostname });
+          const kept = await this.#reports?.begin({ task: parsed.ti, owner: { hostname, pid: task.pid } }, api, context.should_retry === true);
           const rules = authorizer && { authorizer, team };
-          return await supervise({ workload: parsed, context, api, task, channel, hostname: this.#hostname, startDate, grants, declares, rules, audit, masker, timing: this.#timing });
+          const timing = { ...this.#timing, wallTimeMs };
+          const outcome = await supervise({ workload: parsed, context, api, task, channel, hostname, startDate, grants, declares, rules, audit, masker, timing, kept, stop });
+          isKept = outcome.kept === true;
+          return outcome;
         } finally {
           task.kill('SIGKILL');
           await Promise.all([task.exited, ...drained]);
@@ -173,19 +174,9 @@ export class Supervisor implements AsyncDisposable {
         }
       });
     } finally {
-      if (api !== shared) await api.close();
+      if (api !== shared && !isKept) await api.close();
     }
   }
-}
-
-function checkRunOptions(options: RunOptions): void {
-  checkOptions('options', options, ['token', 'policy', 'grants', 'team', 'declares', 'signal']);
-  const { token, grants = 'declared', team, declares, signal } = options;
-  if (token !== undefined && !(token instanceof Secret)) throw invalidArgument('options.token', 'a Secret', token);
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidArgument('options.signal', 'an AbortSignal', signal);
-  if (team !== undefined && team !== null && (typeof team !== 'string' || team === '')) throw invalidArgument('options.team', 'the name of a team, or null', team);
-  checkDeclaration('options.declares', declares ?? {});
-  checkGrants('options.grants', grants);
 }
 
 /** Out of the workload before anything can fail and quote it. The string stays in the heap; pass a Secret to do better. */
@@ -195,8 +186,6 @@ function tokenOf(workload: unknown): Secret | undefined {
   return typeof token === 'string' && token !== '' ? Secret.fromBytes(Buffer.from(token)) : undefined;
 }
 
-const disposed = (): Error => new BrokerClosed('the supervisor was disposed');
-
 /** A uid need not have a name. */
 function userName(): string {
   try {
@@ -204,10 +193,4 @@ function userName(): string {
   } catch {
     return String(process.getuid?.());
   }
-}
-
-function milliseconds(name: string, value: number): number {
-  // The most that Node's timers can wait.
-  if (!Number.isSafeInteger(value) || value < 1 || value > 2 ** 31 - 1) throw outOfRange(`options.${name}`, 'a whole number of milliseconds');
-  return value;
 }

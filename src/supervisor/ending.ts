@@ -1,0 +1,45 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Task } from '../task/task.js';
+
+/** Ends a task in steps, and once: SIGTERM, so that it can clear up, and SIGKILL where that was not enough. */
+export class Ending {
+  readonly #task: Pick<Task, 'kill' | 'exited'>;
+  readonly #graceMs: number;
+  #begun = false;
+  #cause: Error | undefined;
+
+  constructor(task: Pick<Task, 'kill' | 'exited'>, graceMs: number) {
+    this.#task = task;
+    this.#graceMs = graceMs;
+  }
+
+  /** Why it had to end; undefined as long as it need not, and where it was merely slow to end by itself. */
+  get cause(): Error | undefined {
+    return this.#cause;
+  }
+
+  /** The first reason stands, and the first SIGTERM counts: a task does not gain time by a second reason to end it. */
+  begin(cause?: Error): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#cause = cause;
+    this.#task.kill('SIGTERM');
+    void within(this.#task.exited, this.#graceMs).then((ended) => ended || this.#task.kill('SIGKILL'));
+  }
+
+  /** Where the task has not ended by then. */
+  async beginAfter(delayMs: number, cause?: Error): Promise<void> {
+    if (!(await within(this.#task.exited, delayMs))) this.begin(cause);
+  }
+}
+
+/** Whether something that never rejects settles in time. Leaves no timer behind. */
+export async function within(settling: Promise<unknown>, ms: number): Promise<boolean> {
+  const waiting = new AbortController();
+  const late = sleep(ms, false, { signal: waiting.signal }).catch(() => false);
+  try {
+    return await Promise.race([settling.then(() => true), late]);
+  } finally {
+    waiting.abort();
+  }
+}

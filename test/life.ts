@@ -1,0 +1,149 @@
+// One task instance's life beside others: what ends it, what is kept of it, and what none of them may do to the rest.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Outcome, shutDownOnSignals } from '../lib/index.js';
+import { Life, until } from './helpers/life.js';
+
+const life = suite('life');
+let world: Life;
+life.before(async () => {
+  world = await Life.start();
+});
+life.after(() => world[Symbol.asyncDispose]());
+life.before.each(() => {
+  world.proxy.fault = () => 'none';
+});
+
+const endless = 'export default () => { console.log("up"); return new Promise((resolve) => setTimeout(resolve, 600_000)); };';
+/** Says so when it is told to end, and ends as `end` has it. */
+const told = (end: string): string => `
+  export default () => new Promise((resolve) => {
+    const late = setTimeout(resolve, 600_000);
+    process.on('SIGTERM', () => { console.log('term'); ${end} });
+    console.log('up');
+  });
+`;
+const codeOf = (error: unknown): unknown => (error as { code?: unknown } | undefined)?.code;
+
+async function codeOfRejection(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(() => 'resolved', codeOf);
+}
+
+// --- What ends a task
+
+life('a task that outlives its wall time is asked to end, and has failed whatever it then says', async () => {
+  const lines: string[] = [];
+  await using supervisor = world.supervisor({ onLog: ({ line }) => lines.push(line) });
+  const run = async (source: string, wallTimeMs?: number): Promise<Outcome> => {
+    const workload = await world.queued(world.file(source), { max_tries: 1 });
+    const outcome = await supervisor.run(workload, { token: await world.token(workload.ti.id), ...(wallTimeMs !== undefined && { wallTimeMs }) });
+    assert.is(await world.state(workload.ti.id), outcome.state);
+    return outcome;
+  };
+  const soon = 'export default () => new Promise((resolve) => setTimeout(resolve, 300));';
+  assert.is((await run(soon, 60_000)).state, 'success'); // control
+  const outcome = await run(told('clearTimeout(late); resolve();'), 1_500);
+  assert.equal([outcome.state, outcome.reported, codeOf(outcome.error)], ['up_for_retry', true, 'ERR_TASK_TIMEOUT']);
+  assert.ok(lines.includes('term'));
+});
+
+life('a supervisor that is stopped asks tasks to end; who says so in time is believed, and nobody else', async () => {
+  const lines: string[] = [];
+  await using supervisor = world.supervisor({ killGraceMs: 3_000, onLog: ({ line }) => lines.push(line) });
+  const start = async (source: string): Promise<readonly [string, Promise<Outcome>]> => {
+    const { ti, ...workload } = await world.queued(world.file(source));
+    return [ti.id, supervisor.run({ ti, ...workload }, { token: await world.token(ti.id) })];
+  };
+  const running = [await start(told('clearTimeout(late); resolve();')), await start(endless), await start(told(''))];
+  await until(() => lines.filter((line) => line === 'up').length === 3);
+  await supervisor.stop();
+  const outcomes = await Promise.all(running.map(([, outcome]) => outcome));
+  assert.equal(outcomes.map(({ state, exit, reported }) => [state, exit.kind === 'signaled' ? exit.signal : exit.kind, reported]), [
+    ['success', 'exited', true], ['failed', 'SIGTERM', true], ['failed', 'SIGKILL', true],
+  ]);
+  assert.equal(outcomes.map(({ error }) => codeOf(error)), Array(3).fill('ERR_SUPERVISOR_CLOSED'));
+  assert.equal(await Promise.all(running.map(([id]) => world.state(id))), ['success', 'failed', 'failed']);
+  const late = await world.queued(world.file(endless));
+  assert.is(await codeOfRejection(supervisor.run(late, { token: await world.token(late.ti.id) })), 'ERR_SUPERVISOR_CLOSED');
+  assert.is(await world.state(late.ti.id), 'queued');
+});
+
+life('a supervisor that drains takes no more and finishes what runs', async () => {
+  let up = false;
+  await using supervisor = world.supervisor({ onLog: () => (up = true) });
+  const [first, second] = [await world.queued(world.file('export default () => { console.log("up"); return new Promise((resolve) => setTimeout(resolve, 500)); };')), await world.queued(world.file(endless))];
+  const running = supervisor.run(first, { token: await world.token(first.ti.id) });
+  await until(() => up);
+  const drained = supervisor.drain();
+  assert.is(supervisor.running, 1);
+  const token = await world.token(second.ti.id);
+  assert.is(await codeOfRejection(supervisor.run(second, { token })), 'ERR_SUPERVISOR_CLOSED');
+  assert.throws(() => token.use(() => {}), (error: unknown) => codeOf(error) === 'ERR_SECRET_DESTROYED');
+  await drained;
+  assert.equal([supervisor.running, (await running).state], [0, 'success']);
+  assert.equal([await world.state(first.ti.id), await world.state(second.ti.id)], ['success', 'queued']);
+  await supervisor.drain();
+});
+
+life('one signal drains, its echo does nothing, and a later one stops', async () => {
+  let up = false;
+  const begun: string[] = [];
+  const handlers = process.listenerCount('SIGTERM');
+  await using supervisor = world.supervisor({ killGraceMs: 500, onLog: () => (up = true) });
+  const { ti, ...workload } = await world.queued(world.file(endless));
+  const running = supervisor.run({ ti, ...workload }, { token: await world.token(ti.id) });
+  await until(() => up);
+  const secondAfterMs = 400;
+  using shutdown = shutDownOnSignals(supervisor, { secondAfterMs, onSignal: (signal, what) => begun.push(`${signal} ${what}`) });
+  process.kill(process.pid, 'SIGTERM');
+  await until(() => begun.length > 0);
+  process.kill(process.pid, 'SIGINT');
+  await sleep(secondAfterMs + 50);
+  assert.equal([begun, supervisor.running], [['SIGTERM drain'], 1]);
+  process.kill(process.pid, 'SIGINT');
+  await shutdown.done;
+  assert.equal(begun, ['SIGTERM drain', 'SIGINT stop']);
+  assert.equal([(await running).state, await world.state(ti.id)], ['failed', 'failed']);
+  shutdown[Symbol.dispose]();
+  assert.is(process.listenerCount('SIGTERM'), handlers);
+  assert.throws(() => shutDownOnSignals(supervisor, { signals: ['SIGKILL'] }));
+  assert.is(process.listenerCount('SIGTERM'), handlers);
+});
+
+// --- Nobody waits for another's slow call
+
+life("requests that are never answered hold up no other task's heartbeat, line or end", async () => {
+  const tasks = 6;
+  const each = 16; // what one channel may have outstanding; together more than the connections there are
+  const slow = `
+    const request = (type, fields) => globalThis[Symbol.for('sallyport.task.client')].request(type, fields);
+    export default () => {
+      for (let i = 0; i < ${each}; i++) request('GetVariable', { key: 'slow' }).catch(() => {});
+      console.log('asked');
+      return new Promise((resolve) => setTimeout(resolve, 600_000));
+    };
+  `;
+  const lines: string[] = [];
+  let hanging = 0;
+  world.proxy.fault = ({ path }) => (path === 'variables/slow' ? (hanging++, 'hanging') : 'none');
+  await using supervisor = world.supervisor({ api: world.api({ requestTimeoutMs: 120_000 }), onLog: ({ task, line }) => lines.push(`${task} ${line}`) });
+  const controller = new AbortController();
+  const stuck = await Promise.all(Array.from({ length: tasks }, async () => {
+    const workload = await world.queued(world.file(slow));
+    return { id: workload.ti.id, ended: supervisor.run(workload, { token: await world.token(workload.ti.id), grants: { variables: ['slow'] }, signal: controller.signal }) };
+  }));
+  await until(() => hanging >= 64); // control: all connections of what tasks ask for are taken
+  const from = world.proxy.passed.length;
+  const quick = await world.queued(world.file('export default async () => { for (let i = 0; i < 5; i++) { console.log(i); await new Promise((resolve) => setTimeout(resolve, 100)); } };'));
+  const outcome = await supervisor.run(quick, { token: await world.token(quick.ti.id) });
+  assert.equal([outcome.state, outcome.reported], ['success', true]);
+  assert.equal(lines.filter((line) => line.startsWith(quick.ti.id)).length, 5);
+  const beats = world.proxy.passed.slice(from).filter(({ path }) => path === `task-instances/${quick.ti.id}/heartbeat`).length;
+  assert.ok(beats > 0, 'it had heartbeats');
+  assert.ok(stuck.every(({ id }) => world.proxy.passed.slice(from).some(({ path }) => path === `task-instances/${id}/heartbeat`)), 'and so had the others');
+  controller.abort(new Error('enough'));
+  assert.equal(await Promise.all(stuck.map(async ({ ended }) => (await ended).state)), Array(tasks).fill('failed'));
+});
+
+life.run();
