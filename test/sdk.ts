@@ -9,7 +9,7 @@ import { Type } from '@sinclair/typebox';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { errorResponse, method, serve } from '../lib/broker/index.js';
-import { UpstreamFailed } from '../lib/errors.js';
+import { BrokerDenied, UpstreamFailed, UpstreamUnreachable } from '../lib/errors.js';
 import { socketPair } from './helpers/socket-pair.js';
 
 const sdk = suite('sdk');
@@ -21,7 +21,7 @@ const ti = { id: '01', dag_id: 'd', run_id: 'r', task_id: 't', try_number: 1, ma
 interface Ran { code: number | null; seen: Record<string, unknown>[]; stdout: string; stderr: string; logs: Record<string, unknown>[] }
 
 /** Runs a task file in a process of its own, against a broker that remembers what it was asked. */
-async function run(source: string, options: { name?: string; shouldRetry?: boolean; logs?: boolean } = {}): Promise<Ran> {
+async function run(source: string, options: { name?: string; shouldRetry?: boolean; logs?: boolean; succeed?: Error } = {}): Promise<Ran> {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-sdk-'));
   try {
     const file = join(folder, options.name ?? 'task.mjs');
@@ -42,7 +42,10 @@ async function run(source: string, options: { name?: string; shouldRetry?: boole
         }),
         GetXCom: row('GetXCom', ({ key }) => ({ type: 'XComResult', key, value: { rows: 3 } })),
         SetXCom: row('SetXCom', () => null),
-        SucceedTask: row('SucceedTask', () => null),
+        SucceedTask: row('SucceedTask', () => {
+          if (options.succeed !== undefined) throw options.succeed;
+          return null;
+        }),
         TaskState: row('TaskState', () => null),
         RetryTask: row('RetryTask', () => null),
       },
@@ -141,6 +144,15 @@ for (const [what, source] of [
 
 sdk('a failure that may be tried again asks for that', async () => {
   assert.equal(terminal(await run('export default () => { throw new Error("no"); };', { shouldRetry: true })), [['RetryTask', 'up_for_retry']]);
+});
+
+sdk('a server that cannot be told now is the supervisor\'s business: the task has given its word, and ends well', async () => {
+  for (const succeed of [new UpstreamFailed('PATCH', 503), new UpstreamUnreachable('PATCH', 'ECONNREFUSED')]) {
+    const ran = await run('export default () => 1;', { succeed });
+    assert.equal([ran.code, terminal(ran)], [0, [['SucceedTask', 'success']]]);
+  }
+  const refused = await run('export default () => 1;', { succeed: new BrokerDenied('SucceedTask', 'reports an asset that is not granted') });
+  assert.equal([refused.code, terminal(refused)], [0, [['SucceedTask', 'success'], ['TaskState', 'failed']]]);
 });
 
 sdk('a task that leaves without a report says so by its exit code', async () => {

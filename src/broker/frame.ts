@@ -64,6 +64,14 @@ function encodeBody(value: unknown, name: string): Uint8Array {
   }
 }
 
+/** What JSON.stringify would write faithfully: msgpack also has bytes, dates, NaN and integers beyond a number. */
+export function isJson(value: unknown): boolean {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true;
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (Array.isArray(value)) return value.every(isJson);
+  return typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype && Object.values(value).every(isJson);
+}
+
 /**
  * Cuts a byte stream into frames. Memory is taken for bytes that have arrived, never for a length that was announced,
  * and each byte is copied a bounded number of times however it was chunked.

@@ -11,8 +11,16 @@ const isErrorResponse = (reply: unknown): reply is Reply => (reply as Reply | nu
 /** The supervisor's replies are not hostile; its own limit is what bounds them. */
 const replyLimits = { maxFrameBytes: 2 ** 32 - 1, maxDepth: 512, maxValues: Number.MAX_SAFE_INTEGER, maxKeys: Number.MAX_SAFE_INTEGER };
 
+/** Where a task's requests go: the channel, or what stands for it in an author's tests. */
+export interface Supervisor {
+  /** The first message. */
+  readonly start: StartDetails;
+  /** @throws {TaskError} */
+  request(type: string, fields: Readonly<Record<string, unknown>>): Promise<unknown>;
+}
+
 /** The task's side of the channel. */
-export class Client {
+export class Client implements Supervisor {
   readonly #socket: Socket;
   readonly #waiting = new Map<number, (reply: unknown) => void>();
   readonly #lost: Promise<never>;
@@ -92,22 +100,25 @@ export class Client {
   }
 }
 
-/** One client a process, wherever this module was loaded from: the runner's copy and the one a task file finds may differ. */
+/** One a process, wherever this module was loaded from: see shared.ts. */
 const slot: unique symbol = Symbol.for('sallyport.task.client') as never;
-const shared = globalThis as { [slot]?: Client };
+const holder = globalThis as { [slot]?: Supervisor | undefined };
 
-export function setClient(client: Client): void {
-  shared[slot] = client;
+/** @param supervisor undefined: this process asks nobody any more. */
+export function setClient(supervisor: Supervisor | undefined): void {
+  holder[slot] = supervisor;
 }
 
+export const hasClient = (): boolean => holder[slot] !== undefined;
+
 /**
- * The client of this process; opened here when the runner has not.
+ * Whom this process asks; its channel is opened here when the runner has not.
  * @throws {TaskError} `ERR_TASK_OUTSIDE`: descriptor 0 is no channel.
  */
-export function client(): Client {
-  if (shared[slot] === undefined) {
+export function client(): Supervisor {
+  if (holder[slot] === undefined) {
     if (!fstatSync(0).isSocket()) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a supervisor started with methods');
-    shared[slot] = new Client(0);
+    holder[slot] = new Client(0);
   }
-  return shared[slot];
+  return holder[slot];
 }

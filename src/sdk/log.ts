@@ -1,5 +1,6 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { inspect } from 'node:util';
+import { shared } from './shared.js';
 
 const logFd = 3;
 const stderrFd = 2;
@@ -22,7 +23,6 @@ export function findLog(): void {
 }
 
 function write(level: string, event: string, fields: Readonly<Record<string, unknown>> | undefined): void {
-  findLog();
   const line = { timestamp: new Date().toISOString(), level, event: String(event), logger: 'task' };
   let text: string;
   try {
@@ -30,6 +30,8 @@ function write(level: string, event: string, fields: Readonly<Record<string, unk
   } catch {
     text = JSON.stringify({ fields: inspect(fields), ...line }); // a cycle, a toJSON that throws
   }
+  if (shared.onLog !== undefined) return shared.onLog(text);
+  findLog();
   writeAll(target ?? stderrFd, Buffer.from(`${text}\n`));
 }
 

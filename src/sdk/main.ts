@@ -9,9 +9,9 @@ import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import { Client, setClient } from './client.js';
 import { TaskError } from './error.js';
-import { context, log, xcom } from './index.js';
-import { findLog } from './log.js';
-import type { TaskFunction } from './types.js';
+import './index.js'; // what the task file is going to import
+import { findLog, log } from './log.js';
+import { runTask, type TaskModule } from './runner.js';
 import { warmUp } from './warm-up.js';
 
 /** Where the supervisor has found it, too: below the bundle, links followed. */
@@ -22,35 +22,8 @@ function fileOf(bundle: string, path: string): string {
   return file;
 }
 
-async function load(bundle: string, path: string): Promise<TaskFunction> {
-  const file = fileOf(bundle, path);
-  const { default: exported } = (await import(pathToFileURL(file).href)) as { default?: unknown };
-  // A CommonJS file that a compiler made from `export default` has it one level down.
-  const entry = typeof exported === 'function' ? exported : (exported as { default?: unknown } | undefined)?.default;
-  if (typeof entry !== 'function') throw new TaskError('ERR_TASK_FILE', 'the task file has no function as its default export');
-  return entry as TaskFunction;
-}
-
-async function run(client: Client, bundle: string): Promise<void> {
-  const end_date = (): string => new Date().toISOString();
-  try {
-    const result = await Promise.race([stalled(), load(bundle, client.start.dag_rel_path).then((task) => task(context))]);
-    if (result !== undefined) await xcom.push('return_value', result);
-  } catch (error) {
-    log.error('the task failed', { error });
-    const why = { end_date: end_date(), retry_reason: describe(error).slice(0, 2000) };
-    if (client.start.ti_context.should_retry === true) await client.request('RetryTask', { ...why, state: 'up_for_retry' });
-    else await client.request('TaskState', { ...why, state: 'failed' });
-    return;
-  }
-  await client.request('SucceedTask', { state: 'success', end_date: end_date(), task_outlets: [], outlet_events: [] });
-}
-
-/** One line for whoever looks at the outcome; the log has it all. */
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const code = 'code' in error && typeof error.code === 'string' ? ` [${error.code}]` : '';
-  return `${error.name}: ${error.message}${code}`;
+async function load(bundle: string, path: string): Promise<TaskModule> {
+  return (await import(pathToFileURL(fileOf(bundle, path)).href)) as TaskModule;
 }
 
 /** Nothing is left that could settle the task's promise: exit code 0 would pass for success. */
@@ -72,7 +45,7 @@ async function main(): Promise<number> {
   setClient(client);
   // fd 0 is the channel: code that reads its standard input finds it empty.
   Object.defineProperty(process, 'stdin', { value: Readable.from([]), configurable: true });
-  await run(client, bundle);
+  await runTask(() => load(bundle, client.start.dag_rel_path), stalled());
   await client.end();
   return 0;
 }

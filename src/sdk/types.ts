@@ -29,10 +29,17 @@ export interface TaskContext {
   /** When this try began, ISO 8601. */
   readonly start_date: string;
   readonly max_tries: number;
+  /** How often this try was put off by `reschedule()`. */
+  readonly task_reschedule_count: number;
+  /** Aborted when the supervisor asks the task to end (SIGTERM). Who looks at it ends by itself: see `onKill()`. */
+  readonly signal: AbortSignal;
 }
 
-/** A task file's default export. What it returns becomes the XCom `return_value`, unless that is undefined. */
-export type TaskFunction = (context: TaskContext) => unknown;
+/**
+ * A task file's default export. What it returns becomes the XCom `return_value`, unless that is undefined. An export by
+ * which a deferred task goes on has a second argument: its `kwargs`, and the `event` of the trigger.
+ */
+export type TaskFunction = (context: TaskContext, kwargs?: Readonly<Record<string, unknown>>) => unknown;
 
 export interface Connection {
   readonly conn_id: string;
@@ -66,5 +73,9 @@ export interface StartDetails {
     readonly dag_run: DagRun;
     readonly max_tries?: number;
     readonly should_retry?: boolean;
+    readonly task_reschedule_count?: number;
+    /** After a deferral: how the task goes on. */
+    readonly next_method?: string | null;
+    readonly next_kwargs?: Readonly<Record<string, unknown>> | null;
   };
 }

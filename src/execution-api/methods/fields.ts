@@ -1,4 +1,5 @@
 import { type TSchema, Type } from '@sinclair/typebox';
+import { isJson } from '../../broker/frame.js';
 import { BrokerDenied } from '../../errors.js';
 import { Timestamp } from '../schema/common.js';
 
@@ -27,14 +28,6 @@ export function iso(moment: Moment | null | undefined): string | undefined {
 export const isos = (moments: readonly Moment[] | null | undefined): string[] | undefined => moments?.map((each) => iso(each));
 
 export const now = (): string => new Date().toISOString();
-
-/** What JSON.stringify would write faithfully: msgpack also has bytes, dates, NaN and integers beyond a number. */
-export function isJson(value: unknown): boolean {
-  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true;
-  if (typeof value === 'number') return Number.isFinite(value);
-  if (Array.isArray(value)) return value.every(isJson);
-  return typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype && Object.values(value).every(isJson);
-}
 
 /** @throws {BrokerDenied} `ERR_BROKER_DENIED` */
 export function assertJson(method: string, value: unknown, what = 'a value'): void {

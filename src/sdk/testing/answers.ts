@@ -1,0 +1,103 @@
+import { isJson } from '../../broker/frame.js';
+import { TaskError } from '../error.js';
+import type { StoredXCom, World } from './world.js';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** What a supervisor would reply to a message's fields. */
+export type Answer = (fields: Fields) => unknown;
+
+const ok = { type: 'OKResponse', ok: true };
+
+function absent(code: string, detail: Fields): never {
+  throw new TaskError(code, `the fake supervisor has none: ${JSON.stringify(detail)}`, detail);
+}
+
+function assertJson(type: string, value: unknown): void {
+  if (!isJson(value ?? null)) throw new TaskError('ERR_BROKER_DENIED', `method "${type}" has a value that is not JSON`);
+}
+
+/** The messages that the fake knows, as a supervisor answers them. */
+export function answers(world: World): Readonly<Record<string, Answer>> {
+  const matching = (wanted: Fields): StoredXCom[] =>
+    world.xcoms
+      .filter((each) => (['key', 'dag_id', 'task_id'] as const).every((field) => each[field] === wanted[field]) && (wanted['include_prior_dates'] === true || each.run_id === wanted['run_id']))
+      .sort((a, b) => a.map_index - b.map_index);
+  const asset = (wanted: Fields) => world.assets.find(({ name, uri }) => Object.entries(wanted).every(([field, value]) => value == null || { name, uri }[field] === value));
+  const whole = ({ name, uri, group = 'asset', extra = {} }: World['assets'][number]) => ({ name, uri, group, extra });
+  const run = ({ dag_id, run_id }: Fields) =>
+    world.dagRuns.find((each) => each['dag_id'] === dag_id && each['run_id'] === run_id) ?? absent('API_SERVER_ERROR', { status_code: 404, dag_id, run_id });
+  const last = (_fields: Fields): null => null;
+
+  function events(of: readonly World['assets'][number][], { after, before, limit, ascending }: Fields): unknown {
+    const within = (timestamp: string): boolean => (after == null || timestamp >= String(after)) && (before == null || timestamp <= String(before));
+    const all = of.flatMap((each) => (each.events ?? []).map((event, id) => ({ id, timestamp: new Date(0).toISOString(), extra: {}, ...event, asset: whole(each) })));
+    const sorted = all.filter(({ timestamp }) => within(timestamp)).sort((a, b) => a.timestamp.localeCompare(b.timestamp));
+    if (ascending === false) sorted.reverse();
+    return { type: 'AssetEventsResult', asset_events: sorted.slice(0, typeof limit === 'number' && limit > 0 ? limit : undefined) };
+  }
+
+  return {
+    GetVariable: ({ key }) => ({ type: 'VariableResult', key, value: world.variables.get(String(key)) ?? absent('VARIABLE_NOT_FOUND', { key }) }),
+    PutVariable: ({ key, value }) => void world.variables.set(String(key), String(value)),
+    DeleteVariable: ({ key }) => {
+      world.variables.delete(String(key));
+      return ok;
+    },
+    GetVariableKeys: ({ prefix, limit, offset }) => {
+      const keys = [...world.variables.keys()].filter((key) => key.startsWith(String(prefix ?? ''))).sort();
+      return { type: 'VariableKeysResult', keys: keys.slice(Number(offset), Number(offset) + Number(limit)), total_entries: keys.length };
+    },
+    GetConnection: ({ conn_id }) => ({ type: 'ConnectionResult', conn_id, conn_type: 'generic', ...(world.connections.get(String(conn_id)) ?? absent('CONNECTION_NOT_FOUND', { conn_id })) }),
+
+    GetXCom: (wanted) => {
+      const own = (['dag_id', 'run_id', 'task_id'] as const).every((field) => wanted[field] === world.ti[field]);
+      const map_index = wanted['map_index'] ?? (own ? world.ti.map_index : -1);
+      return { type: 'XComResult', key: wanted['key'], value: matching(wanted).find((each) => each.map_index === map_index)?.value ?? null };
+    },
+    GetXComCount: (wanted) => ({ type: 'XComCountResponse', len: matching(wanted).length }),
+    GetXComSequenceItem: (wanted) => ({ type: 'XComSequenceIndexResult', root: (matching(wanted).at(Number(wanted['offset'])) ?? absent('XCOM_NOT_FOUND', wanted)).value }),
+    GetXComSequenceSlice: (wanted) => {
+      const { start, stop, step } = wanted;
+      if (step != null && step !== 1) throw new TaskError('ERR_BROKER_DENIED', 'the fake supervisor slices by steps of 1; give it an answer of your own');
+      return { type: 'XComSequenceSliceResult', root: matching(wanted).slice((start as number | null) ?? 0, (stop as number | null) ?? undefined).map(({ value }) => value) };
+    },
+    SetXCom: ({ key, value }) => {
+      assertJson('SetXCom', value);
+      world.pushed.set(String(key), value);
+    },
+    DeleteXCom: ({ key }) => void world.pushed.delete(String(key)),
+
+    GetAssetByName: ({ name }) => ({ type: 'AssetResult', ...whole(asset({ name }) ?? absent('ASSET_NOT_FOUND', { name })) }),
+    GetAssetByUri: ({ uri }) => ({ type: 'AssetResult', ...whole(asset({ uri }) ?? absent('ASSET_NOT_FOUND', { uri })) }),
+    GetAssetEventByAsset: ({ name, uri, ...range }) => {
+      const found = asset({ name, uri });
+      return events(found === undefined ? [] : [found], range);
+    },
+    GetAssetEventByAssetAlias: ({ alias_name, ...range }) => events(world.assets.filter(({ aliases = [] }) => aliases.includes(String(alias_name))), range),
+
+    GetDagRun: (wanted) => ({ type: 'DagRunResult', ...run(wanted) }),
+    GetDagRunState: (wanted) => ({ type: 'DagRunStateResult', state: run(wanted)['state'] }),
+    TriggerDagRun: ({ type: _, ...wanted }) => {
+      assertJson('TriggerDagRun', wanted['conf']);
+      const { dag_id, run_id, conf, reset_dag_run } = wanted;
+      const known = world.dagRuns.find((each) => each['dag_id'] === dag_id && each['run_id'] === run_id);
+      if (known !== undefined && reset_dag_run !== true) absent('DAGRUN_ALREADY_EXISTS', { dag_id, run_id });
+      world.triggered.push(wanted);
+      if (known === undefined) world.dagRuns.push({ dag_id, run_id, run_type: 'manual', conf: conf ?? {}, state: 'queued' });
+      else known['state'] = 'queued';
+      return ok;
+    },
+
+    MaskSecret: ({ value }) => {
+      assertJson('MaskSecret', value);
+      world.masked.push(value);
+    },
+    SkipDownstreamTasks: ({ tasks }) => void world.skipped.push(...(tasks as readonly unknown[])),
+    SucceedTask: last, RetryTask: last, TaskState: last, RescheduleTask: last,
+    DeferTask: ({ trigger_kwargs, next_kwargs }) => {
+      assertJson('DeferTask', trigger_kwargs);
+      assertJson('DeferTask', next_kwargs);
+    },
+  }; // prettier-ignore
+}

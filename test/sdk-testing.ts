@@ -1,0 +1,126 @@
+// sallyport/task/testing in an author's project: the package installed, Node's own test runner, ES modules and CommonJS, no supervisor.
+
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { fakeSupervisor, type FakeOptions } from '../lib/sdk/testing.js';
+import { defer, log, maskSecret, request, TaskError, triggerDagRun, variables, xcom } from '../lib/sdk/index.js';
+import { codeOf } from './helpers/code-of.js';
+
+const testing = suite('sdk-testing');
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** An author's project. Its tests are run, and their output given. */
+function project(files: Readonly<Record<string, string>>): { status: number | null; output: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-author-'));
+  try {
+    mkdirSync(join(folder, 'node_modules'));
+    symlinkSync(root, join(folder, 'node_modules', 'sallyport'));
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+    const env = { ...process.env };
+    delete env['NODE_OPTIONS'];
+    delete env['NODE_TEST_CONTEXT'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['--test'], { cwd: folder, encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'pipe'] });
+    return { status, output: stdout + stderr };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The blocks of docs/sdk.md that are files, by the name in their first line. */
+const blocks = Object.fromEntries([...readFileSync(join(root, 'docs/sdk.md'), 'utf8').matchAll(/^```js\n(?:\/\/ ([\w.-]+)\n)([^]*?)^```/gm)].map(([, name = '', text = '']) => [name, text]));
+
+testing('the task and the test that docs/sdk.md shows work as they stand, and the test can fail', () => {
+  const { 'load.mjs': task = '', 'load.test.mjs': test = '' } = blocks;
+  assert.ok(task !== '' && test !== '', Object.keys(blocks).join());
+  const passing = project({ 'load.mjs': task, 'load.test.mjs': test });
+  assert.is(passing.status, 0, passing.output);
+  const failing = project({ 'load.mjs': task.replace('region', 'religion'), 'load.test.mjs': test });
+  assert.is(failing.status, 1, failing.output);
+});
+
+testing('in CommonJS too, with a task that requires the package and one that is loaded beside it', () => {
+  const { status, output } = project({
+    'task.cjs': `const { variables, skip } = require('sallyport/task');
+      module.exports = async ({ ti }) => (await variables.get('on')) === 'no' ? skip('off') : ti.task_id;`,
+    'task.test.cjs': `const test = require('node:test'), assert = require('node:assert');
+      const { fakeSupervisor } = require('sallyport/task/testing');
+      const task = require('./task.cjs');
+      test('off', async () => assert.strictEqual((await fakeSupervisor({ variables: { on: 'no' } }).run(task)).reason, 'off'));
+      test('on', async () => assert.strictEqual((await fakeSupervisor({ variables: { on: 'yes' }, context: { ti: { task_id: 't' } } }).run(task)).returned, 't'));`,
+  });
+  assert.is(status, 0, output);
+});
+
+const using = async <T>(use: () => Promise<T> | T, options: FakeOptions = {}): Promise<T> => fakeSupervisor(options).within(use);
+const code = (attempt: Promise<unknown>): Promise<string> => attempt.then(() => 'done', (error: TaskError) => error.code);
+
+testing('what goes over the channel is a copy, and what cannot be sent is refused as there', async () => {
+  const fake = fakeSupervisor();
+  const value = { rows: [1], none: undefined };
+  await fake.within(async () => {
+    await xcom.push('v', value);
+    value.rows.push(2);
+    const pulled = (await xcom.pull({ key: 'v' })) as typeof value;
+    assert.equal(pulled, { rows: [1] });
+    pulled.rows.push(3);
+    assert.equal(await xcom.pull({ key: 'v' }), { rows: [1] });
+    assert.is(await code(xcom.push('f', () => 1)), 'ERR_INVALID_ARG_TYPE');
+    assert.is(await code(xcom.push('d', { at: new Date() })), 'ERR_BROKER_DENIED');
+    assert.is(await code(xcom.push('n', Array(20_000).fill(0))), 'ERR_OUT_OF_RANGE');
+    assert.is(await code(variables.set('n', 1 as never)), 'ERR_INVALID_ARG_TYPE');
+  });
+});
+
+testing('of a mapped task each instance has its own, and of earlier runs theirs', async () => {
+  const xcoms = [0, 1, 2].map((map_index) => ({ task_id: 'extract', map_index, value: map_index * 10 }));
+  await using(async () => {
+    assert.equal(await xcom.pullAll({ task_id: 'extract' }), [0, 10, 20]);
+    assert.is(await xcom.pull({ task_id: 'extract', map_index: 2 }), 20);
+    assert.is(await xcom.pull({ task_id: 'extract' }), null);
+    assert.is(await xcom.pull({ task_id: 'old' }), null);
+    assert.is(await xcom.pull({ task_id: 'old', include_prior_dates: true }), 1);
+    assert.is(await code(request('GetXComSequenceItem', { key: 'return_value', dag_id: 'dag', run_id: 'manual__1', task_id: 'extract', offset: 7 })), 'XCOM_NOT_FOUND');
+  }, { xcoms: [...xcoms, { task_id: 'old', run_id: 'earlier', value: 1 }] });
+});
+
+testing('answers of the test come first, and what nobody answers is refused by name', async () => {
+  const denied = (): never => { throw new TaskError('ERR_BROKER_DENIED', 'not yours'); };
+  await using(async () => {
+    assert.is(await code(variables.get('colour')), 'ERR_BROKER_DENIED');
+    assert.is(await request('mail.send', { to: 'a' }), 'sent to a');
+    assert.is(await code(request('mail.read')), 'ERR_BROKER_DENIED');
+  }, { variables: { colour: 'green' }, answers: { GetVariable: denied, 'mail.send': ({ to }) => `sent to ${String(to)}` } });
+});
+
+testing('it remembers what was asked, logged, masked and started', async () => {
+  const fake = fakeSupervisor();
+  await fake.within(async () => {
+    log.warning('careful', { at: 1n });
+    await maskSecret('hunter2');
+    assert.is(await triggerDagRun('weekly', { run_id: 'r', note: 'n' }), 'r');
+  });
+  assert.equal(fake.logs.map(({ timestamp: _, ...line }) => line), [{ at: '1', level: 'warning', event: 'careful', logger: 'task' }]);
+  assert.equal([fake.masked, fake.triggered], [['hunter2'], [{ dag_id: 'weekly', run_id: 'r', logical_date: null, note: 'n' }]]);
+  assert.equal(fake.requests.map(({ type }) => type), ['MaskSecret', 'TriggerDagRun']);
+});
+
+testing('one at a time, and nothing is left of it afterwards', async () => {
+  const outer = fakeSupervisor();
+  await outer.within(async () => assert.is(await code(using(() => 1)), 'ERR_TASK_TESTING'));
+  assert.is(await code(outer.within(() => { throw new TaskError('mine', 'm'); })), 'mine');
+  assert.is(await code(variables.get('a')), 'ERR_TASK_OUTSIDE');
+  assert.equal((await fakeSupervisor().run(() => 1)).returned, 1);
+});
+
+testing('options that are none are told by name, and so are wrong arguments of an end', () => {
+  for (const options of [{ variable: {} }, null, 1]) assert.match(codeOf(() => fakeSupervisor(options as never)) ?? '', /^ERR_(INVALID_ARG_TYPE|OUT_OF_RANGE)$/);
+  assert.is(codeOf(() => defer({ trigger: '', method_name: 'm' })), 'ERR_INVALID_ARG_TYPE');
+  assert.is(codeOf(() => defer({ trigger: 't', method_name: 'm', timeoutMs: -1 })), 'ERR_OUT_OF_RANGE');
+});
+
+testing.run();
