@@ -1,5 +1,7 @@
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokerClosed, BrokerViolation } from '../errors.js';
+import type { AttachedReply } from './descriptor.js';
 import { FrameDecoder, defaultFrameLimits, type Frame, type FrameLimits } from './frame.js';
 import { Lane } from './turns.js';
 
@@ -16,7 +18,10 @@ export const defaultChannelLimits: ChannelLimits = Object.freeze({ ...defaultFra
  * Gives the frame that answers a value, and never rejects. What of it takes time and can wait goes through the lane.
  * @throws {BrokerViolation} At once: the value ends the channel.
  */
-export type Answer = (value: unknown, lane: Lane) => Promise<Uint8Array>;
+export type Answer = (value: unknown, lane: Lane) => Promise<Uint8Array | AttachedReply>;
+
+/** How often a peer that must read before a descriptor can be sent is looked at. */
+const retryMs = 5;
 
 /**
  * Frames over a stream, with backpressure both ways: it reads on only while few requests are outstanding and the peer
@@ -100,14 +105,31 @@ export class Channel {
   }
 
   #accept({ value, cost }: Frame): void {
-    const answered = this.#answer(value, this.#lane).then((frame) => {
-      if (!this.#ended && this.#stream.writable) this.#stream.write(frame);
+    const answered = this.#answer(value, this.#lane).then(async (reply) => {
+      if (!(reply instanceof Uint8Array)) await this.#writeAttached(reply);
+      else if (!this.#ended && this.#stream.writable) this.#stream.write(reply);
       this.#outstanding.delete(answered);
       this.#outstandingBytes -= cost;
       this.#wake?.();
     });
     this.#outstanding.add(answered);
     this.#outstandingBytes += cost;
+  }
+
+  /** What has a descriptor attached goes past the stream: when that holds nothing back, and with nothing in between. */
+  async #writeAttached({ frame, attached }: AttachedReply): Promise<void> {
+    try {
+      for (; !this.#ended && this.#stream.writable; await sleep(retryMs)) {
+        const sent = this.#stream.writableLength > 0 ? 0 : attached.send(frame);
+        if (sent === 0) continue;
+        if (sent < frame.length) this.#stream.write(frame.subarray(sent));
+        return;
+      }
+    } catch {
+      // There is no peer: the read loop sees it.
+    } finally {
+      attached.close();
+    }
   }
 
   /** A violation ends the channel and is told once; anything else here is a peer that went away. */

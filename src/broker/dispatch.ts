@@ -1,5 +1,6 @@
 import { BrokerDenied, SallyportError, UpstreamFailed } from '../errors.js';
 import { record, type Audit } from './audit.js';
+import { DescriptorReply, type AttachedReply } from './descriptor.js';
 import type { FrameLimits } from './frame.js';
 import { encodeErrorReply, encodeReply, errorResponse, printable, type ErrorResponse, type Request } from './message.js';
 import type { Permissions } from './permissions.js';
@@ -19,23 +20,27 @@ export interface DispatchOptions {
 }
 
 /** One request from permission to reply. Never rejects: whatever goes wrong is one typed reply. */
-export async function dispatch(request: Request, { task, permissions, audit, onMethodError, limits, signal, lane }: DispatchOptions): Promise<Uint8Array> {
+export async function dispatch(request: Request, { task, permissions, audit, onMethodError, limits, signal, lane }: DispatchOptions): Promise<Uint8Array | AttachedReply> {
   const method = printable(request.method ?? '');
   const who = { task, id: request.id, method };
+  let attached: DescriptorReply | undefined;
   try {
     let reply: Uint8Array;
     try {
       const { row, params } = permissions.admit(request.method, request.params);
       const answer = await row.handler(params, { task, signal });
-      reply = await lane.run(() => encodeReply(request.id, answer, limits));
+      if (answer instanceof DescriptorReply) attached = answer;
+      reply = await lane.run(() => encodeReply(request.id, attached?.body ?? answer, limits));
     } catch (error) {
+      attached?.close();
       if (!(error instanceof SallyportError)) onMethodError?.(error, { task, method });
       record(audit, { ...who, outcome: error instanceof BrokerDenied ? 'denied' : 'failed', reason: reasonOf(error) });
       return encodeErrorReply(request.id, describe(error, method), limits);
     }
     record(audit, { ...who, outcome: 'allowed' });
-    return reply;
+    return attached === undefined ? reply : { frame: reply, attached };
   } catch (error) {
+    attached?.close();
     process.emitWarning('a request could not be recorded', { type: 'SallyportWarning', detail: String(error) });
     return encodeErrorReply(request.id, errorResponse('GENERIC_ERROR', { code: methodFailed, method }), limits);
   }

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { BrokerViolation, invalidArgument, outOfRange } from '../errors.js';
 import type { Audit } from './audit.js';
 import { Channel, defaultChannelLimits, type ChannelLimits } from './channel.js';
+import type { AttachedReply } from './descriptor.js';
 import { dispatch, type MethodErrorListener } from './dispatch.js';
 import { encodeReply, parseRequest } from './message.js';
 import { Permissions, type MethodTable } from './permissions.js';
@@ -57,7 +58,7 @@ export function serve(stream: Duplex, options: ServeOptions): Broker {
   setMaxListeners(0, controller.signal); // one for each request that is outstanding
   const unanswered = new Set<number>();
 
-  function answer(message: unknown, lane: Lane): Promise<Uint8Array> {
+  function answer(message: unknown, lane: Lane): Promise<Uint8Array | AttachedReply> {
     const request = parseRequest(message);
     // Two open requests of one id could not be told apart, by the task or in the audit.
     if (unanswered.has(request.id)) throw new BrokerViolation('a request id that is still unanswered');

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Authorizer } from '../authorization/index.js';
-import { serve, type Audit, type Broker } from '../broker/index.js';
+import { serve, type Audit, type Broker, type MethodTable } from '../broker/index.js';
 import { BrokerClosed, TaskTimeout, UpstreamFailed } from '../errors.js';
 import { authorized } from '../execution-api/authorized.js';
 import type { ExecutionApi } from '../execution-api/client.js';
@@ -49,6 +49,8 @@ export interface RunningTask {
   readonly rules: { readonly authorizer: Authorizer; readonly team: string | null } | undefined;
   readonly audit: Audit | undefined;
   readonly masker: Masker | undefined;
+  /** Methods about its process, of which the server knows nothing. */
+  readonly own: MethodTable;
   readonly timing: Timing & { readonly wallTimeMs: number | undefined };
   /** Where its report is kept. */
   readonly kept: Kept | undefined;
@@ -137,7 +139,7 @@ async function after(ms: number, signal: AbortSignal, act: () => void): Promise<
 }
 
 /** Opens the channel and sends the start message. A task that cannot be started so is ended. */
-function start({ workload, context, api, channel, startDate, grants, declares, rules, audit, masker }: RunningTask, report: Report, end: (error: Error) => void): Broker | undefined {
+function start({ workload, context, api, channel, startDate, grants, declares, rules, audit, masker, own }: RunningTask, report: Report, end: (error: Error) => void): Broker | undefined {
   const { ti, dag_rel_path, bundle_info } = workload;
   let broker: Broker | undefined;
   try {
@@ -147,7 +149,7 @@ function start({ workload, context, api, channel, startDate, grants, declares, r
     broker = serve(channel, {
       task: id,
       // The server let this try run, and takes it away by its answer to a heartbeat.
-      methods: rules === undefined ? granted : authorized(granted, rules.authorizer, { ...identity, standing: 'live', team: rules.team, declares: declares ?? null }),
+      methods: { ...(rules === undefined ? granted : authorized(granted, rules.authorizer, { ...identity, standing: 'live', team: rules.team, declares: declares ?? null })), ...own },
       ...(audit !== undefined && { audit }),
       onViolation: end,
     });

@@ -1,14 +1,15 @@
 import { hostname as hostName, userInfo } from 'node:os';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { SupervisorClosed } from '../errors.js';
 import type { ExecutionApi } from '../execution-api/client.js';
 import type { Policy } from '../policy/policy.js';
 import { Masker } from '../secrets/masker.js';
 import { Secret } from '../secrets/secret.js';
 import { bundleRoot, locate } from './bundle.js';
-import { drain } from './lines.js';
+import { drain, type LogLine } from './lines.js';
 import { Logs } from './logs/index.js';
 import { keeping } from './logs/notes.js';
+import { resendLoggingFd } from './logs/resend.js';
 import { checkRunOptions, checkSupervisorOptions, type RunOptions, type SupervisorOptions } from './options.js';
 import { Reports } from './reports.js';
 import { supervise, type Outcome, type Timing } from './run.js';
@@ -151,11 +152,9 @@ export class Supervisor implements AsyncDisposable {
         const task = await this.#processes.take(root, policy, kill);
         const channel = task.channel as Duplex; // opened now: it is ours to read even if the task has ended by the time it is served
         // Read from the start: whoever waits for its output to be taken cannot read its start message.
-        const drained = [
-          drain(task.stdout, parsed.ti.id, 'stdout', onLog, masker, log),
-          drain(task.stderr, parsed.ti.id, 'stderr', onLog, masker, log),
-          drain(task.logs, parsed.ti.id, 'log', onLog, masker, log),
-        ];
+        const read = (stream: Readable | null, source: LogLine['source']): Promise<void> => drain(stream, parsed.ti.id, source, onLog, masker, log);
+        const drained = [read(task.stdout, 'stdout'), read(task.stderr, 'stderr'), read(task.logs, 'log')];
+        const own = resendLoggingFd(task, (stream) => drained.push(read(stream, 'log')));
         try {
           const startDate = new Date().toISOString();
           const hostname = this.#hostname;
@@ -164,7 +163,7 @@ export class Supervisor implements AsyncDisposable {
           const kept = await this.#reports?.begin({ task: parsed.ti, owner: { hostname, pid: task.pid } }, api, context.should_retry === true);
           const rules = authorizer && { authorizer, team };
           const timing = { ...this.#timing, wallTimeMs };
-          const outcome = await supervise({ workload: parsed, context, api, task, channel, hostname, startDate, grants, declares, rules, audit, masker, timing, kept, stop });
+          const outcome = await supervise({ workload: parsed, context, api, task, channel, hostname, startDate, grants, declares, rules, audit, masker, own, timing, kept, stop });
           isKept = outcome.kept === true;
           return outcome;
         } finally {

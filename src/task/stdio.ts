@@ -9,6 +9,7 @@ export type Stdio = 'pipe' | 'ignore' | 'inherit';
 /** Our end of one of the task's descriptors. It becomes a stream when somebody first asks for it. */
 class End {
   #fd: number | undefined;
+  readonly #number: number;
   #stream: Duplex | undefined;
   #asked = false;
   readonly #readable: boolean;
@@ -19,6 +20,7 @@ class End {
   constructor(fd: number, readable: boolean, writable: boolean, counted?: (chunk: Buffer) => Buffer) {
     this.#counted = counted;
     this.#fd = fd;
+    this.#number = fd;
     this.#readable = readable;
     this.#writable = writable;
   }
@@ -45,6 +47,13 @@ class End {
     const kept = new PassThrough({ highWaterMark: 1 << 20 });
     this.#stream = kept;
     this.#open().pipe(kept);
+  }
+
+  /** Sends bytes with a descriptor attached to the first of them. Only while the stream has nothing to write. @throws System errors, EAGAIN among them. */
+  sendDescriptor(fd: number, bytes: Uint8Array): number {
+    // The number is ours for as long as the stream has not been destroyed.
+    if (this.#fd === undefined && this.#stream?.destroyed !== false) throw Object.assign(new Error('EPIPE: the channel is closed'), { code: 'EPIPE', syscall: 'sendmsg' });
+    return native().sendDescriptor(this.#number, fd, bytes);
   }
 
   /** When all that came from the task was read. One that nobody asked for keeps nobody waiting. */
@@ -80,7 +89,6 @@ class OutputCount {
   #left: number;
   readonly #lineBytes: number;
   readonly #exceeded: (limit: 'outputBytes' | 'logLineBytes') => void;
-  #line = 0;
   #told = false;
 
   constructor({ outputBytes = Infinity, logLineBytes = Infinity, exceeded = () => {} }: StdioOptions) {
@@ -89,9 +97,18 @@ class OutputCount {
     this.#exceeded = exceeded;
   }
 
-  /** As much of the chunk as is within the limits. */
-  within(chunk: Buffer, isLog: boolean): Buffer {
-    const kept = isLog ? this.#lines(chunk) : chunk;
+  /** For one descriptor: as much of each chunk as is within the limits. */
+  output(): (chunk: Buffer) => Buffer {
+    return (chunk) => this.#within(chunk);
+  }
+
+  /** Likewise, and its lines are counted. */
+  log(): (chunk: Buffer) => Buffer {
+    const line = { bytes: 0 };
+    return (chunk) => this.#within(this.#lines(chunk, line));
+  }
+
+  #within(kept: Buffer): Buffer {
     this.#left -= kept.byteLength;
     if (this.#left >= 0) return kept;
     const over = -this.#left;
@@ -101,22 +118,22 @@ class OutputCount {
   }
 
   /** Looks for the last newline that is near enough, not for each: a chunk can be nothing but newlines, and 32 chunks one turn of the loop. */
-  #lines(chunk: Buffer): Buffer {
+  #lines(chunk: Buffer, line: { bytes: number }): Buffer {
     for (let start = 0; ; ) {
-      const room = this.#lineBytes - this.#line;
+      const room = this.#lineBytes - line.bytes;
       const near = chunk.subarray(start, start + room + 1);
       const last = near.lastIndexOf(newline);
       if (near.byteLength <= room) {
-        this.#line = last < 0 ? this.#line + near.byteLength : near.byteLength - last - 1;
+        line.bytes = last < 0 ? line.bytes + near.byteLength : near.byteLength - last - 1;
         return chunk;
       }
       if (last < 0) {
         this.#tell('logLineBytes');
-        this.#line = this.#lineBytes; // and so it stays: nothing more of it is delivered
+        line.bytes = this.#lineBytes; // and so it stays: nothing more of it is delivered
         return chunk.subarray(0, start + room);
       }
       start += last + 1;
-      this.#line = 0;
+      line.bytes = 0;
     }
   }
 
@@ -142,19 +159,20 @@ class CountedSocket extends Socket {
 export class TaskStdio {
   readonly theirs: number[] = [];
   #ends: (End | undefined)[] = [];
+  readonly #count: OutputCount;
 
   constructor(options: StdioOptions) {
     const { stdin, stdout, stderr, logs } = options;
-    const count = new OutputCount(options);
+    const count = (this.#count = new OutputCount(options));
     try {
       if (stdin === 'channel') this.#add(native().socketPair(), true, true);
       else if (stdin === 'pipe') this.#add(native().writePipe(), false, true);
       else this.#share(stdin, 0);
       for (const [index, kind] of [stdout, stderr].entries()) {
-        if (kind === 'pipe') this.#add(native().readPipe(), true, false, (chunk) => count.within(chunk, false));
+        if (kind === 'pipe') this.#add(native().readPipe(), true, false, count.output());
         else this.#share(kind, index + 1);
       }
-      if (logs) this.#add(native().readPipe(), true, false, (chunk) => count.within(chunk, true));
+      if (logs) this.#add(native().readPipe(), true, false, count.log());
     } catch (error) {
       for (const fd of this.theirs) if (fd > 2) closeSync(fd);
       this.close();
@@ -177,6 +195,24 @@ export class TaskStdio {
   }
   output(index: 1 | 2 | 3): Readable | null {
     return this.#ends[index]?.stream ?? null;
+  }
+
+  /**
+   * One more way to write logs, within the same limits: our end, and the descriptor to hand to the task, which is the caller's to close.
+   * A socket, as Airflow's children expect; what they attach to its bytes is discarded.
+   */
+  openLog(): { readonly stream: Readable; readonly theirs: number } {
+    const [ours, theirs] = native().socketPair();
+    const end = new End(ours, true, false, this.#count.log());
+    this.#ends.push(end);
+    return { stream: end.stream, theirs };
+  }
+
+  /** Through the channel: see {@link End.sendDescriptor}. */
+  sendDescriptor(fd: number, bytes: Uint8Array): number {
+    const channel = this.#ends[0];
+    if (channel === undefined) throw Object.assign(new Error('EBADF: there is no channel'), { code: 'EBADF', syscall: 'sendmsg' });
+    return channel.sendDescriptor(fd, bytes);
   }
 
   async ended(): Promise<void> {

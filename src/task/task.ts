@@ -146,6 +146,23 @@ export class Task extends EventEmitter<TaskEvents> implements AsyncDisposable {
   }
 
   /**
+   * One more stream of logs, and the task's end of it: a descriptor to send it and to close. Held to the limits of descriptor 3.
+   * @internal
+   */
+  openLog(): { readonly stream: Readable; readonly theirs: number } {
+    return this.#stdio.openLog();
+  }
+
+  /**
+   * Bytes on the channel with a descriptor attached to the first of them, past `channel`, which must have nothing to write.
+   * @returns How many went. @throws System errors, EAGAIN among them.
+   * @internal
+   */
+  sendDescriptor(fd: number, bytes: Uint8Array): number {
+    return this.#stdio.sendDescriptor(fd, bytes);
+  }
+
+  /**
    * Reads all that the task writes to descriptors 1 and 2, as UTF-8, and waits for its end. Use it instead of reading
    * the streams. `exited` alone can resolve before the last output was read.
    *
