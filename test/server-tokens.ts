@@ -1,6 +1,7 @@
 // What a server's registry makes of tokens that are right by their signature.
 import { createHmac, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeJwt } from 'jose';
@@ -169,6 +170,64 @@ tokens('a token that is being renewed while it is revoked has no successor that 
     await revoked;
     for (const fresh of replies.map(freshOf).filter((token) => token !== '')) expectInvalid(await api.ask('GET', region, fresh), 'revoked');
     expectInvalid(await task.ask('GET', region), 'revoked');
+  }
+});
+
+/** A request whose headers are sent and whose body waits. */
+function slowly(api: ApiServer, method: string, path: string, token: string, body: unknown): { finish(): Promise<{ status: number; fresh: string | undefined }> } {
+  const text = JSON.stringify(body);
+  const asked = request(new URL(path, api.url), { method, headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) } });
+  asked.flushHeaders();
+  return {
+    finish: () => new Promise((resolve, reject) => {
+      asked.once('error', reject).once('response', (response) => {
+        response.resume();
+        resolve({ status: response.statusCode ?? 0, fresh: response.headers['refreshed-api-token'] as string | undefined });
+      });
+      asked.end(text);
+    }),
+  }; // prettier-ignore
+}
+
+tokens('what is revoked, ended or replaced while a client dawdles with its body does nothing, and is not renewed', async () => {
+  let clock = Date.now();
+  await using api = await ApiServer.start({ now: () => clock }, things);
+  const writes: readonly ((id: string) => readonly [string, string, unknown])[] = [
+    (id) => ['PUT', `task-instances/${id}/heartbeat`, { hostname: here.hostname, pid: here.pid }],
+    (id) => ['PUT', `task-instances/${id}/rtif`, { field: 'stolen' }],
+    (id) => ['PATCH', `task-instances/${id}/dag-run-note`, { note: 'stolen' }],
+    (id) => ['POST', `hitlDetails/${id}`, { ti_id: id, options: ['yes'], subject: 'stolen' }],
+    () => ['PUT', region, { val: 'stolen' }],
+    (id) => ['PATCH', `task-instances/${id}/state`, { state: 'success', end_date: startDate }],
+  ];
+  const endings: Readonly<Record<string, readonly [number, (task: Task) => Promise<unknown>]>> = {
+    nothing: [204, async () => {}],
+    revoked: [403, ({ id }) => api.server.revokeTokens({ taskInstanceId: id })],
+    ended: [409, (task) => task.state({ state: 'failed', end_date: startDate })],
+    replaced: [410, ({ task_id }) => api.task({ task_id, try_number: 2 })],
+  };
+  for (const lateMs of [0, 500_000]) {
+    for (const [how, [expected, end]] of Object.entries(endings)) {
+      await api.server.seed(things);
+      const tasks = await Promise.all(writes.map(() => api.running()));
+      clock += lateMs;
+      const slow = tasks.map((task, at) => {
+        const [method, path, body] = writes[at]?.(task.id) ?? ['', '', ''];
+        return { what: `${how}, ${method} ${path}, ${lateMs}`, ...slowly(api, method, path, task.token, body) };
+      });
+      await new Promise((resolve) => setTimeout(resolve, 50)); // so that their headers have been looked at
+      for (const task of tasks) await end(task);
+      for (const { what, finish } of slow) {
+        const { status, fresh } = await finish();
+        if (how === 'nothing') assert.ok(status < 300, `${what}: ${status}`);
+        else assert.is(status, expected, what);
+        // Control: who is late, and still runs, is given another token.
+        assert.is(fresh !== undefined, how === 'nothing' && lateMs > 0, what);
+      }
+      clock -= lateMs;
+      const value = how === 'nothing' ? 'stolen' : 'north';
+      expectReply(await (await api.running()).ask('GET', region), 200, { key: 'region', value });
+    }
   }
 });
 

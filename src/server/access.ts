@@ -59,7 +59,7 @@ export interface AccessOptions {
   readonly now: () => number;
 }
 
-/** Checks the token of each request before its body is read, and sends a fresh one to those who are due. */
+/** Checks the token of each request before its body is read, and what it may do when that is there; sends a fresh one to those who are due. */
 export function guard(app: App, options: AccessOptions): void {
   const { database, tokens, authorization, now } = options;
   const gate = new Gate(app, options);
@@ -72,19 +72,20 @@ export function guard(app: App, options: AccessOptions): void {
     if (config.access === 'task' && config.resource === undefined) throw new Error(`route ${String(method)} ${url} does not say what it is about`);
   });
 
-  app.addHook('onRequest', (request, reply, done) => {
+  // Whose token it is, before a body is read for nobody.
+  app.addHook('onRequest', (request, _reply, done) => {
     const { access } = request.routeOptions.config;
     if (request.is404 || access === 'public') return done();
-    // What most requests are: a token that was seen before, on a route whose handler asks the gate. It waits for nothing.
+    // What most requests have: a token that was seen before. It waits for nothing.
     const token = access === 'task' ? tokenOf(request) : undefined;
     const claims = token === undefined ? undefined : tokens.recall(token);
-    if (claims === undefined || isSoonOver(claims, now())) return void admit(request, reply).then(() => done(), done);
+    if (claims === undefined) return void admit(request).then(() => done(), done);
     request.claims = claims;
     done();
   });
 
-  async function admit(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { access, resource } = request.routeOptions.config;
+  async function admit(request: FastifyRequest): Promise<void> {
+    const { access } = request.routeOptions.config;
     if (access === 'worker') {
       const worker = await database.run(findWorker(credentialHash(bearerOf(request))));
       if (worker === undefined) throw invalidCredential();
@@ -97,6 +98,19 @@ export function guard(app: App, options: AccessOptions): void {
       throw new Problem(403, { reason: 'subject_mismatch', message: 'Token subject does not match task instance ID' });
     }
     request.claims = claims;
+  }
+
+  // What may have changed while a client took its time to send a body is asked when that is there: a token that was revoked
+  // meanwhile does nothing any more, and is not renewed.
+  app.addHook('preValidation', (request, reply, done) => {
+    const { access } = request.routeOptions.config;
+    if (request.is404 || access === 'public' || access === 'worker' || (access === 'task' && !isSoonOver(claimsOf(request), now()))) return done();
+    passed(request, reply).then(() => done(), done);
+  });
+
+  async function passed(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { access, resource } = request.routeOptions.config;
+    const claims = claimsOf(request);
     if (access !== 'task') await gate.passSelf(request, claims, resource?.action ?? 'transition');
     if (isSoonOver(claims, now()) && (authorization === 'airflow' || (await gate.isRunning(request, claims)))) {
       const fresh = await tokens.replace(claims);
