@@ -193,6 +193,28 @@ dags('with teams, a task makes events of its own team\'s assets and of no others
   }
 });
 
+dags('with teams, what comes by an alias makes no asset and no alias that of two teams', async () => {
+  const theirs = { name: 'theirs', uri: 's3://theirs' };
+  const other = { name: 'other', uri: 's3://other' };
+  const assets = [{ ...table, team: 'a' }, { ...other, team: 'a' }, { ...theirs, team: 'b' }];
+  const teams = { teams: ['a', 'b'], bundles: [{ name: 'a', team: 'a' }, { name: 'b', team: 'b' }], dags: [{ dag_id: dagRun.dag_id, bundle: 'a' }, { dag_id: 'of b', bundle: 'b' }], assets };
+  const by = (alias: string, key: object): object => ({ source_alias_name: alias, dest_asset_key: key });
+  for (const multiTeam of [true, false]) {
+    await using api = await ApiServer.start({ multiTeam }, teams);
+    await succeed(await api.task({ dag_id: 'of b', run_id: 'r' }), [{ name: 'b1', type: 'AssetAlias' }], [by('b1', theirs)]);
+    await succeed(await api.task(), ['b1', 'a1', 'a2'].map((name) => ({ name, type: 'AssetAlias' })), [by('b1', table), by('a1', { ...table, uri: theirs.uri }), by('a2', { ...table, uri: other.uri })]);
+    const [a, b] = [await api.running(), await api.running({ dag_id: 'of b', run_id: 'r' })];
+    const told = async (task: typeof a, query: string): Promise<readonly unknown[]> => {
+      const { status, body } = await task.ask('GET', `assets/${query}`);
+      return [status, ...[body].flat().map((asset) => (asset as { name?: string }).name)];
+    };
+    const [byAlias, byUri, byName] = await Promise.all([told(b, 'by-alias?alias_name=b1'), told(b, 'by-uri?uri=s3://theirs'), told(a, 'by-name?name=table')]);
+    // Control: without teams any task may make them.
+    assert.equal([byAlias, byUri, byName], [multiTeam ? [200, 'theirs'] : [200, 'table', 'theirs'], [200, multiTeam ? 'theirs' : 'table'], [200, 'table']]);
+    assert.equal(await told(a, 'by-alias?alias_name=a2'), [200, 'table']);
+  }
+});
+
 /** Events as a task of the asset's own team sees them. */
 async function scheduled(api: ApiServer, name: string): Promise<readonly Event[]> {
   await api.server.seed({ bundles: [{ name, ...(name !== 'shared' && { team: name === 'theirs' ? 'b' : 'a' }) }], dags: [{ dag_id: name, bundle: name }] });

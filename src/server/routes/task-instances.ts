@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify';
 import { DagRunNote, EnterRunning, Heartbeat, InactiveAssets, PreviousSuccessfulRun, RenderedFields, RenderedMapIndex, RunContext, SkipDownstream, StateUpdate } from '../../execution-api/schema.js';
 import { claimsOf, isAllowed, refreshedToken, type AccessOptions } from '../access.js';
 import type { App } from '../app.js';
@@ -5,6 +6,7 @@ import { type OutletChange, outletChanges } from '../outlets.js';
 import { invalidToken, notFound, Problem } from '../problem.js';
 import { type Change, enterRunning, heartbeat, leaveRunning, shouldRetry, type TaskInstance } from '../state.js';
 import { registerOutlets } from '../store/asset-events.js';
+import { isAlias } from '../store/assets.js';
 import { getDagRun, getPreviousSuccessfulRun } from '../store/dag-runs.js';
 import { getInactiveAssets } from '../store/dags.js';
 import type { Sql } from '../store/sql.js';
@@ -58,12 +60,26 @@ export function taskInstances(app: App, { database, tokens, authorization, now }
     };
   });
 
+  /** What of an outlet the task may write. One by aliases may come into being, and must not make another team's URI or alias that of two. */
+  async function writableOf(request: FastifyRequest, outlet: OutletChange): Promise<OutletChange | undefined> {
+    const { by, name, uri } = outlet;
+    if (by !== 'uri' && !(await isAllowed(request, { kind: 'asset', name }))) return undefined;
+    if ((by === 'uri' || by === 'aliases') && !(await isAllowed(request, { kind: 'asset', uri }))) return undefined;
+    if (by !== 'aliases') return outlet;
+    const aliases: string[] = [];
+    for (const alias of outlet.aliases) {
+      if (!(await database.run(isAlias(alias))) || (await isAllowed(request, { kind: 'asset', alias }))) aliases.push(alias);
+    }
+    return aliases.length === 0 ? undefined : { ...outlet, aliases };
+  }
+
   app.patch('/task-instances/:id/state', { config: self, schema: { params, body: StateUpdate, response: { 204: NoContent } } }, async (request, reply) => {
     const { body } = request;
     // An asset that the task may not write has no event of it; its success stands.
     const outlets: OutletChange[] = [];
     for (const outlet of body.state === 'success' ? outletChanges(body.task_outlets ?? [], body.outlet_events ?? []) : []) {
-      if (await isAllowed(request, { kind: 'asset', ...(outlet.by === 'uri' ? { uri: outlet.uri } : { name: outlet.name }) })) outlets.push(outlet);
+      const writable = await writableOf(request, outlet);
+      if (writable !== undefined) outlets.push(writable);
     }
     await change(request.params.id, (row) => leaveRunning(row, body), (ti) => registerOutlets(ti, outlets, timestamp()));
     return reply.code(204).send();

@@ -6,7 +6,9 @@ import { all, insertInto, isOneOf, one, run, type Sql, type Value } from './sql.
 import { fromStored, shown, toStored } from './time.js';
 
 const find = { both: 'name = :name AND uri = :uri', name: 'name = :name', uri: 'uri = :uri' } as const;
-const addAsset = insertInto('assets', ['name', 'uri', 'extra'], 'ON CONFLICT DO NOTHING');
+/** The team's whose task makes it: one that was nobody's beside it would take it from the team. */
+const addAsset = `INSERT INTO assets (name, uri, extra, team)
+  VALUES (:name, :uri, :extra, (SELECT bundles.team FROM dags JOIN bundles ON bundles.name = dags.bundle WHERE dags.dag_id = :dag_id)) ON CONFLICT DO NOTHING`;
 const addAlias = insertInto('asset_aliases', ['alias', 'name', 'uri'], 'ON CONFLICT DO NOTHING');
 const addEventAlias = insertInto('asset_event_aliases', ['alias', 'event_id']);
 const addEvent = `INSERT INTO asset_events (name, uri, timestamp, extra, source_dag_id, source_run_id, source_task_id, source_map_index, partition_key)
@@ -18,7 +20,7 @@ export function* registerOutlets({ dag_id, run_id, task_id, map_index }: TaskIns
     const asset = change.by === 'aliases' ? change : yield* active(change.by, change);
     if (asset === undefined) continue;
     const { name, uri } = asset;
-    if (change.by === 'aliases') yield* run(addAsset, { name, uri, extra: change.asset_extra });
+    if (change.by === 'aliases') yield* run(addAsset, { name, uri, extra: change.asset_extra, dag_id });
     const { id } = (yield* one<{ id: number }>(addEvent, { name, uri, timestamp, extra, dag_id, run_id, task_id, map_index })) as { id: number };
     for (const alias of change.by === 'aliases' ? change.aliases : []) {
       yield* run(addAlias, { alias, name, uri });

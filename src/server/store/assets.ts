@@ -24,3 +24,8 @@ export function* getAsset(by: 'name' | 'uri', value: string): Sql<Asset | undefi
 export function* getAssetsByAlias(alias: string): Sql<readonly Asset[]> {
   return (yield* all<AssetRow>(`SELECT ${columns} FROM asset_aliases JOIN assets USING (name, uri) WHERE alias = :alias ORDER BY name, uri`, { alias })).map(asAsset);
 }
+
+/** Whether it stands for anything yet. */
+export function* isAlias(alias: string): Sql<boolean> {
+  return (yield* one('SELECT 1 AS used FROM asset_aliases WHERE alias = :alias LIMIT 1', { alias })) !== undefined;
+}
