@@ -10,23 +10,34 @@ export type OutletChange =
 /** Airflow's register_asset_changes: each outlet once, with what the task said of it; an alias for each asset that it resolved to. */
 export function outletChanges(outlets: readonly AssetProfile[], events: readonly OutletEvent[]): readonly OutletChange[] {
   const changes = new Map<string, OutletChange>();
-  const said = (matches: (key: { name: string; uri: string }) => boolean): string => {
-    const event = events.findLast(({ dest_asset_key: key, source_alias_name }) => source_alias_name == null && key !== undefined && matches(key));
-    return JSON.stringify(event?.extra ?? {});
+  // By each of an asset's names, what was said last: there may be ten thousand of either.
+  const said = new Map<string, string>();
+  for (const { dest_asset_key: key, source_alias_name, extra } of events) {
+    if (source_alias_name != null || key === undefined) continue;
+    const text = JSON.stringify(extra ?? {});
+    for (const id of [['Asset', key.name, key.uri], ['AssetNameRef', key.name], ['AssetUriRef', key.uri]]) said.set(JSON.stringify(id), text);
+  }
+  const add = (id: readonly string[], by: 'both' | 'name' | 'uri', name: string, uri: string): void => {
+    const known = JSON.stringify(id);
+    changes.set(known, { by, name, uri, extra: said.get(known) ?? '{}' });
   };
   for (const { type, name, uri } of outlets) {
-    if (type === 'Asset' && name && uri) changes.set(JSON.stringify([type, name, uri]), { by: 'both', name, uri, extra: said((key) => key.name === name && key.uri === uri) });
-    if (type === 'AssetNameRef' && name) changes.set(JSON.stringify([type, name]), { by: 'name', name, uri: '', extra: said((key) => key.name === name) });
-    if (type === 'AssetUriRef' && uri) changes.set(JSON.stringify([type, uri]), { by: 'uri', name: '', uri, extra: said((key) => key.uri === uri) });
+    if (type === 'Asset' && name && uri) add([type, name, uri], 'both', name, uri);
+    if (type === 'AssetNameRef' && name) add([type, name], 'name', name, '');
+    if (type === 'AssetUriRef' && uri) add([type, uri], 'uri', '', uri);
   }
-  const aliases = new Set(outlets.filter(({ type }) => type === 'AssetAlias').map(({ name }) => name));
+  const outletAliases = new Set(outlets.filter(({ type }) => type === 'AssetAlias').map(({ name }) => name));
+  const aliasesOf = new Map<string, Set<string>>();
   for (const { dest_asset_key: key, source_alias_name: alias, ...event } of events) {
-    if (key === undefined || alias == null || !aliases.has(alias)) continue;
+    if (key === undefined || alias == null || !outletAliases.has(alias)) continue;
     const [extra, asset_extra] = [JSON.stringify(event.extra ?? {}), JSON.stringify(event.dest_asset_extra ?? {})];
     const id = JSON.stringify([key.name, key.uri, extra, asset_extra]);
-    const known = changes.get(id);
-    const others = known?.by === 'aliases' ? known.aliases.filter((each) => each !== alias) : [];
-    changes.set(id, { by: 'aliases', name: key.name, uri: key.uri, extra, asset_extra, aliases: [...others, alias] });
+    let aliases = aliasesOf.get(id);
+    if (aliases === undefined) {
+      aliasesOf.set(id, (aliases = new Set()));
+      changes.set(id, { by: 'aliases', name: key.name, uri: key.uri, extra, asset_extra, aliases: [] });
+    }
+    aliases.add(alias);
   }
-  return [...changes.values()];
+  return [...changes].map(([id, change]) => (change.by === 'aliases' ? { ...change, aliases: [...(aliasesOf.get(id) ?? [])] } : change));
 }
