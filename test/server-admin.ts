@@ -10,7 +10,7 @@ import * as assert from 'uvu/assert';
 import { Secret } from '../lib/secrets/secret.js';
 import { createServer, type AccessRecord, type ServerOptions } from '../lib/server/index.js';
 import { Seed } from '../lib/server/seed.js';
-import { ApiServer, expectRefusal, expectReply, here, type Reply, startDate } from './helpers/api-server.js';
+import { ApiServer, dagRun, expectRefusal, expectReply, here, type Reply, startDate } from './helpers/api-server.js';
 
 const admin = suite('server-admin');
 
@@ -48,6 +48,18 @@ const routes: readonly (readonly [string, string, number, unknown?])[] = [
   ['PATCH', 'dag-runs/daily/r', 200, { state: 'failed', note: 'why' }],
   ...['teams/blue', 'variables/region', 'connections/warehouse'].map((path) => ['DELETE', path, 204] as const),
 ];
+
+admin('a type without a body, as some clients send it, is no body', async () => {
+  await withAdmin({}, async (ask, api) => {
+    const { id } = await api.task();
+    expectReply(await ask('POST', `task-instances/${id}/token`, ''), 201);
+    expectReply(await ask('POST', 'revocations', ''), 422); // control: where one is wanted it is missed
+    const task = await api.running();
+    expectReply(await api.ask('DELETE', task.xcom('k'), task.token, ''), 200);
+    expectReply(await api.ask('POST', task.xcom('k'), task.token, ''), 422);
+    expectReply(await api.ask('POST', `dag-runs/${dagRun.dag_id}/${encodeURIComponent(dagRun.run_id)}/clear`, task.token, ''), 204);
+  });
+});
 
 admin('every route wants the credential, and no token is one', async () => {
   await withAdmin({}, async (ask, api) => {

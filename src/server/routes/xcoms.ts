@@ -28,7 +28,8 @@ const variants = { '/item/{offset}': Type.Unknown(), '/slice': Type.Array(Type.U
 /** Values are kept and sent as the JSON text they came as. In a scope of its own, for that has its own body parser. */
 export function xcoms(app: App, { database }: AccessOptions): void {
   app.removeContentTypeParser('application/json');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => {
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
+    if (text === '' && request.routeOptions.schema?.body === undefined) return done(null);
     if (isTooDeep(text as string)) return done(tooDeep());
     try {
       JSON.parse(text as string);
