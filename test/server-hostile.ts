@@ -184,6 +184,40 @@ hostile('a client that dawdles is cut off, with its headers or its body, and one
   }),
 );
 
+hostile('who asks and does not read is cut off, and asks no more than once before an answer', async () => {
+  await using api = await ApiServer.start({ requestTimeoutMs: 500, maxBodyBytes: 17_000_000 });
+  const task = await api.running();
+  const value = JSON.stringify('x'.repeat(16_000_000)); // more than the kernel takes for a client
+  assert.is((await task.ask('POST', task.xcom('k'), value)).status, 201);
+  const get = `GET ${new URL(task.xcom('k'), api.url).pathname} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${task.token}\r\n`;
+  const server = connectionsOf(api);
+  // Control: who reads gets all of it, also of a second one that came early.
+  for (const requests of [`${get}connection: close\r\n\r\n`, `${get}\r\n${get}connection: close\r\n\r\n`]) {
+    const { answer, closed } = await raw(api, requests);
+    assert.equal([closed, answer.split('HTTP/1.1 200').length, answer.includes(value)], [true, requests.split('GET').length, true]);
+  }
+  for (const times of [1, 100]) {
+    const before = await server();
+    const sockets = Array.from({ length: 5 }, () => connect(Number(new URL(api.url).port), '127.0.0.1').on('error', () => {}).pause());
+    const began = Date.now();
+    for (const socket of sockets) socket.write(`${get}\r\n`.repeat(times));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    // All at once where it asked too often; else when it has taken nothing for as long as it may.
+    if (times === 1) assert.is(await server(), before + 5);
+    while ((await server()) > before) {
+      assert.ok(Date.now() - began < 10_000);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    for (const socket of sockets) socket.destroy();
+  }
+});
+
+/** How many there are at the server's end. */
+function connectionsOf(api: ApiServer): () => Promise<number> {
+  const port = Number(new URL(api.url).port).toString(16).toUpperCase().padStart(4, '0');
+  return async () => readFileSync('/proc/self/net/tcp', 'latin1').split('\n').filter((line) => new RegExp(`^ *\\d+: 0100007F:${port} \\S+ 01 `).test(line)).length;
+}
+
 /** Sends a beginning, and one byte more every so often, until the server has had enough. */
 function dawdle(port: number, beginning: string): Promise<void> {
   return new Promise((resolve) => {

@@ -39,7 +39,7 @@ export type AccessListener = (record: AccessRecord) => void;
 
 export interface AppOptions {
   readonly maxBodyBytes: number;
-  /** @default 30000 */
+  /** For a request, and for each part of its answer. @default 30000 */
   readonly requestTimeoutMs?: number | undefined;
   /** @default what this process may have open, without 256 */
   readonly maxConnections?: number | undefined;
@@ -56,6 +56,8 @@ export async function createApp({ maxBodyBytes, requestTimeoutMs = 30_000, maxCo
     // A client has this long for its whole request, counted from its connection; Node looks now and then.
     requestTimeout: requestTimeoutMs,
     http: { headersTimeout: requestTimeoutMs, connectionsCheckingInterval: Math.min(requestTimeoutMs, 5_000) },
+    // And as long to take a part of its answer, which is in memory until then.
+    connectionTimeout: requestTimeoutMs,
     // The longest id, percent-encoded.
     routerOptions: { maxParamLength: 4096 },
     // Those in mid-request are given time by whoever closes it.
@@ -84,7 +86,15 @@ export async function createApp({ maxBodyBytes, requestTimeoutMs = 30_000, maxCo
   });
   app.setSerializerCompiler(() => JSON.stringify);
 
+  // A request that comes before the answer to the one before has gone has no socket of its own yet. A client that waits sends one such
+  // at most, when the answer's last byte has reached it and we have not been told; a second would be another answer in memory.
+  const early = new WeakSet<object>();
   app.addHook('onRequest', (request, reply, done) => {
+    if (reply.raw.socket === null) {
+      if (early.has(request.socket)) return void request.socket.destroy();
+      early.add(request.socket);
+      reply.raw.once('close', () => early.delete(request.socket));
+    }
     const correlationId = request.headers['correlation-id'];
     if (typeof correlationId === 'string' && correlationId.length <= 256) reply.header('correlation-id', correlationId);
     reply.header('airflow-api-version', apiVersion);

@@ -63,7 +63,7 @@ export interface ServerOptions {
   readonly adminCredential?: Secret;
   /** A larger body is answered 413. @default 1048576 */
   readonly maxBodyBytes?: number;
-  /** A client that has not sent its whole request by then is cut off. @default 30000 */
+  /** A client that has not sent its whole request by then, or has taken nothing of its answer for as long, is cut off. @default 30000 */
   readonly requestTimeoutMs?: number;
   /** One more is closed at once. @default what this process may have open, without 256 */
   readonly maxConnections?: number;
