@@ -1,7 +1,7 @@
 // `sallyport serve` as who runs it does: its command line, its secrets, its logs, and how it stops.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
-import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -312,6 +312,27 @@ serve('keys change over restarts: the first one signs, the others verify, and wh
   }
 });
 
+serve('a log that cannot be opened again goes on where it was, and a reader that has gone stops what it should record', async () => {
+  const folder = home('me');
+  try {
+    await withServer(asWeAre, folder, ['--access-log', join(folder, 'logs'), '--decision-log', '-'], async (server) => {
+      const { token } = await running(server);
+      renameSync(join(folder, 'logs'), join(folder, 'logs.1'));
+      mkdirSync(join(folder, 'logs'));
+      server.child.kill('SIGHUP');
+      while (!server.told().includes('EISDIR')) await new Promise((resolve) => setTimeout(resolve, 10));
+      assert.is((await server.ask('GET', 'variables/after', token)).status, 404);
+      while (!readFileSync(join(folder, 'logs.1'), 'utf8').includes('variables/after')) await new Promise((resolve) => setTimeout(resolve, 10));
+      assert.match(server.told(), '"name":"after"');
+      server.child.stdout?.destroy();
+      assert.is((await server.ask('GET', 'variables/unread', token)).status, 500);
+      assert.is((await server.ask('GET', 'health')).status, 200); // and it is still there
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 serve('as the sole issuer it gives tokens to workers alone, and no log has their credentials', async () => {
   const folder = home('us');
   try {
@@ -323,7 +344,11 @@ serve('as the sole issuer it gives tokens to workers alone, and no log has their
       const first = await server.ask('POST', `/sallyport/v1/task-instances/${id}/token`, worker);
       assert.is(first.status, 201);
       assert.is((await server.ask('PATCH', `task-instances/${id}/run`, first.body.token, { state: 'running', start_date: startDate, ...here })).status, 200);
+      // Put where it does not belong, too.
+      assert.is((await server.ask('GET', `variables/${worker}`, first.body.token)).status, 403);
+      assert.is((await server.ask('POST', `/sallyport/v1/task-instances/${worker}/token`, worker)).status, 422);
       const logs = ['access', 'decisions'].map((name) => readFileSync(join(folder, name), 'utf8'));
+      assert.match(logs[0] ?? '', '/execution/variables/sallyport-worker-***');
       assert.match(logs[0] ?? '', '/sallyport/v1/task-instances/:id/token');
       assert.equal(JSON.parse((logs[1] ?? '').split('\n')[0] ?? '').worker, 'w');
       for (const secret of [worker, first.body.token]) assert.not.ok((logs.join('') + server.told()).includes(secret));

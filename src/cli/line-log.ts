@@ -3,7 +3,7 @@ import type { Masker } from '../secrets/masker.js';
 
 /**
  * Objects as JSON lines at the end of a file, which is made with mode 0600, or on standard output for `-`. What has the shape of
- * a token is hidden, wherever a client put it, and so is what the masker knows. A line is written when `write` returns:
+ * a token or of a worker's credential is hidden, wherever a client put it, and so is what the masker knows. A line is written when `write` returns:
  * what throws has not been logged.
  */
 export class LineLog {
@@ -18,13 +18,13 @@ export class LineLog {
   }
 
   write(record: object): void {
-    const line = `${this.#masker.redact(JSON.stringify(record))}\n`;
-    if (this.#fd === 1) return void process.stdout.write(line);
+    const line = `${this.#masker.redact(JSON.stringify(record)).replaceAll(workerCredential, '$1***')}\n`;
     const bytes = Buffer.from(line);
+    // Standard output too: a stream would take the line, and say later that its reader is gone.
     if (writeSync(this.#fd, bytes) < bytes.length) throw Object.assign(new Error(`${this.#path} took a part of a line`), { code: 'ENOSPC' });
   }
 
-  /** For who has renamed the file, as logrotate does. */
+  /** For who has renamed the file, as logrotate does. @throws System error: it goes on into the one before. */
   reopen(): void {
     const fd = open(this.#path);
     this.close();
@@ -36,5 +36,8 @@ export class LineLog {
     this.#fd = -1;
   }
 }
+
+/** Other workers' too, which no process knows. */
+const workerCredential = /(sallyport-worker-)[\w-]{20,}/g;
 
 const open = (path: string): number => (path === '-' ? 1 : openSync(path, 'a', 0o600));

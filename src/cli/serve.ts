@@ -119,7 +119,7 @@ async function serve(values: Values): Promise<number> {
   if (admin !== undefined) say(`admin API on ${await server.listenAdmin(admin)}`);
   say(`listening on ${await server.listen(listen)}`);
 
-  const reopen = (): void => logs.forEach((log) => log && log.reopen());
+  const reopen = (): void => logs.forEach((log) => attempt('a log', () => log && log.reopen()));
   process.on('SIGHUP', reopen);
   const asked = await Promise.race([stopped.then(() => true), agent.ended.then(() => false)]);
   say(asked ? 'stopping' : 'the key agent has ended: no token can be issued');
@@ -179,6 +179,15 @@ function stopSignal(): Promise<void> {
     };
     for (const signal of signals) process.on(signal, stop);
   });
+}
+
+/** A signal's handler that throws would end the server. */
+function attempt(what: string, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    say(`${what} stays as it was: ${(error as Error).message}`);
+  }
 }
 
 function say(text: string): void {
