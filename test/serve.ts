@@ -312,6 +312,51 @@ serve('keys change over restarts: the first one signs, the others verify, and wh
   }
 });
 
+serve('SIGHUP reads its keys again: no token is refused on the way, and what cannot be read changes nothing', async () => {
+  const folder = home('me');
+  const write = (slot: 'current' | 'next', pem: string): void => writeFileSync(join(folder, slot), pem, { mode: 0o600 });
+  const [old, fresh, later] = Array.from({ length: 3 }, () => generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }) as string) as [string, string, string];
+  write('current', old);
+  write('next', fresh);
+  try {
+    const keys = ['current', 'next'].flatMap((slot) => ['--key', `file:${join(folder, slot)}`]);
+    await withServer(asWeAre, folder, [], async (server) => {
+      const kids = async (): Promise<string[]> => ((await server.ask('GET', '/.well-known/jwks.json')).body as { keys: { kid: string }[] }).keys.map(({ kid }) => kid);
+      const kidOf = (token: string): string => JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()).kid;
+      const hangUp = async (words: RegExp): Promise<void> => {
+        const before = server.told().length;
+        server.child.kill('SIGHUP');
+        while (!words.test(server.told().slice(before))) await new Promise((resolve) => setTimeout(resolve, 10));
+      };
+      const speaks = async (token: string): Promise<number> => (await server.ask('GET', 'variables/none', token)).status;
+      const first = await running(server);
+      const [oldKid, freshKid] = await kids();
+      assert.is(kidOf(first.token), oldKid);
+      // The new one signs, and the old one verifies.
+      write('current', fresh);
+      write('next', old);
+      await hangUp(/keys: /);
+      assert.equal(await kids(), [freshKid, oldKid]);
+      const second = await running(server);
+      assert.is(kidOf(second.token), freshKid);
+      assert.equal([await speaks(first.token), await speaks(second.token)], [404, 404]);
+      // What is no key is said, and everything goes on.
+      write('next', 'no key');
+      await hangUp(/the keys stay as they were/);
+      assert.equal([await speaks(first.token), await speaks(second.token), (await kids()).length], [404, 404, 2]);
+      // Dropped.
+      write('next', later);
+      await hangUp(/keys: /);
+      assert.equal([await speaks(first.token), await speaks(second.token)], [403, 404]);
+      // An agent that is in use is one without which the server stops; the ones before are not.
+      server.child.kill('SIGTERM');
+      assert.is(await server.ended, 0);
+    }, keys); // prettier-ignore
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 serve('a log that cannot be opened again goes on where it was, and a reader that has gone stops what it should record', async () => {
   const folder = home('me');
   try {

@@ -8,9 +8,10 @@ import { harden } from '../harden/harden.js';
 import { Masker } from '../secrets/masker.js';
 import { isLocal } from '../server/address.js';
 import { type Authorization, createServer, type Server } from '../server/index.js';
-import { KeyAgent, type KeyOption } from '../tokens/index.js';
+import type { KeyOption } from '../tokens/index.js';
 import { LineLog } from './line-log.js';
 import { usageError } from './policy-options.js';
+import { ServeKeys } from './serve-keys.js';
 import { addressOf, databaseFrom, keyFrom, secretFrom, seedFrom } from './serve-options.js';
 
 const usage = `usage: sallyport serve [options]
@@ -36,7 +37,7 @@ its own, has the signing key.
   --multi-team           teams bound what is read and written; [core] multi_team
   --predeclared          a DAG gets what it declares
   --policy FILE          a policy.wasm, which has the last word
-  --access-log FILE      a JSON line for each request; - for standard output. SIGHUP opens it again
+  --access-log FILE      a JSON line for each request; - for standard output
   --decision-log FILE    a JSON line for each decision, written before it takes effect
   --grace SECONDS        how long requests may go on when it stops; by default 10
   --without GUARANTEE    start though this process itself cannot be hardened so
@@ -44,6 +45,7 @@ its own, has the signing key.
 SOURCE is env:VARIABLE, file:PATH, credential:NAME of a systemd service, exec:NAME of
 \`sallyport exec\`, or fd:N.
 
+SIGHUP opens the logs again, and reads keys of file: and credential: again.
 Exit code 0: it was told to stop. 1: it could not start, or its key agent has ended.
 `;
 
@@ -95,14 +97,14 @@ async function serve(values: Values): Promise<number> {
   using masker = new Masker();
   const logs = [values['access-log'], values['decision-log']].map((path) => path && new LineLog(path, masker));
   const [accessLog, decisionLog] = logs.map((log) => log || undefined);
-  const { agent, ...configured } = await started(values);
-  await using _agent = agent;
+  const { keys, ...configured } = await started(values);
+  await using _keys = keys;
   const credential = values['admin-credential'] === undefined ? undefined : secretFrom(values['admin-credential'], '--admin-credential');
   const database = databaseFrom(values.database ?? '', values['database-password']);
   for (const secret of [credential, typeof database === 'string' ? undefined : database.password]) if (secret !== undefined) masker.add(secret);
   await using server: Server = await createServer({
     ...configured,
-    signer: agent,
+    signer: keys.agent,
     database,
     authorization,
     ...(credential && { adminCredential: credential }),
@@ -119,12 +121,15 @@ async function serve(values: Values): Promise<number> {
   if (admin !== undefined) say(`admin API on ${await server.listenAdmin(admin)}`);
   say(`listening on ${await server.listen(listen)}`);
 
-  const reopen = (): void => logs.forEach((log) => attempt('a log', () => log && log.reopen()));
-  process.on('SIGHUP', reopen);
-  const asked = await Promise.race([stopped.then(() => true), agent.ended.then(() => false)]);
+  const again = (): void => {
+    for (const log of logs) attempt('a log', () => log && log.reopen());
+    if (keys.areFiles) keys.renew((signer) => server.useKeys({ signer })).then((kids) => say(`keys: ${kids}`), (error: Error) => say(`the keys stay as they were: ${error.message}`));
+  };
+  process.on('SIGHUP', again);
+  const asked = await Promise.race([stopped.then(() => true), keys.ended.then(() => false)]);
   say(asked ? 'stopping' : 'the key agent has ended: no token can be issued');
   await server.close({ graceMs });
-  process.off('SIGHUP', reopen);
+  process.off('SIGHUP', again);
   for (const log of logs) log && log.close();
   return asked ? 0 : 1;
 }
@@ -140,7 +145,7 @@ function checked({ listen, admin, grace, authorization, database, ...values }: V
   return { listen: where, admin: admin === undefined ? undefined : addressOf(admin, '--admin'), graceMs: Number(grace) * 1000, authorization: authorization as Authorization };
 }
 
-/** The key agent, and what the role's configuration says of tokens and rules. Its other secrets are wiped. */
+/** The keys, and what the role's configuration says of tokens and rules. Its other secrets are wiped. */
 async function started(values: Values) {
   using config = loadConfig({ role: 'api-server', ...(values.config !== undefined && { file: values.config }) });
   for (const { place, problem } of config.warnings) say(`${place}: ${problem}`);
@@ -150,9 +155,9 @@ async function started(values: Values) {
   const audience = config.get('execution_api', 'jwt_audience')?.split(',')[0]?.trim();
   const lifetime = config.getNumber('execution_api', 'jwt_expiration_time');
   const [key = keyOf(config), ...otherKeys] = (values.key ?? []).map((source) => keyFrom(source, '--key'));
-  const agent = await KeyAgent.start({ key, otherKeys, ...(issuer && { issuer }), ...(audience && { audience }), ...(lifetime !== undefined && { maxLifetimeSeconds: lifetime }), harden: { without: (values.without ?? []) as GuaranteeName[] } });
+  const keys = await ServeKeys.start({ key, otherKeys, ...(issuer && { issuer }), ...(audience && { audience }), ...(lifetime !== undefined && { maxLifetimeSeconds: lifetime }), harden: { without: (values.without ?? []) as GuaranteeName[] } });
   return {
-    agent,
+    keys,
     ...(multiTeam !== undefined && { multiTeam }),
     ...(overtimeSeconds !== undefined && { overtimeSeconds }),
     ...(lifetime !== undefined && { tokenLifetimeSeconds: lifetime }),
