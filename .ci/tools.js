@@ -30,4 +30,4 @@ if (!hasClient() && works('python3', '-m', 'venv', '--help')) {
   rmSync(client, { recursive: true, force: true });
   void (spawnSync('python3', ['-m', 'venv', client], options).status === 0 && spawnSync(`${client}/bin/pip`, ['install', '--quiet', '--disable-pip-version-check', 'apache-airflow-task-sdk==1.2.2'], options));
 }
-if (!hasClient()) console.error("tools: without Airflow's client, for test/server-routes.ts");
+if (!hasClient()) console.error("tools: without Airflow's client, for test/server-routes.ts and test/messages-airflow.ts");

@@ -34,8 +34,10 @@ export async function dispatch(request: Request, { task, permissions, audit, onM
     } catch (error) {
       attached?.close();
       if (!(error instanceof SallyportError)) onMethodError?.(error, { task, method });
-      record(audit, { ...who, outcome: error instanceof BrokerDenied ? 'denied' : 'failed', reason: reasonOf(error) });
-      return encodeErrorReply(request.id, describe(error, method), limits);
+      const isDenial = error instanceof BrokerDenied;
+      record(audit, { ...who, outcome: isDenial ? 'denied' : 'failed', reason: reasonOf(error) });
+      const denial = isDenial ? permissions.denial(request.method, error) : undefined;
+      return denial === undefined ? encodeErrorReply(request.id, describe(error, method), limits) : encodeReply(request.id, denial, limits);
     }
     record(audit, { ...who, outcome: 'allowed' });
     return attached === undefined ? reply : { frame: reply, attached };

@@ -10,13 +10,14 @@ export interface Request {
   readonly params: Readonly<Record<string, unknown>>;
 }
 
-/** Airflow's ErrorType, whole: its Python child refuses any other word. */
+/** Airflow's ErrorType, whole: its Python child refuses any other word. `PERMISSION_DENIED` is one since 3.2.2. */
 export type ErrorType =
   | 'API_SERVER_ERROR'
   | 'ASSET_NOT_FOUND'
   | 'CONNECTION_NOT_FOUND'
   | 'DAGRUN_ALREADY_EXISTS'
   | 'GENERIC_ERROR'
+  | 'PERMISSION_DENIED'
   | 'VARIABLE_NOT_FOUND'
   | 'XCOM_NOT_FOUND';
 

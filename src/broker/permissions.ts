@@ -22,6 +22,8 @@ export interface Method<S extends TSchema = TSchema> {
   permit?(params: Static<S>): Static<S> | undefined;
   /** Makes the call. What it returns is the reply's body; what it throws never reaches the task in words. */
   handler(params: Static<S>, context: MethodContext): unknown;
+  /** What a denial is answered with, as a body, where the task's side has a word of its own for it. @default an error that says `ERR_BROKER_DENIED` */
+  denied?(error: BrokerDenied): unknown;
   /** Granted for one request, whatever becomes of it. @default false */
   readonly once?: boolean;
 }
@@ -39,6 +41,11 @@ export class Permissions {
 
   grant(table: MethodTable): void {
     for (const [name, row] of Object.entries(table)) this.#rows.set(name, row);
+  }
+
+  /** What a denied request is answered with; undefined where its row says nothing of that. */
+  denial(name: string | undefined, error: BrokerDenied): unknown {
+    return name === undefined ? undefined : this.#rows.get(name)?.denied?.(error);
   }
 
   /**

@@ -1,6 +1,6 @@
 /**
  * What a task sees when a request is refused or fails. `code` is stable: `VARIABLE_NOT_FOUND`, `CONNECTION_NOT_FOUND`,
- * `API_SERVER_ERROR` (`detail.status_code` says which), `ERR_BROKER_DENIED`, `ERR_BROKER_CLOSED` ...
+ * `API_SERVER_ERROR` (`detail.status_code` says which), `PERMISSION_DENIED` (by the server), `ERR_BROKER_DENIED` (by the supervisor), `ERR_BROKER_CLOSED` ...
  */
 export class TaskError extends Error {
   static { Object.defineProperty(this.prototype, 'name', { value: 'TaskError', writable: true, configurable: true }); }
@@ -17,7 +17,7 @@ export class TaskError extends Error {
   static from(type: string, response: Readonly<Record<string, unknown>>): TaskError {
     const detail = (response['detail'] ?? {}) as Readonly<Record<string, unknown>>;
     const error = String(response['error']);
-    const code = error === 'GENERIC_ERROR' && typeof detail['code'] === 'string' ? detail['code'] : error;
+    const code = (error === 'GENERIC_ERROR' || error === 'PERMISSION_DENIED') && typeof detail['code'] === 'string' ? detail['code'] : error;
     const message = typeof detail['message'] === 'string' ? detail['message'] : `${type} failed: ${code}`;
     return new TaskError(code, message, detail);
   }

@@ -88,8 +88,9 @@ async function tell(supervisor: Supervisor, { type, fields }: Ran): Promise<void
   try {
     await supervisor.request(type, fields);
   } catch (error) {
-    const { code } = error as { readonly code?: unknown };
-    if (code !== 'API_SERVER_ERROR' && code !== 'ERR_UPSTREAM_UNREACHABLE') throw error;
+    const { code, detail } = error as Partial<TaskError>;
+    const isPassing = code === 'ERR_UPSTREAM_UNREACHABLE' || (code === 'API_SERVER_ERROR' && Number(detail?.['status_code']) >= 500);
+    if (!isPassing) throw error;
     log.warning('the final state could not be told yet', { error });
   }
 }

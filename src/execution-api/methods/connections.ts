@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { Name } from './fields.js';
-import { found, row, type RowOptions, type Rows } from './row.js';
+import { accessDenied, foundIfAllowed, row, type RowOptions, type Rows } from './row.js';
 
 export function connections({ api, reach, masking }: RowOptions): Rows {
   return {
@@ -8,7 +8,8 @@ export function connections({ api, reach, masking }: RowOptions): Rows {
       params: Type.Object({ conn_id: Name }),
       permit: ({ conn_id }) => (reach.has('connections', conn_id) ? { conn_id } : undefined),
       about: ({ conn_id }) => [['read', { kind: 'connection', conn_id }]],
-      handler: ({ conn_id }, { signal }) => found('CONNECTION_NOT_FOUND', { conn_id }, async () => {
+      denied: accessDenied,
+      handler: ({ conn_id }, { signal }) => foundIfAllowed('CONNECTION_NOT_FOUND', { conn_id }, async () => {
         const { conn_type, host, schema, login, password, port, extra } = await api.getConnection(conn_id, { signal });
         masking.given('GetConnection', [password, extra, fieldsOf(extra)]);
         return { type: 'ConnectionResult', conn_id, conn_type, host, schema, login, password, port, extra };

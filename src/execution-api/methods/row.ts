@@ -1,7 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { Action, Resource } from '../../authorization/index.js';
-import { errorResponse, type ErrorType, type Method, type MethodContext } from '../../broker/index.js';
-import { UpstreamFailed } from '../../errors.js';
+import { errorResponse, type ErrorResponse, type ErrorType, type Method, type MethodContext } from '../../broker/index.js';
+import { type BrokerDenied, UpstreamFailed } from '../../errors.js';
 import type { Masker } from '../../secrets/masker.js';
 import type { ExecutionApi } from '../client.js';
 import type { Reach } from '../grants.js';
@@ -37,12 +37,19 @@ export interface Row extends Omit<Method, 'handler'> {
 
 export type Rows = Readonly<Record<string, Row>>;
 
+/**
+ * A denial of a variable or connection, whoever denies it: Airflow's child must not go and look for it elsewhere, as in its environment.
+ * One that does not know the word yet takes it for an error as any other.
+ */
+export const accessDenied = ({ code, method, message }: BrokerDenied): ErrorResponse => errorResponse('PERMISSION_DENIED', { code, method, message });
+
 interface Definition<S extends TSchema, P> {
   readonly params: S;
   /** The values to go on with, identity filled in; undefined to deny. */
   permit(params: Static<S>): P | undefined;
   about(params: P): readonly Question[];
   handler(params: P, context: RowContext): unknown;
+  denied?(error: BrokerDenied): unknown;
 }
 
 /** Types a row's functions from its schema, and its handler from what it permits. */
@@ -59,6 +66,16 @@ export async function found(error: ErrorType, detail: Readonly<Record<string, un
     return await call();
   } catch (refusal) {
     if (refusal instanceof UpstreamFailed && refusal.status === 404) return errorResponse(error, detail);
+    throw refusal;
+  }
+}
+
+/** The same, and a server's 401 and 403 are a denial. */
+export async function foundIfAllowed(error: ErrorType, detail: Readonly<Record<string, unknown>>, call: () => Promise<unknown>): Promise<unknown> {
+  try {
+    return await found(error, detail, call);
+  } catch (refusal) {
+    if (refusal instanceof UpstreamFailed && (refusal.status === 401 || refusal.status === 403)) return errorResponse('PERMISSION_DENIED', { ...detail, status_code: refusal.status, reason: refusal.reason ?? null });
     throw refusal;
   }
 }

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { Count, Name, Nullish } from './fields.js';
-import { found, ok, row, type RowContext, type RowOptions, type Rows } from './row.js';
+import { accessDenied, foundIfAllowed, ok, row, type RowContext, type RowOptions, type Rows } from './row.js';
 
 /** Pages of a listing that is filtered here: a server that never comes to its end is not asked for ever. */
 const mostPages = 100;
@@ -25,7 +25,8 @@ export function variables({ api, reach, masking }: RowOptions): Rows {
       params: Type.Object({ key: Name }),
       permit: readable,
       about: ({ key }) => [['read', { kind: 'variable', key }]],
-      handler: ({ key }, { signal }) => found('VARIABLE_NOT_FOUND', { key }, async () => {
+      denied: accessDenied,
+      handler: ({ key }, { signal }) => foundIfAllowed('VARIABLE_NOT_FOUND', { key }, async () => {
         const { value } = await api.getVariable(key, { signal });
         masking.given('GetVariable', value, key);
         return { type: 'VariableResult', key, value };
