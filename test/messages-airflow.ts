@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
@@ -30,7 +31,7 @@ async function python3(scenes: readonly Scene[], asked: readonly (readonly [scen
     timeout: 120_000,
   });
   for (const { far } of scenes) far.destroy();
-  const [out, errors] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+  const [out, errors] = await Promise.all([text(child.stdout as Readable), text(child.stderr as Readable), once(child, 'exit')]);
   const lines = out.split('\n').filter((line) => line.startsWith('{') || line.startsWith('['));
   assert.is(lines.length, asked.length + 1, errors);
   return { said: lines.slice(0, -1).map((line) => JSON.parse(line) as Said), types: JSON.parse(lines.at(-1) ?? '[]') as string[] };
