@@ -43,7 +43,34 @@ export { loadPolicy, type PresetName } from './policy/policy-file.js';
 export { policies, type PythonOptions } from './policy/presets.js';
 export { Masker, type MaskerOptions } from './secrets/masker.js';
 export { Secret, type SecretDescriptorOptions, type SecretReadOptions } from './secrets/secret.js';
-export { shutDownOnSignals, Supervisor, type Declaration, type GrantPreset, type Grants, type LogLine, type LogOptions, type LogSummary, type Outcome, type ReportResult, type ReportsOptions, type RunOptions, type Shutdown, type ShutdownOptions, type SupervisorOptions, type WarmOptions, type Workload, type XComGrant } from './supervisor/index.js';
+export {
+  AuditFile,
+  observe,
+  shutDownOnSignals,
+  Supervisor,
+  type AuditFileOptions,
+  type Declaration,
+  type GrantPreset,
+  type Grants,
+  type LogLine,
+  type LogOptions,
+  type LogSummary,
+  type Meter,
+  type ObserveOptions,
+  type Outcome,
+  type ReportResult,
+  type ReportsOptions,
+  type RunOptions,
+  type Shutdown,
+  type ShutdownOptions,
+  type SupervisorOptions,
+  type TaskRef,
+  type TaskStep,
+  type TaskSteps,
+  type WarmOptions,
+  type Workload,
+  type XComGrant,
+} from './supervisor/index.js';
 export { launch, type LaunchOptions } from './task/launch.js';
 export { Pool, type PoolOptions, type TakeOptions } from './task/pool.js';
 export type { Stdio } from './task/stdio.js';

@@ -13,6 +13,8 @@ export interface HeartbeatOptions {
   readonly maxFailures: number;
   /** Ends the heartbeats. */
   readonly signal: AbortSignal;
+  /** Called after each that was answered or failed. */
+  readonly told: (durationMs: number, error?: Error) => void;
 }
 
 /** Why a task must end. */
@@ -29,14 +31,18 @@ const disowning: ReadonlySet<number> = new Set([404, 409, 410]);
  * Tells the server that the task runs, until the signal. Resolves with the reason when the task must end before; never rejects.
  * Each is sent once: the next one is its repetition, and a client's own would only put off learning that the task is another's.
  */
-export async function heartbeats({ api, id, hostname, pid, intervalMs, maxFailures, signal }: HeartbeatOptions): Promise<Lost | undefined> {
+export async function heartbeats({ api, id, hostname, pid, intervalMs, maxFailures, signal, told }: HeartbeatOptions): Promise<Lost | undefined> {
   for (let failures = 0; ;) {
+    await sleep(intervalMs, undefined, { signal }).catch(() => {});
+    if (signal.aborted) return undefined;
+    const sent = performance.now();
     try {
-      await sleep(intervalMs, undefined, { signal });
       await api.heartbeat(id, { hostname, pid }, { signal, attempts: 1 });
       failures = 0;
+      told(performance.now() - sent);
     } catch (error) {
       if (signal.aborted) return undefined;
+      told(performance.now() - sent, error as Error);
       const disowned = error instanceof UpstreamFailed && disowning.has(error.status);
       if (disowned || ++failures >= maxFailures) return { disowned, error: error as Error };
     }

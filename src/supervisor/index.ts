@@ -1,6 +1,9 @@
+export { AuditFile, type AuditFileOptions } from './audit-file.js';
+export type { TaskRef, TaskStep, TaskSteps } from './events.js';
 export type { Declaration, GrantPreset, Grants, XComGrant } from '../execution-api/grants.js';
 export type { LogLine } from './lines.js';
 export type { LogOptions, LogSummary } from './logs/index.js';
+export { observe, type Meter, type ObserveOptions } from './observe.js';
 export type { Outcome } from './run.js';
 export type { RunOptions, SupervisorOptions } from './options.js';
 export type { ReportResult, ReportsOptions } from './reports.js';

@@ -8,7 +8,7 @@ import type { Kept } from './reports.js';
 export class Report implements FinalReport {
   readonly #api: Pick<ExecutionApi, 'setState'>;
   readonly #id: string;
-  readonly #onClaim: () => void;
+  readonly #onClaim: (state: StateUpdate['state']) => void;
   readonly #kept: Kept | undefined;
   #saved: StateUpdate | undefined;
   #update: StateUpdate | undefined;
@@ -24,7 +24,7 @@ export class Report implements FinalReport {
    * @param onClaim Called when the task gave its word: from then on it should end by itself.
    * @param kept Where it is written down before the server is told.
    */
-  constructor(api: Pick<ExecutionApi, 'setState'>, id: string, onClaim: () => void, kept?: Kept) {
+  constructor(api: Pick<ExecutionApi, 'setState'>, id: string, onClaim: (state: StateUpdate['state']) => void, kept?: Kept) {
     this.#api = api;
     this.#id = id;
     this.#onClaim = onClaim;
@@ -51,7 +51,7 @@ export class Report implements FinalReport {
     if (this.#update !== undefined) throw new BrokerDenied(method, 'comes after another final message');
     this.#update = update;
     this.#reason = reason ?? undefined;
-    this.#onClaim();
+    this.#onClaim(update.state);
   }
 
   /**

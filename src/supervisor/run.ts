@@ -10,6 +10,7 @@ import type { RunContext, StateUpdate } from '../execution-api/schema.js';
 import type { Masker } from '../secrets/masker.js';
 import type { Task, TaskExit } from '../task/task.js';
 import { Ending, within } from './ending.js';
+import type { Telling } from './events.js';
 import { heartbeats, type Lost } from './heartbeat.js';
 import type { LogSummary } from './logs/file.js';
 import { isPassing, Report } from './report.js';
@@ -51,6 +52,8 @@ export interface RunningTask {
   readonly masker: Masker | undefined;
   /** Methods about its process, of which the server knows nothing. */
   readonly own: MethodTable;
+  /** Is told of heartbeats and of the final message. */
+  readonly telling: Pick<Telling, 'heartbeat' | 'final'>;
   readonly timing: Timing & { readonly wallTimeMs: number | undefined };
   /** Where its report is kept. */
   readonly kept: Kept | undefined;
@@ -71,15 +74,16 @@ export interface Timing {
 
 /** Serves a running task, waits for its end and reports it. Never rejects: what goes wrong is part of the outcome. */
 export async function supervise(running: RunningTask): Promise<Outcome> {
-  const { workload: { ti }, api, task, context, hostname, timing, stop, kept } = running;
+  const { workload: { ti }, api, task, context, hostname, timing, stop, kept, telling } = running;
   const ending = new Ending(task, timing.killGraceMs);
   const done = new AbortController(); // nothing is watched after the task's own last word
-  const report = new Report(api, ti.id, () => {
+  const report = new Report(api, ti.id, (state) => {
     done.abort();
+    telling.final(state);
     void ending.beginAfter(timing.overtimeMs);
   }, kept);
   let lost: Lost | undefined;
-  const beating = heartbeats({ api, id: ti.id, hostname, pid: task.pid, intervalMs: timing.heartbeatIntervalMs, maxFailures: timing.maxFailedHeartbeats, signal: done.signal }).then((reason) => {
+  const beating = heartbeats({ api, id: ti.id, hostname, pid: task.pid, intervalMs: timing.heartbeatIntervalMs, maxFailures: timing.maxFailedHeartbeats, signal: done.signal, told: (ms, error) => telling.heartbeat(ms, error) }).then((reason) => {
     if (reason === undefined || report.claimed) return;
     lost = reason;
     report.close('comes after the server took the task away, or did not answer for long');

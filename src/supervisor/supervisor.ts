@@ -6,6 +6,7 @@ import type { Policy } from '../policy/policy.js';
 import { Masker } from '../secrets/masker.js';
 import { Secret } from '../secrets/secret.js';
 import { bundleRoot, locate } from './bundle.js';
+import { Telling } from './events.js';
 import { drain, type LogLine } from './lines.js';
 import { Logs } from './logs/index.js';
 import { keeping } from './logs/notes.js';
@@ -146,31 +147,36 @@ export class Supervisor implements AsyncDisposable {
     try {
       using masker = masking === false ? undefined : new Masker(masking);
       const parsed = parseWorkload(workload);
-      const { root } = await locate(this.#bundles, parsed);
-      const log = await this.#logs?.open(parsed);
-      return await keeping(log, (text) => masker?.redact(text) ?? text, async () => {
-        const task = await this.#processes.take(root, policy, kill);
-        const channel = task.channel as Duplex; // opened now: it is ours to read even if the task has ended by the time it is served
-        // Read from the start: whoever waits for its output to be taken cannot read its start message.
-        const read = (stream: Readable | null, source: LogLine['source']): Promise<void> => drain(stream, parsed.ti.id, source, onLog, masker, log);
-        const drained = [read(task.stdout, 'stdout'), read(task.stderr, 'stderr'), read(task.logs, 'log')];
-        const own = resendLoggingFd(task, (stream) => drained.push(read(stream, 'log')));
-        try {
-          const startDate = new Date().toISOString();
-          const hostname = this.#hostname;
-          const context = await api.run(parsed.ti.id, { hostname, unixname: userName(), pid: task.pid, start_date: startDate }, { signal: AbortSignal.any([kill, stop]) });
-          log?.note('info', 'the task has started', { pid: task.pid, hostname });
-          const kept = await this.#reports?.begin({ task: parsed.ti, owner: { hostname, pid: task.pid } }, api, context.should_retry === true);
-          const rules = authorizer && { authorizer, team };
-          const timing = { ...this.#timing, wallTimeMs };
-          const outcome = await supervise({ workload: parsed, context, api, task, channel, hostname, startDate, grants, declares, rules, audit, masker, own, timing, kept, stop });
-          isKept = outcome.kept === true;
-          return outcome;
-        } finally {
-          task.kill('SIGKILL');
-          await Promise.all([task.exited, ...drained]);
-          await task[Symbol.asyncDispose]();
-        }
+      const telling = new Telling(parsed.ti);
+      return await telling.of(async () => {
+        const { root } = await locate(this.#bundles, parsed);
+        const log = await this.#logs?.open(parsed);
+        return await keeping(log, (text) => masker?.redact(text) ?? text, async () => {
+          const task = await this.#processes.take(root, policy, kill);
+          telling.launched(task.pid);
+          const channel = task.channel as Duplex; // opened now: it is ours to read even if the task has ended by the time it is served
+          // Read from the start: whoever waits for its output to be taken cannot read its start message.
+          const read = (stream: Readable | null, source: LogLine['source']): Promise<void> => drain(stream, parsed.ti.id, source, onLog, masker, log);
+          const drained = [read(task.stdout, 'stdout'), read(task.stderr, 'stderr'), read(task.logs, 'log')];
+          const own = resendLoggingFd(task, (stream) => drained.push(read(stream, 'log')));
+          try {
+            const startDate = new Date().toISOString();
+            const hostname = this.#hostname;
+            const context = await api.run(parsed.ti.id, { hostname, unixname: userName(), pid: task.pid, start_date: startDate }, { signal: AbortSignal.any([kill, stop]) });
+            log?.note('info', 'the task has started', { pid: task.pid, hostname });
+            telling.started(task.pid);
+            const kept = await this.#reports?.begin({ task: parsed.ti, owner: { hostname, pid: task.pid } }, api, context.should_retry === true);
+            const rules = authorizer && { authorizer, team };
+            const timing = { ...this.#timing, wallTimeMs };
+            const outcome = await supervise({ workload: parsed, context, api, task, channel, hostname, startDate, grants, declares, rules, audit, masker, own, telling, timing, kept, stop });
+            isKept = outcome.kept === true;
+            return outcome;
+          } finally {
+            task.kill('SIGKILL');
+            await Promise.all([task.exited, ...drained]);
+            await task[Symbol.asyncDispose]();
+          }
+        });
       });
     } finally {
       if (api !== shared && !isKept) await api.close();
