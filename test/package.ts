@@ -51,10 +51,11 @@ packed('its entry points load, and harden() holds', () => {
   const { stdout, stderr, status } = node('--input-type=module', '-e', `
     import { harden } from 'sallyport';
     import * as task from 'sallyport/task';
+    import * as testing from 'sallyport/task/testing';
     import * as tokens from 'sallyport/tokens';
     import * as server from 'sallyport/server';
-    console.log(harden().guarantees.length, typeof task.request, typeof tokens.TokenIssuer, typeof server.createServer);`);
-  assert.is(stdout, '18 function function function\n', stderr);
+    console.log(harden().guarantees.length, typeof task.request, typeof testing.fakeSupervisor, typeof tokens.TokenIssuer, typeof server.createServer);`);
+  assert.is(stdout, '18 function function function function\n', stderr);
   assert.is(status, 0);
   assert.is(node('--import', 'sallyport/register', '-e', 'console.log(process.getuid())').status, 0);
 });

@@ -56,6 +56,48 @@ testing('in CommonJS too, with a task that requires the package and one that is 
   assert.is(status, 0, output);
 });
 
+testing('in TypeScript, strictly, and what is wrong is told', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-typed-'));
+  try {
+    mkdirSync(join(folder, 'node_modules', '@types'), { recursive: true });
+    symlinkSync(root, join(folder, 'node_modules', 'sallyport'));
+    symlinkSync(join(root, 'node_modules', '@types', 'node'), join(folder, 'node_modules', '@types', 'node'));
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { strict: true, exactOptionalPropertyTypes: true, module: 'NodeNext', target: 'ES2022', lib: ['ES2023', 'ESNext.Disposable'], types: ['node'], noEmit: true } }));
+    const task = `import { assets, connections, context, defer, fail, log, onKill, reschedule, skip, TaskError, triggerDagRun, variables, xcom, type TaskFunction } from 'sallyport/task';
+      import { fakeSupervisor, type FakeOutcome } from 'sallyport/task/testing';
+      const task: TaskFunction = async ({ ti, dag_run, signal }) => {
+        const region: string = await variables.get('region');
+        const size: string | number = await variables.get('size', { default: 3 });
+        const { port }: { port: number | null } = await connections.get('db');
+        onKill(() => log.info('ends', { port, map_index: ti.map_index, conf: dag_run.conf?.['a'] }));
+        if (region === '') skip('none');
+        if (port === null) return fail();
+        if (signal.aborted) reschedule(new Date());
+        if (size === 0) defer({ trigger: 't', method_name: 'resume' });
+        assets.updated({ name: 'a', uri: 'u' }, { extra: { rows: 1 } });
+        const run_id: string = await triggerDagRun('weekly', { conf: { run: context.ti.run_id } });
+        return (await xcom.pullAll({ task_id: 'extract' })).length + run_id.length;
+      };
+      export default task;
+      export const outcome: Promise<FakeOutcome> = fakeSupervisor({ variables: { region: 'n' }, xcoms: [{ task_id: 'extract', value: [1] }] }).run(task);
+      export const code = (error: unknown): string => (error instanceof TaskError ? error.code : '');
+    `;
+    writeFileSync(join(folder, 'task.ts'), task);
+    const check = (): string => spawnSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', '.', '--pretty', 'false'], { cwd: folder, encoding: 'utf8' }).stdout;
+    assert.is(check(), '');
+    writeFileSync(join(folder, 'wrong.ts'), `import { variables, skip, xcom } from 'sallyport/task';
+      import { fakeSupervisor } from 'sallyport/task/testing';
+      void variables.set('a', 1);
+      skip(1);
+      void xcom.push('a', 1, { map_index: 3 });
+      fakeSupervisor({ variable: {} });`);
+    assert.equal([...check().matchAll(/^wrong\.ts\((\d)/gm)].map(([, line]) => line), ['3', '4', '5', '6']);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 const using = async <T>(use: () => Promise<T> | T, options: FakeOptions = {}): Promise<T> => fakeSupervisor(options).within(use);
 const code = (attempt: Promise<unknown>): Promise<string> => attempt.then(() => 'done', (error: TaskError) => error.code);
 
