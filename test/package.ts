@@ -54,8 +54,11 @@ packed('its entry points load, and harden() holds', () => {
     import * as testing from 'sallyport/task/testing';
     import * as tokens from 'sallyport/tokens';
     import * as server from 'sallyport/server';
-    console.log(harden().guarantees.length, typeof task.request, typeof testing.fakeSupervisor, typeof tokens.TokenIssuer, typeof server.createServer);`);
-  assert.is(stdout, '18 function function function function\n', stderr);
+    import * as hosts from 'sallyport/hosts';
+    import { dag } from 'sallyport/dag';
+    import { sleep } from 'sallyport/trigger';
+    console.log(harden().guarantees.length, ...[task.request, testing.fakeSupervisor, tokens.TokenIssuer, server.createServer, hosts.ParseHost, dag, sleep].map((each) => typeof each));`);
+  assert.is(stdout, `18${' function'.repeat(7)}\n`, stderr);
   assert.is(status, 0);
   assert.is(node('--import', 'sallyport/register', '-e', 'console.log(process.getuid())').status, 0);
 });

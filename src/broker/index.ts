@@ -18,8 +18,8 @@ export { method, type Method, type MethodContext, type MethodTable } from './per
 export interface ServeOptions {
   /** What the task may ask for. The table is copied; nothing else is granted. */
   readonly methods: MethodTable;
-  /** The task's name in audit records. @default 'task' */
-  readonly task?: string;
+  /** The task's name in audit records; where several share a channel, asked for each request, whose fields nobody has checked yet. @default 'task' */
+  readonly task?: string | ((params: Readonly<Record<string, unknown>>) => string);
   readonly audit?: Audit;
   /** Gets what a handler threw, unless it is an answer of ours; the task learns `ERR_BROKER_METHOD` and no more. @default nobody */
   readonly onMethodError?: MethodErrorListener;
@@ -63,7 +63,7 @@ export function serve(stream: Duplex, options: ServeOptions): Broker {
     // Two open requests of one id could not be told apart, by the task or in the audit.
     if (unanswered.has(request.id)) throw new BrokerViolation('a request id that is still unanswered');
     unanswered.add(request.id);
-    return dispatch(request, { task, permissions, audit: options.audit, onMethodError: options.onMethodError, limits, signal: controller.signal, lane })
+    return dispatch(request, { task: typeof task === 'string' ? task : task(request.params), permissions, audit: options.audit, onMethodError: options.onMethodError, limits, signal: controller.signal, lane })
       .finally(() => unanswered.delete(request.id));
   }
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Duplex } from 'node:stream';
-import { serve, type Audit, type Broker, type MethodTable } from '../broker/index.js';
+import { serve, type Audit, type Broker, type MethodTable, type ServeOptions } from '../broker/index.js';
 import { BrokerClosed, SallyportError } from '../errors.js';
 import type { Policy } from '../policy/policy.js';
 import type { Masker } from '../secrets/masker.js';
@@ -12,8 +12,9 @@ export interface ChildOptions {
   /** The program of the child's side. */
   readonly main: string;
   readonly policy: Policy;
-  /** Names it in log lines and audit records. */
+  /** Names it in log lines, and in audit records unless `task` does. */
   readonly name: string;
+  readonly task?: NonNullable<ServeOptions['task']>;
   /** What it is started with. */
   readonly first: Readonly<Record<string, unknown>> & { readonly type: string };
   readonly methods: MethodTable;
@@ -37,11 +38,11 @@ export interface Child {
 const lastRequestsMs = 5_000;
 
 /** @throws As `launch()`. */
-export async function startChild({ main, policy, name, first, methods, audit, masker, onLog, signal, collect }: ChildOptions): Promise<Child> {
+export async function startChild({ main, policy, name, task: asker = name, first, methods, audit, masker, onLog, signal, collect }: ChildOptions): Promise<Child> {
   const task = await launch([process.execPath, main], { policy, channel: true, logs: true, ...(signal && { signal }), ...(collect && { collect }) });
   // Read from the start: a child that waits for its output to be taken cannot read its first message.
   const drained = [drain(task.stdout, name, 'stdout', onLog, masker), drain(task.stderr, name, 'stderr', onLog, masker), drain(task.logs, name, 'log', onLog, masker)];
-  const broker = serve(task.channel as Duplex, { task: name, methods, ...(audit && { audit }), onViolation: (violation) => task.end(violation) });
+  const broker = serve(task.channel as Duplex, { task: asker, methods, ...(audit && { audit }), onViolation: (violation) => task.end(violation) });
   try {
     broker.send(0, first);
   } catch (error) {

@@ -2,6 +2,9 @@
 
 export { ParseHost, parseLimits, type DagFileParseRequest, type ParseHostOptions } from './parse/host.js';
 export type { DagFileParsingResult, ParsedDag, ParseWarning } from './parse/result.js';
+export { TriggerHost, triggerLimits, type TriggerHostOptions, type TriggerStateSync, type TriggerTeam } from './trigger/host.js';
+export type { TriggerStateChanges } from './trigger/messages.js';
+export type { RunTrigger } from './trigger/run-trigger.js';
 export type { Lookup } from './lookups.js';
 export { serialize, type SerializedDag, type SerializedTask } from '../definition/dag.js';
 export type { Schedule } from '../definition/schedule.js';

@@ -10,7 +10,9 @@ const registerHooks = (nodeModule as { registerHooks?: (hooks: { resolve: Resolv
 type Loader = { _resolveFilename(wanted: string, ...rest: unknown[]): string };
 
 /** What authors import, and where it is beside this file. */
-const modules = { 'sallyport/task': './index.js', 'sallyport/dag': './dag/index.js' };
+const modules = { 'sallyport/task': './index.js', 'sallyport/dag': './dag/index.js', 'sallyport/trigger': './trigger/index.js' };
+/** Once is enough for all files of a process. */
+const provided = new Set<string>();
 
 /**
  * A bundle need not have this package installed: where a module of its authors' side is not found beside the file that imports it, it is
@@ -21,6 +23,7 @@ const modules = { 'sallyport/task': './index.js', 'sallyport/dag': './dag/index.
 export function provideTaskModule(path: string): void {
   const { resolve } = createRequire(path);
   const absent = Object.entries(modules).filter(([specifier]) => {
+    if (provided.has(specifier)) return false;
     try {
       resolve(specifier);
       return false;
@@ -29,6 +32,7 @@ export function provideTaskModule(path: string): void {
     }
   });
   if (absent.length === 0) return;
+  for (const [specifier] of absent) provided.add(specifier);
   const urls: Record<string, string> = Object.fromEntries(absent.map(([specifier, file]) => [specifier, new URL(file, import.meta.url).href]));
   if (registerHooks !== undefined) {
     registerHooks({

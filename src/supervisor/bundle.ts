@@ -14,7 +14,7 @@ export interface TaskFile {
  *
  * @throws {WorkloadInvalid} `ERR_WORKLOAD_INVALID`: no such bundle, or no such file below its root, links followed.
  */
-export async function locate(bundles: ReadonlyMap<string, string>, { bundle_info, dag_rel_path }: Workload): Promise<TaskFile> {
+export async function locate(bundles: ReadonlyMap<string, string>, { bundle_info, dag_rel_path }: Pick<Workload, 'bundle_info' | 'dag_rel_path'>): Promise<TaskFile> {
   const root = await bundleRoot(bundles, bundle_info.name);
   if (isAbsolute(dag_rel_path) || dag_rel_path.includes('\0') || dag_rel_path.split('/').includes('..')) {
     throw new WorkloadInvalid('dag_rel_path', 'must be a path below the bundle');

@@ -1,0 +1,279 @@
+import { fileURLToPath } from 'node:url';
+import { Type } from '@sinclair/typebox';
+import type { Authorizer } from '../../authorization/index.js';
+import { method, type Audit, type Method, type MethodTable } from '../../broker/index.js';
+import { BrokerDenied, TaskTimeout } from '../../errors.js';
+import { assertJson } from '../../execution-api/methods/fields.js';
+import type { Policy } from '../../policy/policy.js';
+import { Masker, type MaskerOptions } from '../../secrets/masker.js';
+import type { LogLine } from '../../supervisor/lines.js';
+import { endedBy, startChild, type Child } from '../child.js';
+import { lookups, type Lookup } from '../lookups.js';
+import { idsOf, StateChanges, type TriggerStateChanges } from './messages.js';
+import type { RunTrigger } from './run-trigger.js';
+import { suspectIn } from './suspect.js';
+
+/** What the cells of a team have in common. */
+export interface CellOptions {
+  readonly team: string;
+  readonly policy: Policy;
+  readonly lookup: Lookup | undefined;
+  readonly authorizer: Authorizer | undefined;
+  readonly audit: Audit | undefined;
+  readonly masking: MaskerOptions | false;
+  readonly onLog: ((line: LogLine) => void) | undefined;
+  readonly pollMs: number;
+  readonly blockedMs: number;
+  readonly startMs: number;
+  /** Told of what became of triggers that are the cell's, before its child is answered. */
+  readonly deliver: (changes: TriggerStateChanges) => Promise<void>;
+  /** Told when the last of its triggers has gone. */
+  readonly onIdle: (cell: Cell) => void;
+}
+
+/** A trigger and where its file is. */
+export interface Entry {
+  readonly trigger: RunTrigger;
+  readonly file: string;
+  readonly name: string;
+}
+
+/** Why a cell has ended. */
+export interface CellEnd {
+  readonly cause: string;
+  /** Who is said to be the reason. */
+  readonly suspect: number | undefined;
+  /** Nothing of anybody's has run: trying again would end the same way. */
+  readonly unstarted?: true;
+}
+
+interface Held extends Entry {
+  readonly table: MethodTable;
+}
+
+interface Sync {
+  readonly type: 'TriggerStateSync';
+  readonly to_create: readonly object[];
+  readonly to_cancel: readonly number[];
+}
+
+const main = fileURLToPath(new URL('../../sdk/trigger/main.js', import.meta.url));
+/** Of ids that ended or were cancelled: what the child says of them is late, and no forgery. */
+const mostRemembered = 10_000;
+/** To create in one message, which a frame has room for. */
+const mostAtOnce = 500;
+const mostBytesAtOnce = 1 << 20;
+/** How long the event loop of this process may itself have been late. */
+const graceMs = 250;
+
+/** One process with some of a team's triggers. */
+export class Cell {
+  /** Resolves when the process has ended, or could not be started. Never rejects. */
+  readonly ended: Promise<CellEnd>;
+  readonly #options: CellOptions;
+  readonly #masker: Masker | undefined;
+  readonly #held = new Map<number, Held>();
+  readonly #gone = new Set<number>();
+  readonly #toCreate = new Map<number, Held>();
+  readonly #toCancel = new Set<number>();
+  #child: Child | undefined;
+  #suspect: number | undefined;
+  #cause: string | undefined;
+  #closing = false;
+  #asking = 0;
+  #silence: NodeJS.Timeout | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(options: CellOptions, entries: readonly Entry[]) {
+    this.#options = options;
+    this.#masker = options.masking === false ? undefined : new Masker(options.masking);
+    for (const entry of entries) this.add(entry);
+    this.ended = this.#run();
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.task.pid;
+  }
+
+  /** What it has to run. */
+  get entries(): Entry[] {
+    return [...this.#held.values()];
+  }
+
+  has(id: number): boolean {
+    return this.#held.has(id);
+  }
+
+  add({ trigger, file, name }: Entry): void {
+    const { lookup, authorizer, team } = this.#options;
+    const { ti, grants = 'declared', declares = {} } = trigger;
+    const identity = ti == null ? undefined : { ...ti, map_index: ti.map_index ?? -1 };
+    const held = { trigger, file, name, table: lookups({ lookup, grants, declares, identity, team, authorizer, masker: this.#masker }) };
+    this.#held.set(trigger.id, held);
+    this.#gone.delete(trigger.id);
+    this.#toCreate.set(trigger.id, held);
+    this.#wake?.();
+  }
+
+  cancel(id: number): void {
+    if (!this.#held.has(id)) return;
+    this.forget(id);
+    if (!this.#toCreate.delete(id)) this.#toCancel.add(id);
+    this.#wake?.();
+  }
+
+  /** It has ended: its child may still say so. */
+  forget(id: number): void {
+    if (!this.#held.delete(id)) return;
+    this.#gone.add(id);
+    if (this.#held.size === 0) this.#options.onIdle(this);
+    if (this.#gone.size > mostRemembered) for (const oldest of this.#gone) { this.#gone.delete(oldest); break; }
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#child?.task.kill('SIGKILL');
+    this.#wake?.();
+    await this.ended;
+  }
+
+  async #run(): Promise<CellEnd> {
+    const { team, policy, audit, onLog, startMs } = this.#options;
+    let suspect: number | undefined;
+    try {
+      this.#child = await startChild({
+        main,
+        policy,
+        name: team,
+        task: ({ trigger_id }) => (typeof trigger_id === 'number' && this.#held.has(trigger_id) ? `${team}/${trigger_id}` : team),
+        first: { type: 'StartTriggerer' },
+        methods: this.#methods(),
+        audit,
+        masker: this.#masker,
+        onLog,
+        signal: undefined,
+        collect: async (scratch) => { suspect = await suspectIn(scratch); },
+      });
+      if (this.#closing) this.#child.task.kill('SIGKILL');
+      this.#expect(startMs);
+      const exit = await this.#child.ended;
+      return { cause: this.#cause ?? endedBy(exit), suspect: this.#suspect ?? suspect };
+    } catch (error) {
+      return { cause: `the process could not be started: ${(error as Error).message}`, suspect: undefined, unstarted: true };
+    } finally {
+      clearTimeout(this.#silence);
+      this.#closing = true;
+      this.#wake?.();
+      this.#masker?.destroy();
+    }
+  }
+
+  /** From now on the child must ask within so much time, or something blocks it. */
+  #expect(ms: number): void {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => {
+      // What it has sent in the meantime is read first.
+      this.#silence = setTimeout(() => void this.#blocked(ms), graceMs);
+    }, ms);
+  }
+
+  async #blocked(ms: number): Promise<void> {
+    const task = this.#child?.task;
+    if (task === undefined || this.#asking > 0 || this.#closing) return;
+    this.#suspect = await suspectIn(task.scratch);
+    this.#cause = `it blocked the process that it shares for more than ${ms} ms`;
+    task.end(new TaskTimeout('blockedMs', ms));
+  }
+
+  #methods(): MethodTable {
+    const { lookup, team, authorizer } = this.#options;
+    const own = { id: '', dag_id: '', run_id: '', task_id: '', map_index: -1, try_number: 0 };
+    const forms = lookups({ lookup, grants: {}, declares: {}, identity: own, team, authorizer, masker: undefined });
+    const rows = Object.entries(forms).map(([name, form]): [string, Method] => [name, this.#lookup(name, form)]);
+    return { ...Object.fromEntries(rows), TriggerStateChanges: this.#changes() };
+  }
+
+  /** A row of whichever trigger asks, as far as that is one of this cell's. */
+  #lookup(name: string, form: Method): Method {
+    const params = Type.Composite([form.params as ReturnType<typeof Type.Object>, Type.Object({ trigger_id: Type.Integer() })]);
+    return method({
+      params,
+      permit: ({ trigger_id, ...asked }) => {
+        const row = this.#held.get(trigger_id as number)?.table[name];
+        if (row === undefined) throw new BrokerDenied(name, 'is not granted to this trigger, or names none of this process');
+        const granted = row.permit === undefined ? asked : row.permit(asked as never);
+        return granted === undefined ? undefined : ({ trigger_id, row, granted } as never);
+      },
+      handler: (permitted, context) => {
+        const { row, granted } = permitted as unknown as { readonly row: Method; readonly granted: never };
+        return row.handler(granted, context);
+      },
+    });
+  }
+
+  #changes(): Method {
+    return method({
+      params: StateChanges,
+      permit: (changes) => {
+        if (!idsOf(changes).every((id) => this.#held.has(id) || this.#gone.has(id))) throw new BrokerDenied('TriggerStateChanges', 'names a trigger that is none of this process');
+        for (const [, { payload }] of changes.events ?? []) assertJson('TriggerStateChanges', payload);
+        return changes;
+      },
+      handler: (changes) => this.#answer(changes),
+    });
+  }
+
+  /** A child that has nothing to say waits for what comes next; by asking again it shows that it lives. */
+  async #answer(changes: StateChanges): Promise<Sync> {
+    this.#asking++;
+    clearTimeout(this.#silence);
+    try {
+      if (idsOf(changes).length > 0) await this.#tell(changes);
+      else if (this.#toCreate.size + this.#toCancel.size === 0) await this.#news();
+      return this.#sync();
+    } finally {
+      this.#asking--;
+      if (this.#asking === 0 && !this.#closing) this.#expect(this.#options.blockedMs);
+    }
+  }
+
+  async #tell({ events, finished, failures }: StateChanges): Promise<void> {
+    const shown = (text: string): string => this.#masker?.redact(text) ?? text;
+    const changes = {
+      events: (events ?? []).filter(([id]) => this.#held.has(id)),
+      finished: (finished ?? []).filter((id) => this.#held.has(id)),
+      failures: (failures ?? []).filter(([id]) => this.#held.has(id)).map(([id, reasons]) => [id, (reasons ?? ['it failed']).map(shown)] as const),
+    };
+    if (changes.events.length + changes.finished.length + changes.failures.length === 0) return;
+    await this.#options.deliver(changes);
+    for (const id of [...changes.finished, ...changes.failures.map(([id]) => id)]) this.forget(id);
+  }
+
+  /** Until there is something to tell the child, or it is to show that it lives. */
+  #news(): Promise<void> {
+    this.#wake?.(); // one wait is enough: an earlier request is answered
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => wake(), this.#options.pollMs);
+      const wake = (): void => {
+        clearTimeout(timer);
+        if (this.#wake === wake) this.#wake = undefined;
+        resolve();
+      };
+      this.#wake = wake;
+    });
+  }
+
+  #sync(): Sync {
+    const to_create: object[] = [];
+    let bytes = 0;
+    for (const [id, { trigger: { ti = null, kwargs = {}, classpath }, file, name }] of this.#toCreate) {
+      if (to_create.length === mostAtOnce || bytes > mostBytesAtOnce) break;
+      bytes += JSON.stringify(kwargs).length;
+      to_create.push({ id, ti, classpath, kwargs, file, name });
+      this.#toCreate.delete(id);
+    }
+    const to_cancel = [...this.#toCancel].slice(0, mostRemembered);
+    for (const id of to_cancel) this.#toCancel.delete(id);
+    return { type: 'TriggerStateSync', to_create, to_cancel };
+  }
+}
