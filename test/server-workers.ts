@@ -23,6 +23,8 @@ const tokenIn = ({ body }: Reply): string => (body as { token: string }).token;
 const freshOf = ({ headers }: Reply): string => headers.get('refreshed-api-token') ?? '';
 const start = (api: ApiServer, id: string, token: string): Promise<Reply> => api.ask('PATCH', `task-instances/${id}/run`, token, { state: 'running', start_date: startDate, ...here });
 
+const waiting = (api: ApiServer, credential?: string, query = ''): Promise<Reply> => api.ask('GET', `../sallyport/v1/workloads${query}`, credential);
+
 async function queued(api: ApiServer, ti: object = {}): Promise<string> {
   const id = randomUUID();
   await api.server.seed({ taskInstances: [{ id, dag_id: 'red', run_id, task_id: `t-${id}`, queue: 'q1', ...ti }] });
@@ -105,8 +107,9 @@ workers('what is no credential, or another kind of one, opens nothing', async ()
   for (const path of ['variables/region', 'dags/red']) expectRefusal(await api.ask('GET', path, credential), 403, 'invalid_token');
   expectRefusal(await start(api, id, credential), 403, 'invalid_token');
   expectReply(await ask(api, 'nonsense', credential), 422);
-  const { paths } = (await api.ask('GET', '../sallyport/v1/openapi.json')).body as { paths: Record<string, { post: { security: unknown[] } }> };
-  assert.equal([Object.keys(paths), paths['/sallyport/v1/task-instances/{id}/token']?.post.security.length], [['/sallyport/v1/task-instances/{id}/token'], 1]);
+  for (const wrong of [undefined, task.token, 'x']) assert.is((await waiting(api, wrong)).status, wrong === undefined ? 401 : 403);
+  const { paths } = (await api.ask('GET', '../sallyport/v1/openapi.json')).body as { paths: Record<string, Record<string, { security: unknown[] }>> };
+  assert.equal(Object.entries(paths).map(([path, { get, post }]) => [path, (get ?? post)?.security.length]), [['/sallyport/v1/task-instances/{id}/token', 1], ['/sallyport/v1/workloads', 1]]);
   expectReply(await ask(api, id, credential), 201); // control
 });
 
@@ -211,13 +214,84 @@ workers('a worker is bound to something that there is', async () => {
   assert.is(await codeOf(() => api.server.addWorker({ name: 'w', team: 'red' })), 'done'); // control
 });
 
+// --- What waits
+
+const listed: Seed = {
+  ...seed,
+  dags: [
+    { dag_id: 'red', bundle: 'reds', bundle_version: '7', relative_fileloc: 'red.mjs', declares: { variables: ['region'] } },
+    { dag_id: 'blue', bundle: 'blues', relative_fileloc: 'blue.mjs' },
+    { dag_id: 'nobody', relative_fileloc: 'nobody.mjs' },
+    { dag_id: 'no-file', bundle: 'reds' },
+  ],
+};
+const idsIn = ({ body }: Reply): string[] => (body as { workloads: { ti: { id: string } }[] }).workloads.map(({ ti }) => ti.id).sort();
+
+workers('a worker is told what waits for its queues and its team, as workloads without tokens', async () => {
+  await using api = await ApiServer.start({ soleIssuer: true }, listed);
+  const ids: Record<string, string> = {};
+  const instances: Record<string, object> = { red: {}, mapped: { map_index: 3 }, red2: { queue: 'q2' }, blue: { dag_id: 'blue' }, restarting: { state: 'restarting' } };
+  const none: readonly object[] = [{ dag_id: 'nobody' }, { dag_id: 'no-file' }, { state: 'scheduled' }];
+  for (const [name, ti] of Object.entries(instances)) ids[name] = await queued(api, ti);
+  for (const ti of none) await queued(api, ti);
+  const of = (...names: string[]): string[] => names.map((name) => ids[name] ?? '').sort();
+  const expected: readonly (readonly [Partial<WorkerOptions>, readonly string[]])[] = [
+    [{ queues: ['q1'] }, of('red', 'mapped', 'blue', 'restarting')],
+    [{ queues: ['q2', 'q3'] }, of('red2')],
+    [{ team: 'red' }, of('red', 'mapped', 'red2', 'restarting')],
+    [{ team: 'blue', queues: ['q1'] }, of('blue')],
+    [{ team: 'blue', queues: ['q2'] }, []],
+  ];
+  for (const [binding, found] of expected) assert.equal(idsIn(await waiting(api, await worker(api, binding))), found, JSON.stringify(binding));
+
+  const { body } = await waiting(api, await worker(api, { team: 'blue' }));
+  const blue = { id: ids['blue'], dag_id: 'blue', run_id, task_id: `t-${ids['blue']}`, map_index: -1, try_number: 1, queue: 'q1' };
+  assert.equal(body, { workloads: [{ type: 'ExecuteTask', ti: blue, dag_rel_path: 'blue.mjs', bundle_info: { name: 'blues', version: null }, declares: null }] });
+  const reds = (await waiting(api, await worker(api, { team: 'red', queues: ['q2'] }))).body as { workloads: Record<string, unknown>[] };
+  assert.equal([reds.workloads[0]?.['bundle_info'], reds.workloads[0]?.['declares']], [{ name: 'reds', version: '7' }, { variables: ['region'] }]);
+});
+
+workers('what somebody is about to start, runs or was replaced waits no more; after a while it does again', async () => {
+  let now = Date.now();
+  await using api = await ApiServer.start({ now: () => now }, listed);
+  const [one, other] = [await worker(api), await worker(api)];
+  const id = await queued(api);
+  assert.equal(idsIn(await waiting(api, other)), [id]); // control
+  await ask(api, id, one);
+  assert.equal([idsIn(await waiting(api, one)), idsIn(await waiting(api, other))], [[], []]);
+  now += 29_000;
+  assert.equal(idsIn(await waiting(api, other)), []);
+  now += 2_000; // it was not started
+  assert.equal(idsIn(await waiting(api, other)), [id]);
+  await start(api, id, tokenIn(await ask(api, id, other)));
+  now += 60_000;
+  assert.equal(idsIn(await waiting(api, other)), []);
+
+  const first = await queued(api, { task_id: 'again', try_number: 1 });
+  assert.equal(idsIn(await waiting(api, other)), [first]); // control
+  const second = await queued(api, { task_id: 'again', try_number: 2 });
+  assert.equal(idsIn(await waiting(api, other)), [second]);
+});
+
+workers('as many as it asks for, the oldest runs first', async () => {
+  await using api = await ApiServer.start({}, listed);
+  const credential = await worker(api);
+  for (let day = 9; day > 0; day--) {
+    await api.server.seed({ dagRuns: [{ dag_id: 'red', run_id: `r${day}`, run_after: `2026-01-0${day}T00:00:00Z` }], taskInstances: [{ id: randomUUID(), dag_id: 'red', run_id: `r${day}`, task_id: 't', queue: 'q1' }] });
+  }
+  const { body } = await waiting(api, credential, '?limit=3');
+  assert.equal((body as { workloads: { ti: { run_id: string } }[] }).workloads.map(({ ti }) => ti.run_id), ['r1', 'r2', 'r3']);
+  for (const wrong of ['0', '101', 'x']) expectReply(await waiting(api, credential, `?limit=${wrong}`), 422);
+});
+
 workers("the client gets its token from a server's process, beside the API's own path", async () => {
   const id = randomUUID();
-  await using server = await spawnServer({ soleIssuer: true, seed: { ...seed, taskInstances: [{ id, dag_id: 'red', run_id, task_id: 't', queue: 'q1' }] } });
+  await using server = await spawnServer({ soleIssuer: true, seed: { ...listed, taskInstances: [{ id, dag_id: 'red', run_id, task_id: 't', queue: 'q1' }] } });
   assert.is(await codeOf(() => server.issueWorkloadToken(id)), 'ERR_TOKEN_REFUSED');
   using credential = await server.addWorker({ name: 'w', queues: ['q1'] });
   await using shared = new ExecutionApi({ baseUrl: server.url });
   assert.is(await codeOf(() => shared.firstToken(randomUUID(), credential)), 'ERR_UPSTREAM_FAILED');
+  assert.equal((await shared.waitingWork(credential, { limit: 1 })).map(({ ti }) => ti.id), [id]);
   await using api = shared.withToken(await shared.firstToken(id, credential));
   await api.run(id, { ...here, start_date: startDate });
   assert.equal(await api.getVariable('region'), { key: 'region', value: 'north' });

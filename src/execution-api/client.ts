@@ -5,7 +5,7 @@ import { assertStatus, errorDetail, parse, unexpected } from './answer.js';
 import { get, Queries } from './queries.js';
 import {
   Connection, type EnterRunning, FirstToken, type Heartbeat, type HitlAnswer, HitlRequest, HitlResponse, InactiveAssets, PreviousSuccessfulRun, RescheduleStart, RunContext, type SetVariable,
-  type SkipDownstream, type StateUpdate, Variable, VariableKeys, XCom,
+  type SkipDownstream, type StateUpdate, Variable, VariableKeys, WaitingWork, XCom,
 } from './schema.js'; // prettier-ignore
 import type { ExecutionApiOptions, RequestOptions } from './session.js';
 import { path, query, type Request, type Transport } from './transport.js';
@@ -90,6 +90,18 @@ export class ExecutionApi extends Queries {
     const request = { method: 'POST', route: 'task-instances/{id}/token', path: `sallyport/v1/${path('task-instances', tiId, 'token')}`, beside: true, vital: true } as const;
     const { token } = parse(FirstToken, request, await this.sendAs(credential, request, options), 201);
     return Secret.fromBytes(Buffer.from(token, 'latin1'));
+  }
+
+  /**
+   * Asks a `sallyport/server` what waits for a worker: workloads without tokens, the oldest runs first. Beside Airflow's API, as {@link firstToken}.
+   * What another worker has asked a token for in the last 30 seconds is not among them.
+   *
+   * @param credential The worker's own. It stays the caller's.
+   * @param options.limit At most 100. @default 10
+   */
+  async waitingWork(credential: Secret, { limit = 10, ...options }: RequestOptions & { readonly limit?: number } = {}): Promise<WaitingWork['workloads']> {
+    const request = { method: 'GET', route: 'workloads', path: `sallyport/v1/workloads${query({ limit })}`, beside: true } as const;
+    return parse(WaitingWork, request, await this.sendAs(credential, request, options)).workloads;
   }
 
   /** @throws {UpstreamFailed} 404, or 409 `running_elsewhere` or `not_running`: the task is no longer ours, end it. */

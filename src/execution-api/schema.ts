@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import type { Declares } from '../authorization/index.js';
 import { AssetProfile, ConsumedAssetEvent, OutletEvent } from './schema/assets.js';
 import { closed, Nullable, Timestamp } from './schema/common.js';
 
@@ -117,6 +118,23 @@ export type VariableKeys = Static<typeof VariableKeys>;
 /** POST /sallyport/v1/task-instances/{id}/token, which is not Airflow's. */
 export const FirstToken = Type.Object({ token: Type.String(), scope: Type.Literal('workload'), expires_at: Timestamp });
 export type FirstToken = Static<typeof FirstToken>;
+
+const Names = Type.Optional(Type.Array(Type.String()));
+
+/** GET /sallyport/v1/workloads, which is not Airflow's: what waits for a worker, as an ExecuteTask without a token. */
+export const WaitingWork = Type.Object({
+  workloads: Type.Array(
+    Type.Object({
+      type: Type.Literal('ExecuteTask'),
+      ti: Type.Object({ id: Type.String(), dag_id: Type.String(), run_id: Type.String(), task_id: Type.String(), map_index: Type.Integer(), try_number: Type.Integer(), queue: Type.String() }),
+      dag_rel_path: Type.String(),
+      bundle_info: Type.Object({ name: Type.String(), version: Nullable(Type.String()) }),
+      /** What its DAG declares; null where that says nothing. */
+      declares: Nullable(Type.Unsafe<Declares>(Type.Object({ variables: Names, connections: Names, xcoms: Names }))),
+    }),
+  ),
+});
+export type WaitingWork = Static<typeof WaitingWork>;
 
 export const Connection = Type.Object({
   conn_id: Type.String(),

@@ -10,6 +10,7 @@ import { apiVersion } from '../execution-api/schema.js';
 import { Memo } from './memo.js';
 import { openApi } from './openapi.js';
 import { firstToken } from './routes/first-token.js';
+import { waitingWork } from './routes/waiting-work.js';
 import { routes } from './routes/index.js';
 import { wellKnown } from './routes/well-known.js';
 import { checkSeed, type Seed } from './seed.js';
@@ -154,6 +155,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   openApi(app, { title: 'Execution API', version: apiVersion, prefix: '/execution', rest: 'key', credential: 'a token of a task instance' });
   openApi(app, { title: 'Sallyport', version: '1', prefix: '/sallyport/v1', rest: 'name', credential: "a worker's credential" });
   firstToken(app, context);
+  waitingWork(app, context);
   await app.register(async (scope) => routes(scope as typeof app, context), { prefix: '/execution' });
   if (adminApp !== undefined && asAdmin !== undefined) admin(adminApp, asAdmin, context);
   const apps = [app, ...(adminApp === undefined ? [] : [adminApp])];

@@ -165,6 +165,7 @@ const migrations: readonly (readonly string[])[] = [
     `CREATE INDEX tokens_by_expiry ON tokens (exp)`,
     `CREATE TABLE workers (name TEXT PRIMARY KEY, credential_hash TEXT NOT NULL UNIQUE, team TEXT REFERENCES teams, queues TEXT NOT NULL, revoked_at TEXT)`,
   ],
+  [`CREATE INDEX task_instances_waiting ON task_instances (queue) WHERE state IN ('queued', 'restarting')`],
 ];
 
 /** Brings the tables to this build's version, in the transaction that it runs in. */

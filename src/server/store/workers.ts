@@ -1,5 +1,6 @@
+import type { Declares } from '../../authorization/index.js';
 import type { TaskInstanceState } from '../state.js';
-import { all, forUpdate, insertInto, one, type Sql } from './sql.js';
+import { all, forUpdate, insertInto, isOneOf, one, type Sql } from './sql.js';
 import { revokeTokens } from './tokens.js';
 
 /** Who asks for first tokens, and for which task instances: those of its queues, where it has any, and of its team, where it has one. */
@@ -66,4 +67,30 @@ const work = `SELECT ti.id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.t
 
 export function findWork(id: string): Sql<Work | undefined> {
   return one(work, { id });
+}
+
+/** A task instance that waits, with what of it a workload has. */
+export interface Waiting extends Pick<Work, 'id' | 'dag_id' | 'run_id' | 'task_id' | 'map_index' | 'try_number' | 'queue'> {
+  readonly relative_fileloc: string;
+  readonly bundle: string;
+  readonly bundle_version: string | null;
+  readonly declares: Declares | null;
+}
+
+const waiting = `SELECT ti.id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number, ti.queue, dags.relative_fileloc, dags.bundle, dags.bundle_version, dags.declares
+  FROM latest_tries AS ti JOIN dags ON dags.dag_id = ti.dag_id JOIN bundles ON bundles.name = dags.bundle JOIN dag_runs ON dag_runs.dag_id = ti.dag_id AND dag_runs.run_id = ti.run_id
+  WHERE ti.state IN ('queued', 'restarting') AND dags.relative_fileloc IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM tokens WHERE tokens.sub = ti.id AND tokens.worker IS NOT NULL AND tokens.revoked_at IS NULL AND tokens.issued_at > :since)`;
+const inOrder = ' ORDER BY dag_runs.run_after, ti.dag_id, ti.run_id, ti.task_id, ti.map_index LIMIT :limit';
+
+/**
+ * What waits for a worker, the oldest runs first: of DAGs whose file is known. What another worker has asked a token for since then is
+ * about to be started by it.
+ */
+export function* findWaiting({ queues, team }: Worker, since: string, limit: number): Sql<readonly Waiting[]> {
+  const ofQueues = queues.length === 0 ? '' : ` AND ${isOneOf('ti.queue', 'queues')}`;
+  const ofTeam = team === null ? '' : ' AND bundles.team = :team';
+  const values = { since, limit, ...(queues.length > 0 && { queues: JSON.stringify(queues) }), ...(team !== null && { team }) };
+  const rows = yield* all<Omit<Waiting, 'declares'> & { readonly declares: string | null }>(waiting + ofQueues + ofTeam + inOrder, values);
+  return rows.map((row) => ({ ...row, declares: row.declares === null ? null : (JSON.parse(row.declares) as Declares) }));
 }

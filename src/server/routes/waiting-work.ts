@@ -1,0 +1,25 @@
+import { Type } from '@sinclair/typebox';
+import { WaitingWork } from '../../execution-api/schema.js';
+import { type AccessOptions, workerOf } from '../access.js';
+import type { App } from '../app.js';
+import { storedNow } from '../store/time.js';
+import { findWaiting } from '../store/workers.js';
+
+/** How long a task instance is left to the worker that has asked for its token: long enough to start it. */
+const leftToItMs = 30_000;
+const querystring = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })) });
+
+/** For a worker without a queue of its own: the workloads that wait for it, without tokens. It asks for those of which it wants to run. */
+export function waitingWork(app: App, { database, now }: AccessOptions): void {
+  app.get('/sallyport/v1/workloads', { config: { access: 'worker' }, schema: { querystring, response: { 200: WaitingWork } } }, async (request) => {
+    const found = await database.run(findWaiting(workerOf(request), storedNow(now() - leftToItMs), request.query.limit ?? 10));
+    const workloads = found.map(({ relative_fileloc, bundle, bundle_version, declares, ...ti }) => ({
+      type: 'ExecuteTask' as const,
+      ti,
+      dag_rel_path: relative_fileloc,
+      bundle_info: { name: bundle, version: bundle_version },
+      declares,
+    }));
+    return { workloads };
+  });
+}
