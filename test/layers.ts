@@ -8,7 +8,7 @@ const src = fileURLToPath(new URL('../src', import.meta.url));
 const layers = suite('layers');
 
 /** From the ground up; a folder imports from itself and from what stands before it. docs/architecture.md */
-const order = ['guarantees', 'errors', 'definition', 'native', 'kernel', 'secrets', 'config', 'policy', 'authorization', 'harden', 'tokens', 'broker', 'task', 'execution-api', 'supervisor', 'server', 'index', 'proof', 'hosts', 'cli'];
+const order = ['guarantees', 'errors', 'definition', 'native', 'kernel', 'secrets', 'config', 'policy', 'authorization', 'harden', 'tokens', 'broker', 'task', 'execution-api', 'supervisor', 'worker', 'server', 'index', 'proof', 'hosts', 'cli'];
 /** What runs inside the task: it may know the frame codec and nothing of the trusted side. */
 const sdkMayImport = ['sdk', 'definition', 'broker/frame', 'broker/unpack', 'errors', 'guarantees'];
 /** The entry of `--import`, which anything may stand below. `index` is the public surface: what proves it uses it as a user would. */

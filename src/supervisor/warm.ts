@@ -1,4 +1,4 @@
-import { BrokerClosed, checkOptions, outOfRange } from '../errors.js';
+import { SupervisorClosed, checkOptions, outOfRange } from '../errors.js';
 import { isUnchanging, type Policy } from '../policy/policy.js';
 import { launch } from '../task/launch.js';
 import { Pool } from '../task/pool.js';
@@ -63,7 +63,7 @@ export class TaskProcesses implements AsyncDisposable {
   }
 
   #poolFor(argv: readonly string[], policy: Policy, { size, maxWaitMs, maxPools = mostPools }: WarmOptions): Pool {
-    if (this.#disposed) throw new BrokerClosed('the supervisor was disposed');
+    if (this.#disposed) throw new SupervisorClosed('takes no more');
     const pool = this.#pools.get(policy) ?? new Pool(argv, { policy, logs: true, size, ...(maxWaitMs !== undefined && { maxWaitMs }) });
     this.#pools.delete(policy);
     this.#pools.set(policy, pool);

@@ -1,0 +1,150 @@
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { ExecutionApi } from '../execution-api/client.js';
+import type { GuaranteeName } from '../guarantees.js';
+import { harden } from '../harden/harden.js';
+import { loadPolicy } from '../policy/policy-file.js';
+import { Masker } from '../secrets/masker.js';
+import { shutDownOnSignals, Supervisor, type GrantPreset } from '../supervisor/index.js';
+import { FolderQueue, ServerQueue, Worker } from '../worker/index.js';
+import { LineLog } from './line-log.js';
+import { usageError } from './policy-options.js';
+import { secretFrom } from './serve-options.js';
+import { WorkerView } from './worker-view.js';
+
+const usage = `usage: sallyport worker --api URL --bundle NAME=FOLDER [options] --folder FOLDER
+       sallyport worker --api URL --bundle NAME=FOLDER [options] --credential SOURCE
+
+Takes workloads, from files in a folder or from the server itself, and runs so many of them at
+once, each locked in: docs/worker.md. At SIGTERM or SIGINT it takes no more and lets those that
+run end; at a second one it ends them.
+
+  --api URL              the Execution API, as http://127.0.0.1:8080/execution/
+  --bundle NAME=FOLDER   where the code of a bundle is; may be given again
+  --folder FOLDER        where files of workloads are put, and results: for this user alone
+  --credential SOURCE    of this worker, as a sallyport server gave it: what waits for its queues
+                         and team is taken there
+  --concurrency N        how many run at once; by default as many as there are processors
+  --warm N               processes that have started before their task, for each bundle
+  --policy FILE          what each task may have, as for \`sallyport run\`; by default what Node
+                         needs, and its bundle to read
+  --grants PRESET        declared (default), what a workload says that it needs; or airflow,
+                         whatever a task asks for that is not another task's
+  --wall-time SECONDS    how long a task may run
+  --logs FOLDER          a file for each try: \`sallyport logs\`
+  --audit FILE           a JSON line for each request of a task; - for standard output
+  --reports FOLDER       final states that the server could not be told, until it was
+  --reports-key SOURCE   for those that an earlier worker has left there; at least 32 bytes
+  --once                 end when nothing waits any more
+  --json                 what happens as JSON lines on standard output
+  --without GUARANTEE    start though this process itself cannot be hardened so
+
+SOURCE is env:VARIABLE, file:PATH, credential:NAME of a systemd service, exec:NAME of
+\`sallyport exec\`, or fd:N.
+
+Exit code 0: it was told to stop, or nothing is left. 1: it could not start.
+`;
+
+const options = {
+  api: { type: 'string' },
+  bundle: { type: 'string', multiple: true },
+  folder: { type: 'string' },
+  credential: { type: 'string' },
+  concurrency: { type: 'string' },
+  warm: { type: 'string' },
+  policy: { type: 'string' },
+  grants: { type: 'string', default: 'declared' },
+  'wall-time': { type: 'string' },
+  logs: { type: 'string' },
+  audit: { type: 'string' },
+  reports: { type: 'string' },
+  'reports-key': { type: 'string' },
+  once: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  without: { type: 'string', multiple: true },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const;
+
+type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>['values'];
+
+export async function run(args: string[]): Promise<number> {
+  const { values } = parseArgs({ args, options });
+  if (values.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const { url, bundles, concurrency, warm, grants, wallTimeMs } = checked(values);
+  // Before a secret is read.
+  harden({ without: (values.without ?? []) as GuaranteeName[] });
+  using masker = new Masker();
+  const audit = values.audit === undefined ? undefined : new LineLog(values.audit, masker);
+  using credential = values.credential === undefined ? undefined : secretFrom(values.credential, '--credential');
+  using key = values['reports-key'] === undefined ? undefined : secretFrom(values['reports-key'], '--reports-key');
+  if (credential !== undefined) masker.add(credential);
+
+  await using api = new ExecutionApi({ baseUrl: url });
+  await using queue = credential === undefined ? await FolderQueue.open(values.folder ?? '') : new ServerQueue({ api, credential });
+  await using supervisor = new Supervisor({
+    api,
+    bundles,
+    ...(warm > 0 && { warm: { size: warm } }),
+    ...(values.logs !== undefined && { logs: { folder: values.logs } }),
+    ...(audit && { audit: (record) => audit.write(record) }),
+    ...(values.reports !== undefined && { reports: { folder: values.reports, ...(key && { key }) } }),
+  });
+  const policy = values.policy === undefined ? undefined : loadPolicy(values.policy, { preset: 'node' });
+  if (warm > 0) await Promise.all(Object.keys(bundles).map((bundle) => supervisor.warmUp(bundle, policy)));
+
+  using view = new WorkerView({ json: values.json });
+  const worker = new Worker({
+    supervisor,
+    queue,
+    concurrency,
+    once: values.once,
+    run: { grants, ...(policy && { policy }), ...(wallTimeMs !== undefined && { wallTimeMs }) },
+    onEvent: (event) => view.show(event),
+  });
+  using _shutdown = shutDownOnSignals(supervisor, {
+    onSignal(_signal, what) {
+      worker.drain();
+      view.say(what === 'stop' ? 'ending what runs' : worker.running === 0 ? 'stopping' : `${worker.running} still to end; again to end them now`);
+    },
+  });
+  view.say(`up to ${concurrency} at once, from ${credential === undefined ? values.folder : url}`);
+  await worker.run();
+  await supervisor.drain(); // and its reports
+  audit?.close();
+  view.summary();
+  return 0;
+}
+
+/** What can be said of the command line before anything is started. */
+function checked(values: Values) {
+  const { api: url, bundle = [], folder, credential, grants } = values;
+  if (url === undefined) throw usageError('--api says where the Execution API is');
+  if ((folder === undefined) === (credential === undefined)) throw usageError('--folder or --credential says where workloads come from, one of them');
+  if (values['reports-key'] !== undefined && values.reports === undefined) throw usageError('--reports-key goes with --reports');
+  if (grants !== 'declared' && grants !== 'airflow') throw usageError(`--grants is declared or airflow, not "${grants}"`);
+  const bundles = bundle.map((text): readonly [string, string] => {
+    const [, name, place] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+    if (name === undefined || place === undefined) throw usageError(`--bundle takes NAME=FOLDER, not "${text}"`);
+    return [name, place];
+  });
+  if (bundles.length === 0) throw usageError('--bundle says where the code of tasks is');
+  const seconds = count('--wall-time', values['wall-time'], 1, 2_147_483);
+  return {
+    url,
+    bundles: Object.fromEntries(bundles),
+    concurrency: count('--concurrency', values.concurrency, 1, 10_000) ?? availableParallelism(),
+    warm: count('--warm', values.warm, 0, 1000) ?? 0,
+    grants: grants as GrantPreset,
+    wallTimeMs: seconds === undefined ? undefined : seconds * 1000,
+  };
+}
+
+function count(option: string, text: string | undefined, least: number, most: number): number | undefined {
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || number < least || number > most) throw usageError(`${option} takes a whole number from ${least} to ${most}`);
+  return number;
+}

@@ -1,0 +1,4 @@
+export { FolderQueue } from './folder.js';
+export type { Claim, Result, WorkQueue } from './queue.js';
+export { ServerQueue, type ServerQueueOptions } from './server.js';
+export { Worker, type WorkerEvent, type WorkerOptions } from './worker.js';

@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { checkOptions, invalidArgument, outOfRange } from '../errors.js';
+import { ExecutionApi } from '../execution-api/client.js';
+import { Secret } from '../secrets/secret.js';
+import type { Claim, WorkQueue } from './queue.js';
+
+export interface ServerQueueOptions {
+  /** Of a `sallyport/server`. It stays the caller's. */
+  readonly api: ExecutionApi;
+  /** The worker's own, as `server.addWorker()` gave it: it says which queues and which team. It stays the caller's. */
+  readonly credential: Secret;
+  /** How long to wait when nothing waits, in milliseconds. @default 1000 */
+  readonly pollMs?: number;
+}
+
+/** For how long a task instance that could not be run here is left to others. */
+const refusedForMs = 600_000;
+const mostAsked = 100;
+
+/** What waits at a `sallyport/server`: it is claimed by asking for its token, and runs once, whoever else asked. */
+export class ServerQueue implements WorkQueue {
+  readonly #api: ExecutionApi;
+  readonly #credential: Secret;
+  readonly #pollMs: number;
+  readonly #claimed = new Set<string>();
+  readonly #refused = new Map<string, number>();
+
+  /** @throws TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE` */
+  constructor(options: ServerQueueOptions) {
+    checkOptions('options', options, ['api', 'credential', 'pollMs']);
+    const { api, credential, pollMs = 1_000 } = options;
+    if (!(api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', api);
+    if (!(credential instanceof Secret)) throw invalidArgument('options.credential', 'a Secret', credential);
+    if (!Number.isSafeInteger(pollMs) || pollMs < 1 || pollMs > 2 ** 31 - 1) throw outOfRange('options.pollMs', 'a whole number of milliseconds');
+    this.#api = api;
+    this.#credential = credential;
+    this.#pollMs = pollMs;
+  }
+
+  async claim(count: number, signal: AbortSignal): Promise<readonly Claim[]> {
+    const now = performance.now();
+    for (const [id, until] of this.#refused) if (until < now) this.#refused.delete(id);
+    const known = this.#claimed.size + this.#refused.size;
+    const waiting = await this.#api.waitingWork(this.#credential, { limit: Math.min(count + known, mostAsked), signal });
+    const own = waiting.filter(({ ti }) => !this.#claimed.has(ti.id) && !this.#refused.has(ti.id)).slice(0, count);
+    return own.map(({ declares, ...workload }) => this.#claim(workload.ti.id, workload, declares));
+  }
+
+  async changed(signal: AbortSignal): Promise<void> {
+    await sleep(this.#pollMs, undefined, { signal }).catch(() => {});
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  #claim(id: string, workload: object, declares: Claim['declares'] | null): Claim {
+    this.#claimed.add(id);
+    const forget = async (): Promise<void> => void this.#claimed.delete(id);
+    return {
+      name: id,
+      workload,
+      ...(declares !== null && declares !== undefined && { declares }),
+      token: (aborted) => this.#api.firstToken(id, this.#credential, { signal: aborted }),
+      settle: forget, // the server was told
+      refuse: async () => {
+        this.#refused.set(id, performance.now() + refusedForMs);
+        await forget();
+      },
+      release: forget,
+    };
+  }
+}

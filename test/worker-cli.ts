@@ -1,0 +1,175 @@
+// `sallyport worker` as it is typed, killed at random moments, and what is left then.
+import { randomBytes, randomUUID } from 'node:crypto';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Secret } from '../lib/index.js';
+import { createServer, type Server } from '../lib/server/index.js';
+import { asWeAre, cli, type Done } from './helpers/cli.js';
+import { running, until } from './helpers/processes.js';
+
+const worker = suite('worker-cli');
+/** How often a worker is killed. More by this variable. */
+const kills = Number(process.env['SALLYPORT_WORKER_KILLS'] ?? 6);
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-worker-cli-')));
+const bundle = join(folder, 'bundle');
+mkdirSync(bundle);
+writeFileSync(join(bundle, 'ok.mjs'), "import { setTimeout as sleep } from 'node:timers/promises'; export default async ({ ti }) => { await sleep(Math.random() * 200); return ti.task_id; };");
+writeFileSync(join(bundle, 'waits.mjs'), "import { existsSync } from 'node:fs'; import { setTimeout as sleep } from 'node:timers/promises'; export default async () => { while (!existsSync(new URL('go', import.meta.url))) await sleep(20); };");
+let server: Server;
+const admin = randomBytes(32).toString('hex');
+let adminUrl = '';
+worker.before(async () => {
+  server = await createServer({ signingKey: Secret.fromBytes(randomBytes(64)), adminCredential: Secret.fromBytes(Buffer.from(admin)) });
+  await server.listen();
+  adminUrl = await server.listenAdmin();
+  await server.seed({ bundles: [{ name: 'b' }], dags: [{ dag_id: 'd', bundle: 'b', relative_fileloc: 'ok.mjs' }] });
+});
+worker.after(async () => {
+  await server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let folders = 0;
+function newFolder(): string {
+  const path = join(folder, `queue-${++folders}`);
+  mkdirSync(path, { mode: 0o700 });
+  return path;
+}
+
+async function put(queue: string, name: string, dag_rel_path: string): Promise<string> {
+  const ti = { id: randomUUID(), dag_id: 'd', run_id: 'r', task_id: randomUUID(), try_number: 1 };
+  await server.seed({ taskInstances: [{ ...ti, queue: 'elsewhere' }] });
+  writeFileSync(join(queue, `.${name}`), JSON.stringify({ type: 'ExecuteTask', ti, dag_rel_path, bundle_info: { name: 'b' }, token: await server.issueWorkloadToken(ti.id) }));
+  renameSync(join(queue, `.${name}`), join(queue, name));
+  return ti.id;
+}
+
+const words = (...more: string[]): string[] => ['worker', '--api', server.url ?? '', '--bundle', `b=${bundle}`, ...more];
+const start = (...more: string[]): ChildProcess => spawn(asWeAre[0], [...asWeAre.slice(1), ...words(...more)], { stdio: ['ignore', 'pipe', 'pipe'] });
+const run = (...more: string[]): Promise<Done> => cli(asWeAre, words(...more), { env: { NO_COLOR: '1' } });
+const names = (...parts: string[]): string[] => readdirSync(join(...parts)).sort();
+
+async function stateOf(id: string): Promise<string> {
+  const response = await fetch(new URL(`task-instances/${id}`, adminUrl), { headers: { authorization: `Bearer ${admin}` } });
+  return ((await response.json()) as { state: string }).state;
+}
+
+worker('a folder is worked off, with a line for each and a sum', async () => {
+  const queue = newFolder();
+  for (const name of ['a', 'b', 'c']) await put(queue, `${name}.json`, 'ok.mjs');
+  writeFileSync(join(queue, 'd.json'), 'no JSON');
+  const logs = join(folder, 'logs');
+  const audit = join(folder, 'audit.jsonl');
+  const { code, stdout, stderr } = await run('--folder', queue, '--once', '--concurrency', '2', '--warm', '2', '--logs', logs, '--audit', audit);
+  assert.is(code, 0, stderr);
+  const lines = stdout.trim().split('\n');
+  assert.is(lines.filter((line) => /^success +[\d.]+ s +d\.[0-9a-f-]+ r$/.test(line)).length, 3, stdout);
+  assert.is(lines.filter((line) => /^refused .*d\.json {2}it is not JSON$/.test(line)).length, 1, stdout);
+  assert.match(stderr, /up to 2 at once/);
+  assert.match(stderr, /3 success, 1 refused|1 refused, 3 success/);
+  assert.equal(names(queue, 'done'), ['a.json', 'b.json', 'c.json']);
+  assert.is(names(logs).length, 1);
+  assert.is(readFileSync(audit, 'utf8').trim().split('\n').filter((line) => JSON.parse(line).method === 'SucceedTask').length, 3);
+});
+
+worker('as JSON, from the server, until it is told to stop', async () => {
+  const ids = Array.from({ length: 4 }, () => randomUUID());
+  await server.seed({ taskInstances: ids.map((id) => ({ id, dag_id: 'd', run_id: 'q', task_id: id, queue: 'q' })) });
+  using credential = await server.addWorker({ name: 'w', queues: ['q'] });
+  const file = join(folder, 'credential');
+  writeFileSync(file, credential.use((bytes) => Buffer.from(bytes)), { mode: 0o600 });
+  const child = start('--credential', `file:${file}`, '--json', '--concurrency', '2');
+  let stdout = '';
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
+  const events = (): { kind: string; name: string; outcome?: { state: string } }[] => stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line));
+  await until(() => events().filter(({ kind }) => kind === 'ended').length === 4);
+  child.kill('SIGTERM');
+  const [code] = (await once(child, 'exit')) as [number];
+  assert.is(code, 0);
+  assert.equal(new Set(events().filter(({ kind }) => kind === 'ended').map(({ name }) => name)), new Set(ids));
+  for (const id of ids) assert.is(await stateOf(id), 'success');
+});
+
+worker('one signal lets what runs end, two end it; what waits is left alone', async () => {
+  for (const twice of [false, true]) {
+    const queue = newFolder();
+    const id = await put(queue, 'a.json', 'waits.mjs');
+    const child = start('--folder', queue, '--concurrency', '1');
+    let stderr = '';
+    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
+    const exited = once(child, 'exit') as Promise<[number]>;
+    const deadline = Date.now() + 30_000;
+    while ((await stateOf(id)) !== 'running' && Date.now() < deadline) await sleep(20);
+    await put(queue, 'b.json', 'ok.mjs');
+    child.kill('SIGTERM');
+    await until(() => stderr.includes('still to end'));
+    if (twice) {
+      // A second one counts a second after the first.
+      const again = setInterval(() => child.kill('SIGTERM'), 300);
+      await until(() => stderr.includes('ending what runs'));
+      clearInterval(again);
+    } else writeFileSync(join(bundle, 'go'), '');
+    assert.is((await exited)[0], 0, stderr);
+    rmSync(join(bundle, 'go'), { force: true });
+    const { state } = JSON.parse(readFileSync(join(queue, 'done', 'a.json'), 'utf8')) as { state: string };
+    assert.is(state, twice ? 'failed' : 'success');
+    assert.is(await stateOf(id), state);
+    assert.ok(existsSync(join(queue, 'b.json')));
+    assert.equal(names(queue, 'claimed'), []);
+  }
+});
+
+worker(`killed at ${kills} random moments, a worker leaves every workload in one place, and no process`, async () => {
+  const queue = newFolder();
+  const ids = new Map<string, string>();
+  for (let index = 0; index < kills * 5; index++) ids.set(`${index}.json`, await put(queue, `${index}.json`, 'ok.mjs'));
+  for (let round = 0; round < kills; round++) {
+    // Two of them, so that one claims what the other leaves.
+    const children = [start('--folder', queue, '--concurrency', '3', '--warm', '2'), start('--folder', queue, '--concurrency', '3')];
+    await sleep(300 + Math.random() * 1200); // any moment will do
+    for (const child of children) child.kill('SIGKILL');
+    await Promise.all(children.map((child) => (child.exitCode ?? child.signalCode) === null && once(child, 'exit')));
+  }
+  const { code, stderr } = await run('--folder', queue, '--once', '--concurrency', '4');
+  assert.is(code, 0, stderr);
+  assert.equal(names(queue).filter((name) => name.endsWith('.json')), []);
+  assert.equal(names(queue, 'claimed'), []);
+  const [done, bad] = [names(queue, 'done'), names(queue, 'bad').filter((name) => !name.endsWith('.reason.json'))];
+  assert.equal([...done, ...bad].sort(), [...ids.keys()].sort());
+  assert.ok(done.length > 0);
+  for (const place of ['done', 'bad']) assert.not.ok(names(queue, place).some((name) => name.startsWith('.')));
+  for (const name of done) {
+    const { state, ti } = JSON.parse(readFileSync(join(queue, 'done', name), 'utf8')) as { state: string; ti: { id: string } };
+    assert.equal([ti.id, state, await stateOf(ti.id)], [ids.get(name), 'success', 'success'], name);
+  }
+  // It had been started by a worker that was killed: the server lets none start it again.
+  for (const name of bad) {
+    const { reason } = JSON.parse(readFileSync(join(queue, 'bad', name.replace('.json', '.reason.json')), 'utf8')) as { reason: string };
+    assert.match(reason, /^a worker that was killed had claimed it before.*was answered 40[39]/);
+    assert.ok(['running', 'success'].includes(await stateOf(ids.get(name) ?? '')), name);
+  }
+  await until(() => running(bundle).length === 0);
+});
+
+worker('what is wrong with the command line is said before anything starts', async () => {
+  const queue = newFolder();
+  const wrong: readonly (readonly string[])[] = [
+    ['--folder', queue, '--credential', 'env:X'], [], ['--folder', queue, '--concurrency', '0'], ['--folder', queue, '--warm', 'x'], ['--folder', queue, '--bundle', 'b'],
+    ['--folder', queue, '--grants', 'all'], ['--folder', queue, '--reports-key', 'env:X'], ['--credential', 'the-credential-itself'],
+  ];
+  for (const more of wrong) {
+    const { code, stdout, stderr } = await run(...more);
+    assert.equal([code, stdout], [2, ''], more.join(' '));
+    assert.not.match(stderr, /the-credential-itself/);
+  }
+  for (const more of [['--folder', join(folder, 'absent')], ['--credential', 'env:ABSENT_CREDENTIAL']]) assert.is((await run(...more)).code, 1);
+});
+
+worker.run();

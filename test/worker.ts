@@ -1,0 +1,311 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ExecutionApi, FolderQueue, policies, Secret, ServerQueue, Supervisor, Worker, type SupervisorOptions, type WorkerEvent, type WorkerOptions, type WorkQueue } from '../lib/index.js';
+import { createServer, type Server } from '../lib/server/index.js';
+import { hasEnded, ownName } from '../lib/worker/owner.js';
+import { until } from './helpers/processes.js';
+
+const worker = suite('worker');
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-worker-')));
+const bundle = join(folder, 'bundle');
+mkdirSync(bundle);
+const files: Readonly<Record<string, string>> = {
+  'ok.mjs': 'export default ({ ti }) => ti.task_id;',
+  'fails.mjs': "export default () => { throw new Error('odd'); };",
+  'variable.mjs': "import { variables } from 'sallyport/task'; export default async () => [await variables.get('colour'), await variables.get('secret').catch(({ code }) => code)];",
+  'waits.mjs': "import { existsSync } from 'node:fs'; import { setTimeout as sleep } from 'node:timers/promises'; export default async () => { while (!existsSync(new URL('go', import.meta.url))) await sleep(20); };",
+};
+for (const [name, source] of Object.entries(files)) writeFileSync(join(bundle, name), source);
+
+const key = randomBytes(64);
+const newServer = (options: object = {}): Promise<Server> => createServer({ signingKey: Secret.fromBytes(Buffer.from(key)), ...options });
+let server: Server;
+let api: ExecutionApi;
+worker.before(async () => {
+  server = await newServer();
+  await server.listen();
+  await server.seed({ bundles: [{ name: 'b' }], dags: [{ dag_id: 'd', bundle: 'b', relative_fileloc: 'variable.mjs', declares: { variables: ['col*'] } }, { dag_id: 'lost', bundle: 'b' }], variables: { colour: 'green', secret: 'hidden' } });
+  api = new ExecutionApi({ baseUrl: server.url ?? '' });
+});
+worker.after(async () => {
+  await api.close();
+  await server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let folders = 0;
+function newFolder(): string {
+  const path = join(folder, `queue-${++folders}`);
+  mkdirSync(path, { mode: 0o700 });
+  return path;
+}
+
+/** A task instance that is queued, and a workload for it. */
+async function workloadOf(dag_rel_path: string, more: object = {}, at = server): Promise<{ readonly id: string; readonly workload: object }> {
+  const ti = { id: randomUUID(), dag_id: 'd', run_id: 'r', task_id: randomUUID(), try_number: 1, map_index: -1 };
+  await at.seed({ taskInstances: [{ ...ti, queue: 'elsewhere' }] });
+  return { id: ti.id, workload: { type: 'ExecuteTask', ti, dag_rel_path, bundle_info: { name: 'b', version: null }, token: await at.issueWorkloadToken(ti.id), ...more } };
+}
+
+/** As whoever hands out work has to. */
+function put(queue: string, name: string, content: object | string): void {
+  writeFileSync(join(queue, `.${name}`), typeof content === 'string' ? content : JSON.stringify(content));
+  renameSync(join(queue, `.${name}`), join(queue, name));
+}
+
+const json = (path: string): Record<string, unknown> => JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+const names = (...parts: string[]): string[] => readdirSync(join(...parts)).sort();
+const waiting = (queue: string): string[] => names(queue).filter((name) => name.endsWith('.json'));
+
+/** A worker with a supervisor of its own, and what it told. */
+class Subject implements AsyncDisposable {
+  readonly supervisor: Supervisor;
+  readonly worker: Worker;
+  readonly events: WorkerEvent[] = [];
+  readonly #queue: WorkQueue;
+
+  constructor(queue: WorkQueue, { supervisor, ...options }: Omit<Partial<WorkerOptions>, 'supervisor'> & { readonly supervisor?: Partial<SupervisorOptions> } = {}) {
+    this.#queue = queue;
+    this.supervisor = new Supervisor({ api, bundles: { b: bundle }, ...supervisor });
+    this.worker = new Worker({ supervisor: this.supervisor, queue, concurrency: 2, once: true, onEvent: (event) => this.events.push(event), ...options });
+  }
+
+  kinds(kind: WorkerEvent['kind']): WorkerEvent[] {
+    return this.events.filter((event) => event.kind === kind);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.worker.drain();
+    await this.supervisor[Symbol.asyncDispose]();
+    await this.#queue[Symbol.asyncDispose]();
+  }
+}
+
+// --- A folder
+
+worker('workloads run in the order of their names, so many at once, and leave what became of them', async () => {
+  const queue = newFolder();
+  const tokens: string[] = [];
+  for (const name of ['c', 'a', 'e', 'b', 'd']) {
+    const { workload } = await workloadOf(name === 'd' ? 'fails.mjs' : 'ok.mjs');
+    tokens.push((workload as { token: string }).token);
+    put(queue, `${name}.json`, workload);
+  }
+  await using subject = new Subject(await FolderQueue.open(queue));
+  await subject.worker.run();
+  assert.equal(subject.kinds('started').map((event) => 'name' in event && event.name), ['a', 'b', 'c', 'd', 'e'].map((name) => `${name}.json`));
+  assert.is(Math.max(...subject.events.map((event) => ('running' in event ? event.running : 0))), 2);
+  assert.equal(waiting(queue), []);
+  assert.equal(names(queue, 'done'), ['a', 'b', 'c', 'd', 'e'].map((name) => `${name}.json`));
+  assert.equal(names(queue, 'bad'), []);
+  const { ti, started_at, ended_at, worker: who, ...rest } = json(join(queue, 'done', 'a.json'));
+  assert.equal(rest, { dag_rel_path: 'ok.mjs', bundle_info: { name: 'b', version: null }, state: 'success', exit: { kind: 'exited', exitCode: 0 }, reported: true });
+  assert.equal(json(join(queue, 'done', 'd.json'))['state'], 'failed');
+  assert.is(json(join(queue, 'done', 'd.json'))['reason'], 'Error: odd');
+  const all = names(queue, 'done').map((name) => readFileSync(join(queue, 'done', name), 'utf8')).join('') + JSON.stringify(subject.events);
+  assert.not.ok(tokens.some((token) => all.includes(token)));
+});
+
+worker('what nobody can run is set aside with the reason, and the rest runs', async () => {
+  const queue = newFolder();
+  put(queue, 'cut.json', '{"type": "ExecuteTask", "ti"');
+  put(queue, 'large.json', JSON.stringify('x'.repeat(2 << 20)));
+  put(queue, 'other.json', { type: 'ExecuteTask', ti: {} });
+  put(queue, 'null.json', 'null');
+  mkdirSync(join(queue, 'folder.json'));
+  writeFileSync(join(queue, 'folder.json', 'x'), '');
+  symlinkSync('/etc/passwd', join(queue, 'link.json'));
+  assert.is(spawnSync('mkfifo', [join(queue, 'pipe.json')]).status, 0);
+  put(queue, 'bundle.json', (await workloadOf('ok.mjs', { bundle_info: { name: 'unknown' } })).workload);
+  put(queue, 'outside.json', (await workloadOf('../ok.mjs')).workload);
+  put(queue, 'token.json', (await workloadOf('ok.mjs', { token: 'no.such.token' })).workload);
+  put(queue, 'declares.json', (await workloadOf('ok.mjs', { declares: { everything: ['*'] } })).workload);
+  const { workload } = await workloadOf('ok.mjs');
+  put(queue, 'z1.json', workload);
+  put(queue, 'z2.json', workload); // the same again: the server lets it run once
+  writeFileSync(join(queue, '.hidden.json'), '{');
+  writeFileSync(join(queue, 'note.txt'), 'no workload');
+
+  await using subject = new Subject(await FolderQueue.open(queue), { concurrency: 1 });
+  await subject.worker.run();
+  const reasons: Readonly<Record<string, RegExp>> = {
+    bundle: /names no bundle.*ERR_WORKLOAD_INVALID/, cut: /not JSON/, declares: /ERR_OUT_OF_RANGE/, folder: /not a regular file/, large: /larger than/, link: /symbolic link/, null: /ERR_WORKLOAD_INVALID/,
+    other: /ERR_WORKLOAD_INVALID/, outside: /path below the bundle/, pipe: /not a regular file/, token: /was answered 403/, z2: /was answered 40[39]/,
+  };
+  assert.equal(names(queue, 'bad'), Object.keys(reasons).flatMap((name) => [`${name}.json`, `${name}.reason.json`]).sort());
+  for (const [name, expected] of Object.entries(reasons)) assert.match(String(json(join(queue, 'bad', `${name}.reason.json`))['reason']), expected, name);
+  assert.equal(names(queue, 'done'), ['z1.json']); // control
+  assert.equal(names(queue).filter((name) => name.includes('hidden') || name.includes('note')), ['.hidden.json', 'note.txt']);
+  assert.is(subject.kinds('refused').length, Object.keys(reasons).length);
+  assert.is(readFileSync('/etc/passwd', 'utf8').length > 0, true);
+});
+
+worker('several workers share a folder, and each workload is one of them\'s', async () => {
+  const queue = newFolder();
+  const ids = new Set<string>();
+  for (let index = 0; index < 12; index++) {
+    const { id, workload } = await workloadOf('ok.mjs');
+    ids.add(id);
+    put(queue, `${index}.json`, workload);
+  }
+  // One process has one name: the others are processes of their own in test/worker-cli.ts. Here two loops share one queue.
+  await using shared = await FolderQueue.open(queue);
+  await using one = new Subject(shared);
+  await using other = new Subject(shared);
+  await Promise.all([one.worker.run(), other.worker.run()]);
+  const done = names(queue, 'done').map((name) => (json(join(queue, 'done', name))['ti'] as { id: string }).id);
+  assert.equal(new Set(done), ids);
+  assert.is(one.kinds('started').length + other.kinds('started').length, 12);
+  assert.is(one.kinds('refused').length + other.kinds('refused').length, 0);
+});
+
+worker('a file that comes while it waits is run at once; drained, it finishes what runs and leaves the rest', async () => {
+  const queue = newFolder();
+  await using subject = new Subject(await FolderQueue.open(queue), { once: false, concurrency: 1 });
+  const running = subject.worker.run();
+  put(queue, 'first.json', (await workloadOf('ok.mjs')).workload);
+  await until(() => existsSync(join(queue, 'done', 'first.json')));
+  put(queue, 'second.json', (await workloadOf('waits.mjs')).workload);
+  await until(() => subject.worker.running === 1);
+  put(queue, 'third.json', (await workloadOf('ok.mjs')).workload);
+  subject.worker.drain();
+  subject.worker.drain();
+  writeFileSync(join(bundle, 'go'), '');
+  await running;
+  rmSync(join(bundle, 'go'));
+  assert.equal([names(queue, 'done'), waiting(queue), names(queue, 'bad')], [['first.json', 'second.json'], ['third.json'], []]);
+});
+
+worker('while the server is away workloads wait, and then they run', async () => {
+  const queue = newFolder();
+  const database = join(folder, 'away.db');
+  const first = await newServer({ database });
+  const url = await first.listen();
+  put(queue, 'a.json', (await workloadOf('ok.mjs', {}, first)).workload);
+  await first.close();
+  await using away = new ExecutionApi({ baseUrl: url });
+  await using subject = new Subject(await FolderQueue.open(queue), { supervisor: { api: away }, once: false });
+  const running = subject.worker.run();
+  await until(() => subject.kinds('released').length > 0);
+  assert.equal(names(queue, 'done').concat(names(queue, 'bad')), []);
+  await using second = await newServer({ database });
+  await second.listen({ port: Number(new URL(url).port) });
+  await until(() => existsSync(join(queue, 'done', 'a.json')));
+  assert.is(json(join(queue, 'done', 'a.json'))['state'], 'success');
+  subject.worker.drain();
+  await running;
+});
+
+worker('what a worker had claimed that was killed is run by the next one, but for what it had finished', async () => {
+  const queue = newFolder();
+  await using open = await FolderQueue.open(queue);
+  const child = spawn('sleep', ['1000']);
+  const [host, boot, namespace] = ownName().split('~');
+  const start = readFileSync(`/proc/${child.pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ')[19];
+  const owner = [host, boot, namespace, child.pid, start].join('~');
+  assert.not.ok(hasEnded(owner)); // control
+  const claimed = join(queue, 'claimed', owner);
+  mkdirSync(claimed);
+  const [begun, finished] = [await workloadOf('ok.mjs'), await workloadOf('ok.mjs')];
+  writeFileSync(join(claimed, '1-begun.json'), JSON.stringify(begun.workload));
+  writeFileSync(join(claimed, '2-finished.json'), JSON.stringify(finished.workload));
+  writeFileSync(join(queue, 'done', 'finished.json'), JSON.stringify({ ti: { id: finished.id }, worker: owner, state: 'success' }));
+  assert.equal(await open.claim(10), []);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  assert.ok(hasEnded(owner));
+  await using subject = new Subject(open);
+  await subject.worker.run();
+  assert.equal(subject.kinds('started').map((event) => 'name' in event && event.name), ['begun.json']);
+  assert.equal(names(queue, 'done'), ['begun.json', 'finished.json']);
+  assert.equal(names(queue, 'claimed'), [open.name]);
+  for (const other of ['elsewhere~0~0~1~1', [host, boot, '0', '1', '1'].join('~'), 'x', '~~~~~']) assert.not.ok(hasEnded(other), other);
+  assert.ok(hasEnded([host, 'other', namespace, process.pid, '1'].join('~'))); // before the host was started again
+});
+
+worker('a folder that others may read is refused, and one of workloads is granted to no task', async () => {
+  const queue = newFolder();
+  spawnSync('chmod', ['0750', queue]);
+  assert.is(await FolderQueue.open(queue).then(() => 'open', ({ code }: { code: string }) => code), 'ERR_SECRET_REFUSED');
+  spawnSync('chmod', ['0700', queue]);
+  await using open = await FolderQueue.open(queue);
+  put(queue, 'a.json', (await workloadOf('ok.mjs')).workload);
+  put(queue, 'b.json', (await workloadOf('ok.mjs')).workload);
+  {
+    await using greedy = new Subject(open, { run: { policy: policies.node({ read: [queue] }) } });
+    await greedy.worker.run();
+  }
+  assert.match(String(json(join(queue, 'bad', 'a.reason.json'))['reason']), /ERR_POLICY_INVALID/);
+  assert.equal([names(queue, 'done'), names(queue, 'bad').length], [[], 4]);
+});
+
+// --- The server
+
+worker('what waits at the server is run, each once, with what its DAG declares', async () => {
+  const ids = new Map<string, string>();
+  const taskInstances = Array.from({ length: 6 }, () => ({ id: randomUUID(), dag_id: 'd', run_id: 'queue', task_id: randomUUID(), queue: 'q' }));
+  for (const { id, task_id } of taskInstances) ids.set(id, task_id);
+  const strangers = [{ id: randomUUID(), dag_id: 'd', run_id: 'queue', task_id: 'stranger', queue: 'other' }, { id: randomUUID(), dag_id: 'lost', run_id: 'queue', task_id: 'no-file', queue: 'q' }];
+  await server.seed({ taskInstances: [...taskInstances, ...strangers] });
+  using first = await server.addWorker({ name: 'first', queues: ['q'] });
+  using second = await server.addWorker({ name: 'second', queues: ['q'] });
+  const subjects = [first, second].map((credential) => new Subject(new ServerQueue({ api, credential, pollMs: 50 }), { once: false }));
+  const running = subjects.map((subject) => subject.worker.run());
+  const ended = (): WorkerEvent[] => subjects.flatMap((subject) => subject.kinds('ended'));
+  await until(() => ended().length === 6);
+  for (const subject of subjects) subject.worker.drain();
+  await Promise.all(running);
+  assert.equal(new Set(ended().map((event) => 'name' in event && event.name)), new Set(ids.keys()));
+  assert.equal(new Set(ended().map((event) => event.kind === 'ended' && event.outcome.state)), new Set(['success']));
+  const reader = await workloadOf('ok.mjs');
+  await using asReader = api.withToken(Secret.fromBytes(Buffer.from((reader.workload as { token: string }).token)));
+  await asReader.run(reader.id, { hostname: 'h', unixname: 'u', pid: 1, start_date: new Date().toISOString() });
+  for (const task_id of ids.values()) {
+    const { value } = await asReader.getXCom({ dag_id: 'd', run_id: 'queue', task_id, key: 'return_value' }).catch(() => ({ value: 'refused' }));
+    assert.equal(value, ['green', 'ERR_BROKER_DENIED']);
+  }
+  for (const subject of subjects) await subject[Symbol.asyncDispose]();
+});
+
+worker('a credential that is none, and a bundle that is not here, keep nobody from the rest', async () => {
+  using wrong = Secret.fromBytes(Buffer.from('sallyport-worker-none'));
+  await using unknown = new Subject(new ServerQueue({ api, credential: wrong, pollMs: 20 }), { once: false });
+  const failing = unknown.worker.run();
+  await until(() => unknown.kinds('failed').length > 0);
+  unknown.worker.drain();
+  await failing;
+  assert.is(unknown.kinds('started').length, 0);
+
+  await server.seed({ bundles: [{ name: 'b' }, { name: 'elsewhere' }], dags: [{ dag_id: 'away', bundle: 'elsewhere', relative_fileloc: 'ok.mjs' }, { dag_id: 'here', bundle: 'b', relative_fileloc: 'ok.mjs' }] });
+  const [away, here] = [randomUUID(), randomUUID()];
+  await server.seed({ taskInstances: [{ id: away, dag_id: 'away', run_id: 'a', task_id: 't', queue: 'mixed' }, { id: here, dag_id: 'here', run_id: 'b', task_id: 't', queue: 'mixed' }] });
+  using credential = await server.addWorker({ name: 'mixed', queues: ['mixed'] });
+  await using subject = new Subject(new ServerQueue({ api, credential, pollMs: 20 }), { concurrency: 1 });
+  await subject.worker.run();
+  const told = (kind: WorkerEvent['kind']): unknown[] => subject.kinds(kind).map((event) => 'name' in event && event.name);
+  assert.equal([told('refused'), told('ended')], [[away], [here]]);
+});
+
+worker('options that are none are refused', async () => {
+  await using supervisor = new Supervisor({ api, bundles: {} });
+  using credential = Secret.fromBytes(Buffer.from('x'));
+  const queue = new ServerQueue({ api, credential });
+  const tries: readonly (() => unknown)[] = [
+    () => new Worker({ supervisor, queue, concurrency: 0 }),
+    () => new Worker({ supervisor: {} as Supervisor, queue, concurrency: 1 }),
+    () => new Worker({ supervisor, queue, concurrency: 1, spare: 1 } as never),
+    () => new ServerQueue({ api, credential, pollMs: 0 }),
+    () => new ServerQueue({ api: {} as ExecutionApi, credential }),
+    () => new ServerQueue({ api, credential: 'x' as never }),
+  ];
+  for (const attempt of tries) assert.throws(attempt, (error: NodeJS.ErrnoException) => /^ERR_(INVALID_ARG_TYPE|OUT_OF_RANGE)$/.test(error.code ?? ''));
+});
+
+worker.run();
