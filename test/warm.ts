@@ -59,6 +59,12 @@ class Subject implements AsyncDisposable {
   }
 }
 
+/** Who waits, once that can be seen: a program's command line is there a moment after it runs. */
+async function waitingFor(root: string, count: number): Promise<number[]> {
+  await until(() => running(root).length === count);
+  return running(root).sort();
+}
+
 const printed = ({ lines }: Ran): string[] => lines.filter(({ source }) => source === 'stdout').map(({ line }) => line);
 
 warm('a task runs in a process that waited, and another one takes its place', async () => {
@@ -67,8 +73,7 @@ warm('a task runs in a process that waited, and another one takes its place', as
   const seen = new Set<number>();
   for (let round = 0; round < 4; round++) {
     await subject.supervisor.warmUp('b');
-    const before = running(root);
-    assert.is(before.length, 2);
+    const before = await waitingFor(root, 2);
     const ran = await subject.run('pid.mjs');
     assert.equal(ran.outcome, { state: 'success', exit: { kind: 'exited', exitCode: 0 }, reported: true });
     const pid = Number(printed(ran)[0]);
@@ -151,7 +156,7 @@ warm('a file that leads out of its bundle is refused before a process is taken',
   symlinkSync(join(folder, 'outside.mjs'), join(root, 'link.mjs'));
   await using subject = new Subject(root);
   await subject.supervisor.warmUp('b');
-  const before = running(root).sort();
+  const before = await waitingFor(root, 2);
   for (const path of ['link.mjs', '../outside.mjs', 'absent.mjs', '.']) {
     assert.is(await subject.run(path).then(() => 'ran', ({ code }: { code: string }) => code), 'ERR_WORKLOAD_INVALID', path);
   }
@@ -163,7 +168,7 @@ warm('one that the server does not let run has ended, and is not taken again', a
   const root = bundleOf({ 'task.mjs': 'export default () => console.log(process.pid);' });
   await using subject = new Subject(root, { warm: { size: 1 } });
   await subject.supervisor.warmUp('b');
-  const [waiting = 0] = running(root);
+  const [waiting = 0] = await waitingFor(root, 1);
   const ti = { id: randomUUID(), dag_id: 'd', run_id: 'r', task_id: 'refused', try_number: 1 };
   const refused = subject.supervisor.run({ type: 'ExecuteTask', ti, dag_rel_path: 'task.mjs', bundle_info: { name: 'b' } }, { token: Secret.fromBytes(Buffer.from('no.such.token')) });
   assert.is(await refused.then(() => 'ran', ({ code }: { code: string }) => code), 'ERR_UPSTREAM_FAILED');
