@@ -72,6 +72,37 @@ executionApi('goes the whole way of a task against the server', async () => {
   await api.setState(task.id, { state: 'success', end_date: endDate });
 });
 
+executionApi('an answer to run that was lost is given again, to who asked and nobody else', async () => {
+  await using server = await ApiServer.start({}, { variables: { region: 'north' } });
+  for (const [kept, lost] of [[true, 1], [true, 2], [false, 1]] as const) {
+    const task = await server.task();
+    const workload = await server.server.issueWorkloadToken(task.id);
+    let count = 0;
+    await withServer(
+      // What stands between loses answers, after the server has done what was asked.
+      async (request, response) => {
+        const { host: _host, connection: _connection, 'content-length': _length, 'idempotency-key': key, ...headers } = request.headers as Record<string, string>;
+        const body = await textOf(request);
+        const answer = await fetch(new URL(request.url ?? '', server.url), { method: request.method ?? '', headers: { ...headers, ...(kept && key !== undefined && { 'idempotency-key': key }) }, body: body === '' ? null : body });
+        if (count++ < lost) return void request.socket.destroy();
+        response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text());
+      },
+      async (api) => {
+        if (!kept) return void assert.is((await failureOf(() => api.run(task.id, { ...here, start_date: startDate }))).reason, 'invalid_token'); // control
+        await api.run(task.id, { ...here, start_date: startDate });
+        assert.equal(await api.getVariable('region'), { key: 'region', value: 'north' });
+        // Another process that has the workload token, and another call of this one's, ask in vain.
+        for (const who of [here, { ...here, pid: 1 }]) {
+          await using thief = new ExecutionApi({ baseUrl: server.url, token: secret(workload), ...quick });
+          assert.is((await failureOf(() => thief.run(task.id, { ...who, start_date: startDate }))).status, who === here ? 403 : 409);
+        }
+        assert.equal(await api.getVariable('region'), { key: 'region', value: 'north' });
+      },
+      { token: secret(workload) },
+    );
+  }
+});
+
 executionApi('tells each refusal by its status and reason', async () => {
   await using server = await ApiServer.start();
   const [mine, theirs] = [await server.task(), await server.task()];

@@ -91,6 +91,50 @@ tokens('of many who show a workload token at once, one starts the task instance'
   }
 });
 
+tokens('an answer to run that was lost is given again to who knows the key it was asked with, while what was given lives', async () => {
+  const records: DecisionRecord[] = [];
+  await using api = await ApiServer.start({ onDecision: (record) => records.push(record) }, things);
+  const key = 'a key of this very call';
+  const run = (task: Task, token: string, given: string | null, who: object = here): Promise<Reply> =>
+    api.ask('PATCH', `task-instances/${task.id}/run`, token, { state: 'running', start_date: startDate, ...who }, given === null ? {} : { 'idempotency-key': given });
+  const started = async (given: string | null = key): Promise<{ task: Task; workload: string; first: Reply }> => {
+    const task = await api.task();
+    const workload = await api.server.issueWorkloadToken(task.id);
+    const first = await run(task, workload, given);
+    expectReply(first, 200);
+    return { task, workload, first };
+  };
+  const { task, workload, first } = await started();
+  const again = await run(task, workload, key);
+  expectReply(again, 200, first.body);
+  // Whichever of the two was lost, the other is good.
+  for (const token of [first, again].map(freshOf)) expectReply(await api.ask('GET', region, token), 200);
+  for (const wrong of [null, 'a key that is not the one', 'short', 'ü'.repeat(20)]) expectInvalid(await run(task, workload, wrong), 'used');
+  expectRefusal(await run(task, workload, key, { ...here, pid: 1 }), 409, 'invalid_state');
+  const refused = records.filter(({ rule }) => rule === 'token').map(({ task_instance_id, allowed, reason }) => ({ task_instance_id, allowed, reason }));
+  assert.equal(refused, Array(4).fill({ task_instance_id: task.id, allowed: false, reason: 'used' }));
+  expectInvalid(await api.ask('GET', region, workload), 'scope'); // it is good for nothing else
+  // Of several at once each is answered.
+  for (const reply of await Promise.all(Array.from({ length: 5 }, () => run(task, workload, key)))) expectReply(await api.ask('GET', region, freshOf(reply)), 200);
+
+  const over: readonly ((task: Task, token: string) => Promise<unknown>)[] = [
+    ({ id }) => api.server.revokeTokens({ taskInstanceId: id }),
+    (_task, token) => api.server.revokeTokens({ jti: decodeJwt(token).jti ?? '' }),
+    () => api.server.revokeTokens('all'),
+    ({ id }, token) => api.ask('PATCH', `task-instances/${id}/state`, token, { state: 'failed', end_date: endDate }),
+    ({ task_id }) => api.task({ task_id, try_number: 2 }),
+  ];
+  for (const [at, end] of over.entries()) {
+    const other = await started();
+    await end(other.task, freshOf(other.first));
+    const late = await run(other.task, other.workload, key);
+    assert.is(late.status, [403, 403, 403, 409, 410][at]);
+    assert.is(freshOf(late), '');
+  }
+  const silent = await started(null);
+  expectInvalid(await run(silent.task, silent.workload, key), 'used'); // who gave no key has none
+});
+
 tokens('a start that is refused leaves the workload token good', async () => {
   await using api = await ApiServer.start();
   const task = await api.running();

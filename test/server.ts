@@ -309,7 +309,7 @@ server('what the store cannot do is answered 500 and told to the operator alone'
   }
 });
 
-server('a database is for its owner alone, and one of a newer version is left alone', async () => {
+server('a database is for its owner alone, one of an older version is brought to this one, and of a newer one left alone', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-server-'));
   try {
     const database = join(folder, 'db');
@@ -320,6 +320,11 @@ server('a database is for its owner alone, and one of a newer version is left al
     }
     const { DatabaseSync } = await import('@photostructure/sqlite');
     const db = new DatabaseSync(database);
+    db.exec('ALTER TABLE tokens DROP COLUMN given_for; UPDATE schema_version SET version = 2');
+    {
+      await using api = await ApiServer.start({ database });
+      assert.is((await (await api.running()).heartbeat()).status, 204);
+    }
     db.exec('UPDATE schema_version SET version = 99');
     db.close();
     try {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { Type } from '@sinclair/typebox';
 import { outOfRange } from '../errors.js';
 import { Secret } from '../secrets/secret.js';
@@ -41,8 +42,8 @@ const vital = (request: Request): Request => ({ ...request, vital: true });
  * Airflow's Execution API, with the token of one task instance. Works with Airflow's server
  * and with `sallyport/server`.
  *
- * Network errors and 5xx are tried again; every call here may be repeated without harm. Where a workload token is good once
- * and the answer to `run` was lost, `run` is refused: the scheduler has to hand out another one. Likewise `triggerDagRun`
+ * Network errors and 5xx are tried again; every call here may be repeated without harm. Where a workload token is good once,
+ * `sallyport/server` knows the attempts of one `run` by a key that is made up for it, and refuses another `run`. `triggerDagRun`
  * may be told that the run is there already, when the answer to its first attempt was lost.
  * The token is read from its Secret for each request and added last; while one is on its way
  * it is also in undici's header string and the socket's buffer. Over plain `http` anyone on
@@ -76,7 +77,7 @@ export class ExecutionApi extends Queries {
   /** Marks the task instance running, here. A workload token is exchanged for an execution token on the way. */
   async run(tiId: string, { hostname, unixname, pid, start_date }: Omit<EnterRunning, 'state'>, options?: RequestOptions): Promise<RunContext> {
     const body: EnterRunning = { state: 'running', hostname, unixname, pid, start_date };
-    return this.json(RunContext, vital(ofTaskInstance('PATCH', tiId, 'run', body)), options);
+    return this.json(RunContext, { ...vital(ofTaskInstance('PATCH', tiId, 'run', body)), idempotencyKey: randomUUID() }, options);
   }
 
   /**

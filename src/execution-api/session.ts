@@ -87,6 +87,7 @@ export abstract class Session implements AsyncDisposable {
   protected async send(request: Request, options?: RequestOptions): Promise<Answer> {
     const headers = (): Record<string, string> => ({
       'airflow-api-version': request.version ?? apiVersion,
+      ...(request.idempotencyKey !== undefined && { 'idempotency-key': request.idempotencyKey }),
       ...(this.#token !== undefined && { authorization: this.#token.use(bearerHeader) }),
     });
     const answer = await this.#transport.send(request, headers, options?.signal, options?.attempts);

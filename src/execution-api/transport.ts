@@ -32,6 +32,8 @@ export interface Request {
   readonly body?: string;
   /** Of a route that is newer than what this package speaks otherwise. */
   readonly version?: string;
+  /** The same for all attempts: a server that knows it answers one again whose answer was lost. */
+  readonly idempotencyKey?: string;
 }
 
 export interface Answer {

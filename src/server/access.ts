@@ -111,7 +111,7 @@ export function guard(app: App, options: AccessOptions): void {
   async function passed(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const { access, resource } = request.routeOptions.config;
     const claims = claimsOf(request);
-    if (access !== 'task') await gate.passSelf(request, claims, resource?.action ?? 'transition');
+    if (access !== 'task') await gate.passSelf(request, claims, resource?.action ?? 'transition', idempotencyKeyOf(request) !== undefined);
     if (isSoonOver(claims, now()) && (authorization === 'airflow' || (await gate.isRunning(request, claims)))) {
       const fresh = await tokens.replace(claims);
       if (fresh !== undefined) reply.header(refreshedToken, fresh);
@@ -127,6 +127,15 @@ export function guard(app: App, options: AccessOptions): void {
 
 /** Airflow's header for a token that replaces the one it was asked with. */
 export const refreshedToken = 'refreshed-api-token';
+
+/**
+ * What whoever asks to `run` says again where the answer was lost, and nobody else knows: with it a workload token that was used is
+ * looked at once more. draft-ietf-httpapi-idempotency-key-header
+ */
+export function idempotencyKeyOf({ headers, routeOptions }: FastifyRequest): string | undefined {
+  const key = headers['idempotency-key'];
+  return routeOptions.config.access === 'self-or-workload' && typeof key === 'string' && /^[\x20-\x7e]{16,256}$/.test(key) ? key : undefined;
+}
 
 /** Whom a request speaks for, on a route that is not public. */
 export function claimsOf(request: FastifyRequest): TokenClaims {

@@ -65,10 +65,14 @@ export class Gate {
     });
   }
 
-  /** The same about the task instance that asks, on a route that is its own. */
-  async passSelf(request: FastifyRequest, claims: TokenClaims, action: Action): Promise<void> {
+  /**
+   * The same about the task instance that asks, on a route that is its own.
+   *
+   * @param mayBeUsed The route decides about a workload token that was used.
+   */
+  async passSelf(request: FastifyRequest, claims: TokenClaims, action: Action, mayBeUsed = false): Promise<void> {
     if (this.#options.authorization === 'airflow') return;
-    const { dag_id, run_id, task_id } = (await this.#find(request, claims, action, undefined)).asker.identity;
+    const { dag_id, run_id, task_id } = (await this.#find(request, claims, action, undefined, mayBeUsed)).asker.identity;
     await this.pass(request, claims, action, { kind: 'task_instance', dag_id, run_id, task_id });
   }
 
@@ -86,14 +90,14 @@ export class Gate {
   }
 
   /** Loads who asks once for each request, and with it, in the same statement, whose the resource is where that matters. */
-  #find(request: FastifyRequest, claims: TokenClaims, action: Action, resource: Resource | undefined): Awaitable<{ readonly asker: Asker; readonly owner: Owner }> {
+  #find(request: FastifyRequest, claims: TokenClaims, action: Action, resource: Resource | undefined, mayBeUsed = false): Awaitable<{ readonly asker: Asker; readonly owner: Owner }> {
     const { database, authorizer } = this.#options;
     const known = request.asker;
     // What is of the DAG that the claim names needs no looking up: that it is the task instance's own DAG is checked below.
     const owned = resource !== undefined && authorizer.needsOwner({ dag_id: claims.dag_id ?? '' }, resource) ? resource : undefined;
     if (known !== null) return owned === undefined ? { asker: known, owner: undefined } : chain(database.run(findOwner(owned)), (owner) => ({ asker: known, owner }));
     return chain(this.#look(claims, owned), ({ row, standing, owner }) => {
-      if (standing !== 'good') {
+      if (standing !== 'good' && !(standing === 'used' && mayBeUsed)) {
         authorizer.refuse({ id: claims.sub }, action, resource ?? ownTaskInstance(claims), 'token', standing);
         throw invalidToken(standing);
       }

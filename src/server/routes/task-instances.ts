@@ -1,6 +1,7 @@
+import { hash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { DagRunNote, EnterRunning, Heartbeat, InactiveAssets, PreviousSuccessfulRun, RenderedFields, RenderedMapIndex, RunContext, SkipDownstream, StateUpdate } from '../../execution-api/schema.js';
-import { claimsOf, isAllowed, refreshedToken, type AccessOptions } from '../access.js';
+import { claimsOf, idempotencyKeyOf, isAllowed, refreshedToken, type AccessOptions } from '../access.js';
 import type { App } from '../app.js';
 import { type OutletChange, outletChanges } from '../outlets.js';
 import { invalidToken, notFound, Problem } from '../problem.js';
@@ -23,7 +24,7 @@ const reads = { access: 'self', resource: { kind: 'task_instance', action: 'read
 const writes = { access: 'self', resource: { kind: 'task_instance', action: 'write' } } as const;
 
 /** What a task instance does with itself. */
-export function taskInstances(app: App, { database, tokens, authorization, now }: AccessOptions): void {
+export function taskInstances(app: App, { database, tokens, authorization, authorizer, now }: AccessOptions): void {
   const timestamp = (): string => storedNow(now());
 
   async function change(id: string, decide: (ti: TaskInstance) => Change, also?: (ti: TaskInstance) => Sql<void>): Promise<{ before: TaskInstance; after: TaskInstance }> {
@@ -33,16 +34,19 @@ export function taskInstances(app: App, { database, tokens, authorization, now }
     return { before: result.before, after: { ...result.before, ...result.change.set } };
   }
 
-  function* exchangeOnce({ jti, record }: { readonly jti: string; readonly record: TokenRecord }): Sql<void> {
-    if (!(yield* exchangeToken(jti, record, timestamp()))) throw invalidToken('used');
+  function* exchangeOnce({ jti, record, key }: { readonly jti: string; readonly record: TokenRecord; readonly key: string | undefined }, { dag_id, run_id, task_id, state }: TaskInstance): Sql<void> {
+    const given_for = key === undefined ? null : hash('sha256', `${jti} ${key}`, 'hex');
+    if (yield* exchangeToken(jti, record, timestamp(), { given_for, again: state === 'running' })) return;
+    authorizer.refuse({ id: record.sub }, 'transition', { kind: 'task_instance', dag_id, run_id, task_id }, 'token', 'used');
+    throw invalidToken('used');
   }
 
   app.patch('/task-instances/:id/run', { config: { access: 'self-or-workload' }, schema: { params, body: EnterRunning, response: { 200: RunContext } } }, async (request, reply) => {
     const { jti, sub, scope, dag_id } = claimsOf(request);
     // Signed before the transaction, which has no time to wait, and worth nothing until that has registered it.
     const fresh = scope === 'workload' ? await tokens.sign({ sub, scope: 'execution', ...(dag_id !== undefined && { dag_id }) }) : undefined;
-    const exchange = fresh && authorization === 'own' ? { jti, record: fresh.record } : undefined;
-    const { before, after: ti } = await change(request.params.id, (row) => enterRunning(row, request.body, timestamp()), exchange && (() => exchangeOnce(exchange)));
+    const exchange = fresh && authorization === 'own' ? { jti, record: fresh.record, key: idempotencyKeyOf(request) } : undefined;
+    const { before, after: ti } = await change(request.params.id, (row) => enterRunning(row, request.body, timestamp()), exchange && ((row) => exchangeOnce(exchange, row)));
     const dag_run = await database.run(getDagRun(ti.dag_id, ti.run_id));
     if (dag_run === undefined) throw notFound('DAG run');
     if (fresh !== undefined) reply.header(refreshedToken, fresh.token);

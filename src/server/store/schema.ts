@@ -166,6 +166,7 @@ const migrations: readonly (readonly string[])[] = [
     `CREATE TABLE workers (name TEXT PRIMARY KEY, credential_hash TEXT NOT NULL UNIQUE, team TEXT REFERENCES teams, queues TEXT NOT NULL, revoked_at TEXT)`,
   ],
   [`CREATE INDEX task_instances_waiting ON task_instances (queue) WHERE state IN ('queued', 'restarting')`],
+  [`ALTER TABLE tokens ADD COLUMN given_for TEXT`],
 ];
 
 /** Brings the tables to this build's version, in the transaction that it runs in. */

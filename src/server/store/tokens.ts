@@ -2,14 +2,18 @@ import { isOurJti, type TokenClaims, type TokenRecord, type TokenStanding } from
 import { all, forUpdate, insertInto, one, quiet, run, type Sql, type Values } from './sql.js';
 import { fromStored, shown } from './time.js';
 
-const columns = ['jti', 'sub', 'scope', 'exp', 'issued_at', 'worker'] as const;
+const columns = ['jti', 'sub', 'scope', 'exp', 'issued_at', 'worker', 'given_for'] as const;
 
 /** A jti that is there already registers nothing: no token takes another one's place. Nobody has asked with it yet, so that nothing that is remembered changes. */
 const insert = insertInto('tokens', columns, `ON CONFLICT (jti) DO NOTHING RETURNING jti${quiet}`);
 
-/** @param worker Who asked for its task instance's first token. @throws Where the jti is there already: the token must not be handed out. */
-export function* registerToken({ jti, sub, scope, exp }: TokenRecord, now: string, worker: string | null = null): Sql<void> {
-  if ((yield* one(insert, { jti, sub, scope, exp, issued_at: now, worker })) === undefined) throw new Error('a token with this jti was registered before');
+/**
+ * @param worker Who asked for its task instance's first token.
+ * @param given_for Which request of whom it answers, where that may be asked again.
+ * @throws Where the jti is there already: the token must not be handed out.
+ */
+export function* registerToken({ jti, sub, scope, exp }: TokenRecord, now: string, worker: string | null = null, given_for: string | null = null): Sql<void> {
+  if ((yield* one(insert, { jti, sub, scope, exp, issued_at: now, worker, given_for })) === undefined) throw new Error('a token with this jti was registered before');
 }
 
 /** For a SELECT that knows the claims by {@link standingValues}: null where no such token was registered. */
@@ -27,20 +31,26 @@ export function* getTokenStanding(claims: TokenClaims): Sql<TokenStanding> {
   return row?.standing ?? 'unregistered';
 }
 
+const given = 'SELECT worker FROM tokens WHERE sub = :sub AND given_for = :given_for AND revoked_at IS NULL';
+
 const use = "UPDATE tokens SET used_at = :now WHERE jti = :jti AND scope = 'workload' AND used_at IS NULL AND revoked_at IS NULL RETURNING worker";
 
 /**
  * In the transaction in which a task instance starts: its workload token is used up, every other token of it ends, of an earlier
  * leg or for a start that did not come, and the execution token is registered.
  *
+ * @param asked Which request of whom: its hash, with the workload token's jti in it. One that is asked again, because its answer was
+ *   lost, gets another token as long as the one lives that it did not get; that one stays, for requests may overtake each other.
  * @returns False where somebody was faster: the transaction must not be kept then.
  */
-export function* exchangeToken(workloadJti: string, execution: TokenRecord, now: string): Sql<boolean> {
+export function* exchangeToken(workloadJti: string, execution: TokenRecord, now: string, asked: { readonly given_for: string | null; readonly again: boolean } = { given_for: null, again: false }): Sql<boolean> {
   yield* all(lock('sub = :sub AND'), { sub: execution.sub });
-  const used = yield* one<{ worker: string | null }>(use, { jti: workloadJti, now });
+  const { given_for, again } = asked;
+  let used = yield* one<{ worker: string | null }>(use, { jti: workloadJti, now });
+  if (used !== undefined) yield* revokeTokens({ taskInstanceId: execution.sub }, now);
+  else if (again && given_for !== null) used = yield* one<{ worker: string | null }>(given, { sub: execution.sub, given_for });
   if (used === undefined) return false;
-  yield* revokeTokens({ taskInstanceId: execution.sub }, now);
-  yield* registerToken(execution, now, used.worker);
+  yield* registerToken(execution, now, used.worker, given_for);
   return true;
 }
 
