@@ -142,6 +142,32 @@ for (const [what, source] of [
   });
 }
 
+sdk('what a task throws where nobody catches it is its failure, unless it listens itself', async () => {
+  const late = (what: string): string => `setTimeout(() => { ${what} }, 10); return new Promise((resolve) => setTimeout(resolve, 60_000));`;
+  for (const [what, reason] of [['throw new TypeError("later");', 'TypeError: later'], ['Promise.reject(new Error("unseen"));', 'Error: unseen'], ['throw undefined;', 'undefined']] as const) {
+    const ran = await run(`export default () => { ${late(what)} };`);
+    assert.equal([ran.code, terminal(ran), ran.seen.at(-1)?.['retry_reason']], [0, [['TaskState', 'failed']], reason]);
+  }
+  const listening = await run(`process.on('uncaughtException', ({ message }) => console.log(message));
+    export default async () => { setTimeout(() => { throw new Error('mine'); }, 10); await new Promise((resolve) => setTimeout(resolve, 100)); };`);
+  assert.equal([terminal(listening), listening.stdout], [[['SucceedTask', 'success']], 'mine\n']);
+});
+
+sdk('a worker thread of a task has no channel, and leaves that of the task alone', async () => {
+  const ran = await run(`
+    import { Worker } from 'node:worker_threads';
+    import { once } from 'node:events';
+    import { variables } from 'sallyport/task';
+    const sdk = ${JSON.stringify(new URL('../lib/sdk/index.js', import.meta.url).href)};
+    export default async () => {
+      const worker = new Worker('import(' + JSON.stringify(sdk) + ').then(({ variables }) => variables.get("colour")).catch(({ code }) => require("worker_threads").parentPort.postMessage(code))', { eval: true });
+      const [code] = await once(worker, 'message');
+      return [code, await variables.get('colour')];
+    };
+  `);
+  assert.equal(ran.seen.find(({ key }) => key === 'return_value')?.['value'], ['ERR_TASK_OUTSIDE', 'green']);
+});
+
 sdk('a failure that may be tried again asks for that', async () => {
   assert.equal(terminal(await run('export default () => { throw new Error("no"); };', { shouldRetry: true })), [['RetryTask', 'up_for_retry']]);
 });

@@ -1,5 +1,6 @@
 import { fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { isMainThread } from 'node:worker_threads';
 import { FrameDecoder, encodeRequest } from '../broker/frame.js';
 import { TaskError } from './error.js';
 import type { StartDetails } from './types.js';
@@ -113,10 +114,11 @@ export const hasClient = (): boolean => holder[slot] !== undefined;
 
 /**
  * Whom this process asks; its channel is opened here when the runner has not.
- * @throws {TaskError} `ERR_TASK_OUTSIDE`: descriptor 0 is no channel.
+ * @throws {TaskError} `ERR_TASK_OUTSIDE`: descriptor 0 is no channel; or this is a worker thread, for which it would be torn in two.
  */
 export function client(): Supervisor {
   if (holder[slot] === undefined) {
+    if (!isMainThread) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in the main thread of a task, and not in its workers');
     if (!fstatSync(0).isSocket()) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a supervisor started with methods');
     holder[slot] = new Client(0);
   }

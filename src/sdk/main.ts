@@ -26,10 +26,15 @@ async function load(bundle: string, path: string): Promise<TaskModule> {
   return (await import(pathToFileURL(fileOf(bundle, path)).href)) as TaskModule;
 }
 
-/** Nothing is left that could settle the task's promise: exit code 0 would pass for success. */
-function stalled(): Promise<never> {
+/** What keeps a task's promise from settling as it should. */
+function broken(): Promise<never> {
   return new Promise((_, reject) => {
+    // Nothing is left that could: exit code 0 would pass for success.
     process.once('beforeExit', () => reject(new TaskError('ERR_TASK_STALLED', 'the task waits for something that can no longer happen')));
+    // Thrown where nobody catches it, or a promise that nobody looks at: the end of any Node process, unless the task says otherwise.
+    process.on('uncaughtException', (error) => {
+      if (process.listenerCount('uncaughtException') === 1) reject(error);
+    });
   });
 }
 
@@ -45,7 +50,7 @@ async function main(): Promise<number> {
   setClient(client);
   // fd 0 is the channel: code that reads its standard input finds it empty.
   Object.defineProperty(process, 'stdin', { value: Readable.from([]), configurable: true });
-  await runTask(() => load(bundle, client.start.dag_rel_path), stalled());
+  await runTask(() => load(bundle, client.start.dag_rel_path), broken());
   await client.end();
   return 0;
 }

@@ -22,14 +22,14 @@ export type TaskModule = Readonly<Record<string, unknown>>;
 /**
  * Runs a task and says what became of it.
  *
- * @param stalled Rejects when nothing is left that could settle the task's promise.
+ * @param broken Rejects with why the task's promise is not going to settle, or is not to be waited for any more.
  * @throws When not even a failure could be reported.
  */
-export async function runTask(load: () => Promise<TaskModule>, stalled: Promise<never>): Promise<Ran> {
+export async function runTask(load: () => Promise<TaskModule>, broken: Promise<never>): Promise<Ran> {
   const supervisor = client();
   let ran: Ran;
   try {
-    const result = await Promise.race([stalled, killSwitch().killed, load().then((module) => call(module, supervisor))]);
+    const result = await Promise.race([broken, killSwitch().killed, load().then((module) => call(module, supervisor))]);
     if (result !== undefined) await xcom.push('return_value', result);
     ran = { type: 'SucceedTask', fields: { state: 'success', end_date: now(), ...outletFields() } };
   } catch (error) {

@@ -7,19 +7,25 @@ const range = { after: Nullish(Moment), before: Nullish(Moment), limit: Nullish(
 type Range = { readonly after?: string | Date | null; readonly before?: string | Date | null; readonly limit?: number | null; readonly ascending?: boolean | null };
 const ranged = ({ after, before, limit, ascending }: Range) => ({ after: iso(after), before: iso(before), limit: limit ?? undefined, ascending: ascending ?? true });
 
+const GetAssetByName = Type.Object({ name: Name });
+const GetAssetByUri = Type.Object({ uri: Name });
+const GetAssetsByAlias = Type.Object({ alias_name: Name });
+const GetAssetEventByAsset = Type.Object({ name: Nullish(Type.String({ maxLength: 1500 })), uri: Nullish(Type.String({ maxLength: 1500 })), ...range });
+const GetAssetEventByAssetAlias = Type.Object({ alias_name: Name, ...range });
+
 export function assets({ api, reach }: RowOptions): Rows {
   const may = (...names: readonly (string | null | undefined)[]): boolean => names.every((name) => name == null || reach.has('assets', name));
 
   return {
     GetAssetByName: row({
-      params: Type.Object({ name: Name }),
+      params: GetAssetByName,
       permit: ({ name }) => (may(name) ? { name } : undefined),
       about: ({ name }) => [['read', { kind: 'asset', name }]],
       handler: (by, { signal }) => found('ASSET_NOT_FOUND', by, async () => ({ type: 'AssetResult', ...(await api.getAsset(by, { signal })) })),
     }),
 
     GetAssetByUri: row({
-      params: Type.Object({ uri: Name }),
+      params: GetAssetByUri,
       permit: ({ uri }) => (may(uri) ? { uri } : undefined),
       about: ({ uri }) => [['read', { kind: 'asset', uri }]],
       handler: (by, { signal }) => found('ASSET_NOT_FOUND', by, async () => ({ type: 'AssetResult', ...(await api.getAsset(by, { signal })) })),
@@ -27,14 +33,14 @@ export function assets({ api, reach }: RowOptions): Rows {
 
     // Of Airflow 3.3.
     GetAssetsByAlias: row({
-      params: Type.Object({ alias_name: Name }),
+      params: GetAssetsByAlias,
       permit: ({ alias_name }) => (may(alias_name) ? { alias_name } : undefined),
       about: ({ alias_name: alias }) => [['read', { kind: 'asset', alias }]],
       handler: async ({ alias_name }, { signal }) => ({ type: 'AssetsByAliasResult', assets: (await api.getAssetsByAlias(alias_name, { signal })).map((asset) => ({ type: 'AssetResult', ...asset })) }),
     }),
 
     GetAssetEventByAsset: row({
-      params: Type.Object({ name: Nullish(Type.String({ maxLength: 1500 })), uri: Nullish(Type.String({ maxLength: 1500 })), ...range }),
+      params: GetAssetEventByAsset,
       permit: (asked) => {
         // Airflow's client leaves out neither, and sends an empty one for none.
         const [name, uri] = [asked.name || undefined, asked.uri || undefined];
@@ -46,7 +52,7 @@ export function assets({ api, reach }: RowOptions): Rows {
     }),
 
     GetAssetEventByAssetAlias: row({
-      params: Type.Object({ alias_name: Name, ...range }),
+      params: GetAssetEventByAssetAlias,
       permit: (asked) => (may(asked.alias_name) ? { alias: asked.alias_name, ...ranged(asked) } : undefined),
       about: ({ alias }) => [['read', { kind: 'asset', alias }]],
       handler: async (filter, { signal }) => ({ type: 'AssetEventsResult', ...(await api.getAssetEvents(filter, { signal })) }),

@@ -2,10 +2,12 @@ import { Type } from '@sinclair/typebox';
 import { Name } from './fields.js';
 import { accessDenied, foundIfAllowed, row, type RowOptions, type Rows } from './row.js';
 
+const GetConnection = Type.Object({ conn_id: Name });
+
 export function connections({ api, reach, masking }: RowOptions): Rows {
   return {
     GetConnection: row({
-      params: Type.Object({ conn_id: Name }),
+      params: GetConnection,
       permit: ({ conn_id }) => (reach.has('connections', conn_id) ? { conn_id } : undefined),
       about: ({ conn_id }) => [['read', { kind: 'connection', conn_id }]],
       denied: accessDenied,

@@ -8,6 +8,19 @@ import { ok, row, type RowOptions, type Rows } from './row.js';
 
 const Run = Type.Object({ dag_id: Name, run_id: Name });
 
+const GetPreviousDagRun = Type.Object({ dag_id: Name, logical_date: Moment, state: Nullish(DagRunState) });
+const GetDRCount = Type.Object({ dag_id: Name, logical_dates: Moments, run_ids: Names, states: Names });
+const GetDag = Type.Object({ dag_id: Name });
+const TriggerDagRun = Type.Object({
+  dag_id: Name,
+  run_id: Name,
+  logical_date: Nullish(Moment),
+  conf: Nullish(JsonObject),
+  reset_dag_run: Nullish(Type.Boolean()),
+  partition_key: Nullish(Type.String({ maxLength: 250 })),
+  note: Nullish(Type.String({ maxLength: 1000 })),
+});
+
 /** A task looks at its own run; at others where it was granted their DAG. */
 export function dagRuns({ api, reach, self }: RowOptions): Rows {
   const visible = (run: Static<typeof Run>) => (self.ownsRun(run.dag_id, run.run_id) || reach.has('dags', run.dag_id) ? run : undefined);
@@ -28,14 +41,14 @@ export function dagRuns({ api, reach, self }: RowOptions): Rows {
     }),
 
     GetPreviousDagRun: row({
-      params: Type.Object({ dag_id: Name, logical_date: Moment, state: Nullish(DagRunState) }),
+      params: GetPreviousDagRun,
       permit: ({ dag_id, logical_date, state }) => (reach.has('dags', dag_id) ? { dag_id, logical_date: iso(logical_date), state: state ?? undefined } : undefined),
       about: ({ dag_id }) => [['read', { kind: 'dag_run', dag_id }]],
       handler: async (before, { signal }) => ({ type: 'PreviousDagRunResult', dag_run: await api.getPreviousDagRun(before, { signal }) }),
     }),
 
     GetDRCount: row({
-      params: Type.Object({ dag_id: Name, logical_dates: Moments, run_ids: Names, states: Names }),
+      params: GetDRCount,
       permit: ({ dag_id, logical_dates, run_ids, states }) => {
         const isOwnRun = run_ids?.length === 1 && self.ownsRun(dag_id, run_ids[0] as string);
         return isOwnRun || reach.has('dags', dag_id) ? { dag_id, logical_dates: isos(logical_dates), run_ids: run_ids ?? undefined, states: states ?? undefined } : undefined;
@@ -45,22 +58,14 @@ export function dagRuns({ api, reach, self }: RowOptions): Rows {
     }),
 
     GetDag: row({
-      params: Type.Object({ dag_id: Name }),
+      params: GetDag,
       permit: ({ dag_id }) => (dag_id === self.identity.dag_id || reach.has('dags', dag_id) ? { dag_id } : undefined),
       about: ({ dag_id }) => [['read', { kind: 'dag', dag_id }]],
       handler: async ({ dag_id }, { signal }) => ({ type: 'DagResult', ...(await api.getDag(dag_id, { signal })) }),
     }),
 
     TriggerDagRun: row({
-      params: Type.Object({
-        dag_id: Name,
-        run_id: Name,
-        logical_date: Nullish(Moment),
-        conf: Nullish(JsonObject),
-        reset_dag_run: Nullish(Type.Boolean()),
-        partition_key: Nullish(Type.String({ maxLength: 250 })),
-        note: Nullish(Type.String({ maxLength: 1000 })),
-      }),
+      params: TriggerDagRun,
       permit: ({ dag_id, run_id, reset_dag_run, logical_date, conf, partition_key, note }) => {
         if (!reach.has('triggers', dag_id)) return undefined;
         assertJson('TriggerDagRun', conf, 'a conf');

@@ -22,6 +22,20 @@ const Duration = Type.String({ maxLength: 64, pattern: '^[+-]?P(?=.)(\\d+(\\.\\d
 
 const Profile = Type.Object(AssetProfile.properties);
 
+const SucceedTask = Type.Object({ ...ended, task_outlets: Type.Optional(Type.Array(Profile)), outlet_events: Type.Optional(Type.Array(OutletEvent)) });
+const RetryTask = Type.Object(unwell);
+const TaskState = Type.Object({ ...unwell, state: Type.Union([Type.Literal('failed'), Type.Literal('skipped'), Type.Literal('removed')]) });
+const DeferTask = Type.Object({
+  classpath: Name,
+  trigger_kwargs: Nullish(Type.Union([JsonObject, Type.String()])),
+  trigger_timeout: Nullish(Duration),
+  queue: Nullish(Type.String({ maxLength: 250 })),
+  next_method: Name,
+  next_kwargs: Type.Optional(Type.Unknown()),
+  rendered_map_index: Nullish(Type.String({ maxLength: 250 })),
+});
+const RescheduleTask = Type.Object({ reschedule_date: Moment, end_date: ended.end_date });
+
 /** The messages with which a task says what becomes of it: one of them, once. All but TaskState are sent to the server before they are answered. */
 export function final({ reach, masking }: RowOptions, report: FinalReport): Rows {
   const rendered = (name: string | null | undefined) => (typeof name === 'string' ? { rendered_map_index: masking.redact(name) } : {});
@@ -33,7 +47,7 @@ export function final({ reach, masking }: RowOptions, report: FinalReport): Rows
 
   return {
     SucceedTask: row({
-      params: Type.Object({ ...ended, task_outlets: Type.Optional(Type.Array(Profile)), outlet_events: Type.Optional(Type.Array(OutletEvent)) }),
+      params: SucceedTask,
       permit: ({ task_outlets = [], outlet_events = [], rendered_map_index }) => {
         const names = [
           ...task_outlets.map(({ name, uri }) => name ?? uri),
@@ -52,7 +66,7 @@ export function final({ reach, masking }: RowOptions, report: FinalReport): Rows
     }),
 
     RetryTask: row({
-      params: Type.Object(unwell),
+      params: RetryTask,
       permit: (said) => said,
       about: nobodyElses,
       handler: ({ rendered_map_index, retry_reason }) => tell('RetryTask', { state: 'up_for_retry', end_date: now(), ...rendered(rendered_map_index) }, reason(retry_reason)),
@@ -60,22 +74,14 @@ export function final({ reach, masking }: RowOptions, report: FinalReport): Rows
 
     // Only remembered: Airflow reports it after the task has ended.
     TaskState: row({
-      params: Type.Object({ ...unwell, state: Type.Union([Type.Literal('failed'), Type.Literal('skipped'), Type.Literal('removed')]) }),
+      params: TaskState,
       permit: (said) => said,
       about: nobodyElses,
       handler: ({ state, rendered_map_index, retry_reason }) => report.claim('TaskState', { state, end_date: now(), ...rendered(rendered_map_index) }, reason(retry_reason)),
     }),
 
     DeferTask: row({
-      params: Type.Object({
-        classpath: Name,
-        trigger_kwargs: Nullish(Type.Union([JsonObject, Type.String()])),
-        trigger_timeout: Nullish(Duration),
-        queue: Nullish(Type.String({ maxLength: 250 })),
-        next_method: Name,
-        next_kwargs: Type.Optional(Type.Unknown()),
-        rendered_map_index: Nullish(Type.String({ maxLength: 250 })),
-      }),
+      params: DeferTask,
       permit: (said) => {
         if (!reach.has('defers', said.classpath)) throw new BrokerDenied('DeferTask', 'names a trigger that is not granted');
         assertJson('DeferTask', said.trigger_kwargs, 'an argument');
@@ -97,7 +103,7 @@ export function final({ reach, masking }: RowOptions, report: FinalReport): Rows
     }),
 
     RescheduleTask: row({
-      params: Type.Object({ reschedule_date: Moment, end_date: ended.end_date }),
+      params: RescheduleTask,
       permit: ({ reschedule_date }) => ({ reschedule_date: iso(reschedule_date) }),
       about: nobodyElses,
       handler: ({ reschedule_date }) => tell('RescheduleTask', { state: 'up_for_reschedule', reschedule_date, end_date: now() }),

@@ -7,6 +7,13 @@ import { nobodyElses, row, type Question, type RowOptions, type Rows } from './r
 
 const OfItself = Type.Object({ ti_id: Nullish(Type.String()) });
 
+const GetTaskRescheduleStartDate = Type.Object({ ti_id: Nullish(Type.String()), try_number: Nullish(Type.Integer({ minimum: 0 })) });
+const SetRenderedFields = Type.Object({ rendered_fields: JsonObject });
+const SetRenderedMapIndex = Type.Object({ rendered_map_index: RenderedMapIndex });
+const SkipDownstreamTasks = Type.Object({ tasks: SkipDownstream.properties.tasks });
+const CreateHITLDetailPayload = Type.Object({ ...HitlRequest.properties, ti_id: Nullish(Type.String()) });
+const MaskSecret = Type.Object({ value: Type.Unknown(), name: Nullish(Type.String({ maxLength: 1024 })) });
+
 /** What a task instance asks and says of itself. The id goes in here, whatever a message has. */
 export function own({ api, reach, self, masking, masker }: RowOptions): Rows {
   const { id, try_number } = self.identity;
@@ -31,7 +38,7 @@ export function own({ api, reach, self, masking, masker }: RowOptions): Rows {
 
     // Airflow's sensors ask for their first try.
     GetTaskRescheduleStartDate: row({
-      params: Type.Object({ ti_id: Nullish(Type.String()), try_number: Nullish(Type.Integer({ minimum: 0 })) }),
+      params: GetTaskRescheduleStartDate,
       permit: (asked) => {
         const { ti_id } = itself('GetTaskRescheduleStartDate')(asked);
         const wanted = asked.try_number ?? try_number;
@@ -43,7 +50,7 @@ export function own({ api, reach, self, masking, masker }: RowOptions): Rows {
     }),
 
     SetRenderedFields: row({
-      params: Type.Object({ rendered_fields: JsonObject }),
+      params: SetRenderedFields,
       permit: ({ rendered_fields }) => {
         assertJson('SetRenderedFields', rendered_fields, 'a field');
         return { rendered_fields };
@@ -54,14 +61,14 @@ export function own({ api, reach, self, masking, masker }: RowOptions): Rows {
     }),
 
     SetRenderedMapIndex: row({
-      params: Type.Object({ rendered_map_index: RenderedMapIndex }),
+      params: SetRenderedMapIndex,
       permit: (asked) => asked,
       about: writes,
       handler: ({ rendered_map_index }, { signal }) => api.setRenderedMapIndex(id, masking.redact(rendered_map_index), { signal }),
     }),
 
     SkipDownstreamTasks: row({
-      params: Type.Object({ tasks: SkipDownstream.properties.tasks }),
+      params: SkipDownstreamTasks,
       permit: ({ tasks }) => (tasks.every((task) => reach.has('skips', typeof task === 'string' ? task : task[0])) ? { tasks } : undefined),
       about: writes,
       handler: ({ tasks }, { signal }) => api.skipDownstream(id, tasks, { signal }),
@@ -69,7 +76,7 @@ export function own({ api, reach, self, masking, masker }: RowOptions): Rows {
 
     // A task asks people, and does not answer in their place: CVE-2026-30911.
     CreateHITLDetailPayload: row({
-      params: Type.Object({ ...HitlRequest.properties, ti_id: Nullish(Type.String()) }),
+      params: CreateHITLDetailPayload,
       permit: (asked) => {
         assertJson('CreateHITLDetailPayload', asked.params, 'a parameter');
         return { ...asked, ti_id: self.id('CreateHITLDetailPayload', asked.ti_id) };
@@ -86,7 +93,7 @@ export function own({ api, reach, self, masking, masker }: RowOptions): Rows {
     }),
 
     MaskSecret: row({
-      params: Type.Object({ value: Type.Unknown(), name: Nullish(Type.String({ maxLength: 1024 })) }),
+      params: MaskSecret,
       permit: (asked) => {
         assertJson('MaskSecret', asked.value);
         masking.asked('MaskSecret', asked.value);

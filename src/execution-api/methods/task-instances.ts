@@ -6,6 +6,9 @@ const filter = { dag_id: Name, map_index: MapIndex, task_ids: Names, task_group_
 const States = Type.Object(filter);
 const Counted = Type.Object({ ...filter, states: Names });
 
+const GetPreviousTI = Type.Object({ dag_id: Name, task_id: Name, logical_date: Nullish(Moment), map_index: MapIndex, state: Nullish(Type.String({ maxLength: 64 })) });
+const GetTaskBreadcrumbs = Type.Object({ dag_id: Name, run_id: Name });
+
 /** What a task asks of task instances: those of its own run, and of others where it was granted their DAG. */
 export function taskInstances({ api, reach, self }: RowOptions): Rows {
   function visible({ dag_id, map_index, task_ids, task_group_id, logical_dates, run_ids }: Static<typeof States>) {
@@ -35,7 +38,7 @@ export function taskInstances({ api, reach, self }: RowOptions): Rows {
     }),
 
     GetPreviousTI: row({
-      params: Type.Object({ dag_id: Name, task_id: Name, logical_date: Nullish(Moment), map_index: MapIndex, state: Nullish(Type.String({ maxLength: 64 })) }),
+      params: GetPreviousTI,
       permit: ({ dag_id, task_id, logical_date, map_index, state }) =>
         reach.has('dags', dag_id) ? { dag_id, task_id, logical_date: iso(logical_date), map_index: map_index ?? -1, state: state ?? undefined } : undefined,
       about: ({ dag_id, task_id }) => [['read', { kind: 'task_instance', dag_id, task_id }]],
@@ -43,7 +46,7 @@ export function taskInstances({ api, reach, self }: RowOptions): Rows {
     }),
 
     GetTaskBreadcrumbs: row({
-      params: Type.Object({ dag_id: Name, run_id: Name }),
+      params: GetTaskBreadcrumbs,
       permit: (run) => (self.ownsRun(run.dag_id, run.run_id) || reach.has('dags', run.dag_id) ? run : undefined),
       about: (run) => [['read', { kind: 'task_instance', ...run }]],
       handler: async ({ dag_id, run_id }, { signal }) => ({ type: 'TaskBreadcrumbsResult', ...(await api.getBreadcrumbs(dag_id, run_id, { signal })) }),

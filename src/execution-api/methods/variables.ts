@@ -6,6 +6,11 @@ import { accessDenied, foundIfAllowed, ok, row, type RowContext, type RowOptions
 const mostPages = 100;
 const pageLength = 1000;
 
+const GetVariable = Type.Object({ key: Name });
+const GetVariableKeys = Type.Object({ prefix: Nullish(Type.String({ maxLength: 250 })), limit: Nullish(Count), offset: Nullish(Count) });
+const PutVariable = Type.Object({ key: Name, value: Nullish(Type.String()), description: Nullish(Type.String({ maxLength: 10_000 })) });
+const DeleteVariable = Type.Object({ key: Name });
+
 export function variables({ api, reach, masking }: RowOptions): Rows {
   const readable = ({ key }: { readonly key: string }) => (reach.has('variables', key) ? { key } : undefined);
 
@@ -22,7 +27,7 @@ export function variables({ api, reach, masking }: RowOptions): Rows {
 
   return {
     GetVariable: row({
-      params: Type.Object({ key: Name }),
+      params: GetVariable,
       permit: readable,
       about: ({ key }) => [['read', { kind: 'variable', key }]],
       denied: accessDenied,
@@ -35,7 +40,7 @@ export function variables({ api, reach, masking }: RowOptions): Rows {
 
     // Of Airflow 3.3. A task learns of the keys that it may read, and of no others that they are there.
     GetVariableKeys: row({
-      params: Type.Object({ prefix: Nullish(Type.String({ maxLength: 250 })), limit: Nullish(Count), offset: Nullish(Count) }),
+      params: GetVariableKeys,
       permit: ({ prefix, limit, offset }) => ({ prefix: prefix ?? '', limit: limit ?? pageLength, offset: offset ?? 0 }),
       about: ({ prefix }) => [['read', { kind: 'variable', prefix }]],
       handler: async ({ prefix, limit, offset }, context) => {
@@ -45,7 +50,7 @@ export function variables({ api, reach, masking }: RowOptions): Rows {
     }),
 
     PutVariable: row({
-      params: Type.Object({ key: Name, value: Nullish(Type.String()), description: Nullish(Type.String({ maxLength: 10_000 })) }),
+      params: PutVariable,
       permit: (params) => (reach.has('writableVariables', params.key) ? params : undefined),
       about: ({ key }) => [['write', { kind: 'variable', key }]],
       handler: async ({ key, value, description }, { signal }) => {
@@ -56,7 +61,7 @@ export function variables({ api, reach, masking }: RowOptions): Rows {
     }),
 
     DeleteVariable: row({
-      params: Type.Object({ key: Name }),
+      params: DeleteVariable,
       permit: ({ key }) => (reach.has('writableVariables', key) ? { key } : undefined),
       about: ({ key }) => [['delete', { kind: 'variable', key }]],
       handler: async ({ key }, { signal }) => {

@@ -13,6 +13,11 @@ const Pushed = Type.Object({ key: Name, value: Type.Unknown(), ...Owner, map_ind
 
 const subject = ({ dag_id, run_id, task_id, key }: XComName, map_index = -1): Resource => ({ kind: 'xcom', dag_id, run_id, task_id, map_index, key });
 
+const GetXCom = Type.Object({ key: Name, ...Owner, map_index: MapIndex, include_prior_dates: Nullish(Type.Boolean()) });
+const GetXComSequenceItem = Type.Object({ key: Name, ...Owner, offset: Offset });
+const GetXComSequenceSlice = Type.Object({ key: Name, ...Owner, start: Nullish(Offset), stop: Nullish(Offset), step: Nullish(Offset), include_prior_dates: Nullish(Type.Boolean()) });
+const DeleteXCom = Type.Object({ key: Name, ...Owner, map_index: MapIndex });
+
 export function xcoms({ api, reach, self }: RowOptions): Rows {
   const { identity } = self;
   const nameOf = ({ dag_id, run_id, task_id, key }: Named): XComName => ({ dag_id: dag_id ?? identity.dag_id, run_id: run_id ?? identity.run_id, task_id: task_id ?? identity.task_id, key });
@@ -39,7 +44,7 @@ export function xcoms({ api, reach, self }: RowOptions): Rows {
 
   return {
     GetXCom: row({
-      params: Type.Object({ key: Name, ...Owner, map_index: MapIndex, include_prior_dates: Nullish(Type.Boolean()) }),
+      params: GetXCom,
       permit: ({ map_index, include_prior_dates, ...asked }) => {
         const name = nameOf(asked);
         const priorRuns = include_prior_dates === true;
@@ -57,7 +62,7 @@ export function xcoms({ api, reach, self }: RowOptions): Rows {
     GetXComCount: counting('XComCountResponse'), // from 3.3 on
 
     GetXComSequenceItem: row({
-      params: Type.Object({ key: Name, ...Owner, offset: Offset }),
+      params: GetXComSequenceItem,
       permit: ({ offset, ...asked }) => {
         const name = sequence(asked);
         return name && { ...name, offset };
@@ -68,7 +73,7 @@ export function xcoms({ api, reach, self }: RowOptions): Rows {
     }),
 
     GetXComSequenceSlice: row({
-      params: Type.Object({ key: Name, ...Owner, start: Nullish(Offset), stop: Nullish(Offset), step: Nullish(Offset), include_prior_dates: Nullish(Type.Boolean()) }),
+      params: GetXComSequenceSlice,
       permit: ({ start = null, stop = null, step = null, include_prior_dates, ...asked }) => {
         const name = sequence(asked, include_prior_dates === true);
         return name && { name, slice: { start, stop, step, include_prior_dates: include_prior_dates === true } };
@@ -89,7 +94,7 @@ export function xcoms({ api, reach, self }: RowOptions): Rows {
     }),
 
     DeleteXCom: row({
-      params: Type.Object({ key: Name, ...Owner, map_index: MapIndex }),
+      params: DeleteXCom,
       permit: (asked) => ({ key: own('DeleteXCom', asked).key }),
       about: ({ key }) => [['delete', subject({ ...identity, key }, identity.map_index)]],
       handler: ({ key }, { signal }) => api.deleteXCom({ ...identity, key }, { signal }),
