@@ -6,7 +6,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /** Which test wants it. */
-const tools = { crun: 'test/container.ts', gdb: 'test/harden.ts, the demo', postgresql: 'test/server-postgres.ts' };
+const tools = { crun: 'test/container.ts', gdb: 'test/harden.ts, the demo', postgresql: 'test/server-postgres.ts', 'redis-server': 'test/bullmq.ts' };
 
 const works = (program, ...args) => spawnSync(program, args, { stdio: 'ignore' }).status === 0;
 /** Debian keeps a server's programs, one folder a version, out of the path. */

@@ -82,7 +82,7 @@ examples("an agent's tool runner: ordinary commands work, the others are told ab
 });
 
 examples('each says on its first line how to run it', () => {
-  for (const path of ['examples/signer/supervisor.mjs', 'examples/airflow/supervisor.mjs', 'examples/job-queue/worker.mjs', 'examples/plugin-host/host.mjs', 'examples/tool-runner/agent.mjs']) {
+  for (const path of ['examples/signer/supervisor.mjs', 'examples/airflow/supervisor.mjs', 'examples/job-queue/worker.mjs', 'examples/plugin-host/host.mjs', 'examples/tool-runner/agent.mjs', 'examples/bullmq/worker.mjs']) {
     const [first = ''] = read(path).split('\n');
     assert.ok(first.startsWith('// ') && first.endsWith(`node ${path}`), first);
   }

@@ -1,0 +1,3 @@
+export default function fails() {
+  throw new Error('no rows today');
+}
