@@ -111,6 +111,15 @@ life('one signal drains, its echo does nothing, and a later one stops', async ()
   assert.is(process.listenerCount('SIGTERM'), handlers);
 });
 
+life("a gateway's 404 in the place of a heartbeat's answer is not the server's word", async () => {
+  await using supervisor = world.supervisor();
+  const { ti, ...workload } = await world.queued(world.file('export default () => new Promise((resolve) => setTimeout(resolve, 600));'));
+  let pages = 0;
+  world.proxy.fault = ({ path }) => (path.endsWith('/heartbeat') && pages++ < 4 ? 'page' : 'none');
+  const { state, reported } = await supervisor.run({ ti, ...workload }, { token: await world.token(ti.id) });
+  assert.equal([state, reported, pages >= 4], ['success', true, true]);
+});
+
 // --- Nobody waits for another's slow call
 
 life("requests that are never answered hold up no other task's heartbeat, line or end", async () => {

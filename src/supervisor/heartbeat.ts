@@ -24,7 +24,10 @@ export interface Lost {
   readonly error: Error;
 }
 
-/** Airflow's answers for a task instance that is gone, or that runs elsewhere, or not at all. */
+/**
+ * Airflow's answers for a task instance that is gone, or that runs elsewhere, or not at all. They come with the API's own reason: a page of a
+ * gateway whose server is away must not end every task.
+ */
 const disowning: ReadonlySet<number> = new Set([404, 409, 410]);
 
 /**
@@ -43,7 +46,7 @@ export async function heartbeats({ api, id, hostname, pid, intervalMs, maxFailur
     } catch (error) {
       if (signal.aborted) return undefined;
       told(performance.now() - sent, error as Error);
-      const disowned = error instanceof UpstreamFailed && disowning.has(error.status);
+      const disowned = error instanceof UpstreamFailed && disowning.has(error.status) && error.reason !== undefined;
       if (disowned || ++failures >= maxFailures) return { disowned, error: error as Error };
     }
   }

@@ -111,7 +111,7 @@ export class Replay {
       return await this.#over(name, { task: id, state, result: 'taken' });
     } catch (caught) {
       const error = caught as Error;
-      const mayPass = this.#closing.signal.aborted || isPassing(error) || isNobodys(error);
+      const mayPass = this.#closing.signal.aborted || isPassing(error);
       const isOld = Date.now() - Date.parse(contents.at) > maxAgeMs;
       if (mayPass && !isOld) {
         this.#waiting.delete(name);
@@ -158,9 +158,4 @@ async function tell(api: ExecutionApi, { task: { id }, owner, ended, update }: C
   }
   const now = new Date().toISOString();
   await api.setState(id, ended || !('end_date' in update) ? update : { ...update, end_date: now }, { ...once, repeated: true });
-}
-
-/** A page of what stands before the server, while that is away: the API gives its reasons. */
-function isNobodys(error: unknown): boolean {
-  return error instanceof UpstreamFailed && [404, 409, 410].includes(error.status) && error.reason === undefined;
 }

@@ -117,5 +117,11 @@ export class Report implements FinalReport {
 
 /** Whether it may go better later: nobody answered, or not for reasons of what was asked. */
 export function isPassing(error: unknown): boolean {
-  return error instanceof UpstreamUnreachable || (error instanceof UpstreamFailed && (error.status >= 500 || error.status === 408 || error.status === 429));
+  if (error instanceof UpstreamUnreachable) return true;
+  return error instanceof UpstreamFailed && (error.status >= 500 || error.status === 408 || error.status === 429 || isNobodys(error));
+}
+
+/** A page of what stands before the server, while that is away: the API gives its reasons. */
+function isNobodys({ status, reason }: UpstreamFailed): boolean {
+  return reason === undefined && (status === 404 || status === 409 || status === 410);
 }

@@ -21,7 +21,7 @@ export class FailingProxy implements AsyncDisposable {
   /** Those that were let through, in order. */
   readonly passed: Asked[] = [];
   readonly counts: Record<Fault, number> = { none: 0, unavailable: 0, dropped: 0, lost: 0, hanging: 0, page: 0 };
-  readonly #target: URL;
+  #target: URL;
   readonly #server: Server;
   readonly #agent = new Agent({ keepAlive: true });
 
@@ -35,6 +35,11 @@ export class FailingProxy implements AsyncDisposable {
   private constructor(target: string) {
     this.#target = new URL(target);
     this.#server = createServer((request, response) => this.#handle(request, response));
+  }
+
+  /** The server came back elsewhere. */
+  moveTo(target: string): void {
+    this.#target = new URL(target);
   }
 
   get url(): string {
