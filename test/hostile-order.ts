@@ -33,7 +33,7 @@ const raw = `
   const send = (...frames) => { for (let rest = Buffer.concat(frames); rest.length > 0; ) rest = rest.subarray(patient(() => writeSync(0, rest))); };
   const exactly = (length) => { const bytes = Buffer.alloc(length); for (let at = 0; at < length; ) at += patient(() => readSync(0, bytes, at, length - at)); return bytes; };
   const receive = () => decode(exactly(exactly(4).readUInt32BE()));
-  const codeIn = ([, body, error]) => error?.detail?.code ?? error?.error ?? body?.type ?? 'done';
+  const codeIn = ([, body, error]) => error?.detail?.code ?? body?.error ?? body?.type ?? 'done';
 `;
 
 interface Ran {
@@ -64,7 +64,7 @@ hostile('requests that come before the start are answered after it, and no soone
   const { id, outcome, lines } = await run('export default () => { throw new Error("not reached"); };', { policy, grants: { variables: ['colour'] } });
   const [first, ...rest] = lines.map((line) => JSON.parse(line) as [number, string]);
   assert.equal(first, [0, 'StartupDetails']);
-  assert.equal(rest.sort(([a], [b]) => a - b), [[1, 'VariableResult'], [2, 'ERR_BROKER_DENIED'], [3, 'done'], [4, 'ERR_BROKER_DENIED']]);
+  assert.equal(rest.sort(([a], [b]) => a - b), [[1, 'VariableResult'], [2, 'PERMISSION_DENIED'], [3, 'done'], [4, 'ERR_BROKER_DENIED']]);
   assert.equal([outcome.state, outcome.reported, await world.state(id)], ['skipped', true, 'skipped']);
 });
 
