@@ -3,6 +3,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { TriggerHostOptions } from '../lib/hosts/index.js';
+import { until } from './helpers/processes.js';
 import { Bundles, nextId, Watched } from './helpers/triggers.js';
 
 const host = suite('trigger-trouble');
@@ -64,6 +65,20 @@ host('a trigger that lies about whose code ran is found all the same, and costs 
     assert.equal(watched.outcomes(...innocent), Array(3).fill(['went']), what);
     assert.match(watched.failures.get(bad.id) ?? '', /blocked the process/, what);
   }));
+});
+
+host('what a trigger leaves behind when it has finished costs the next one a new start', async () => {
+  await using watched = watch();
+  const gone = bundles.trigger({ source: 'export default async () => { setTimeout(() => process.exit(7), 1_500); return 1; };' });
+  await watched.create(gone);
+  await watched.over(gone);
+  const [pid] = watched.host.pids('red');
+  const next = bundles.waiting('inherited');
+  await watched.create(next);
+  await until(() => watched.host.pids('red').length === 1 && watched.host.pids('red')[0] !== pid);
+  bundles.go('inherited');
+  await watched.over(next);
+  assert.equal(watched.outcomes(gone, next), [[1], ['went']]);
 });
 
 host('where no more processes may be, who is suspected fails', async () => {

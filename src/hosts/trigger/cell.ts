@@ -44,7 +44,7 @@ export interface CellEnd {
   /** Who is said to be the reason. */
   readonly suspect: number | undefined;
   /** Nothing of anybody's has run: trying again would end the same way. */
-  readonly unstarted?: true;
+  readonly unstarted: boolean;
 }
 
 interface Held extends Entry {
@@ -81,6 +81,7 @@ export class Cell {
   #cause: string | undefined;
   #closing = false;
   #asking = 0;
+  #asked = false;
   #silence: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
 
@@ -100,8 +101,9 @@ export class Cell {
     return [...this.#held.values()];
   }
 
-  has(id: number): boolean {
-    return this.#held.has(id);
+  /** Whether its child was told of this trigger: nothing of one that it was not told of has run. */
+  tried(id: number): boolean {
+    return this.#held.has(id) && !this.#toCreate.has(id);
   }
 
   add({ trigger, file, name }: Entry): void {
@@ -157,7 +159,7 @@ export class Cell {
       if (this.#closing) this.#child.task.kill('SIGKILL');
       this.#expect(startMs);
       const exit = await this.#child.ended;
-      return { cause: this.#cause ?? endedBy(exit), suspect: this.#suspect ?? suspect };
+      return { cause: this.#cause ?? endedBy(exit), suspect: this.#suspect ?? suspect, unstarted: !this.#asked };
     } catch (error) {
       return { cause: `the process could not be started: ${(error as Error).message}`, suspect: undefined, unstarted: true };
     } finally {
@@ -181,7 +183,7 @@ export class Cell {
     const task = this.#child?.task;
     if (task === undefined || this.#asking > 0 || this.#closing) return;
     this.#suspect = await suspectIn(task.scratch);
-    this.#cause = `it blocked the process that it shares for more than ${ms} ms`;
+    this.#cause = this.#asked ? `it blocked the process that it shares for more than ${ms} ms` : `the process was not ready after ${ms} ms`;
     task.end(new TaskTimeout('blockedMs', ms));
   }
 
@@ -226,6 +228,7 @@ export class Cell {
   /** A child that has nothing to say waits for what comes next; by asking again it shows that it lives. */
   async #answer(changes: StateChanges): Promise<Sync> {
     this.#asking++;
+    this.#asked = true;
     clearTimeout(this.#silence);
     try {
       if (idsOf(changes).length > 0) await this.#tell(changes);

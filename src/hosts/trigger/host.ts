@@ -195,8 +195,10 @@ export class TriggerHost implements AsyncDisposable {
     }
   }
 
-  async #deliver(changes: TriggerStateChanges): Promise<void> {
-    if (this.#disposed) return;
+  async #deliver(told: TriggerStateChanges): Promise<void> {
+    const isKnown = (id: number): boolean => this.#known.has(id); // and not cancelled meanwhile
+    const changes = { events: told.events.filter(([id]) => isKnown(id)), finished: told.finished.filter(isKnown), failures: told.failures.filter(([id]) => isKnown(id)) };
+    if (this.#disposed || changes.events.length + changes.finished.length + changes.failures.length === 0) return;
     try {
       await this.#options.onChanges(Object.freeze(changes));
     } catch (error) {

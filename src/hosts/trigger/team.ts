@@ -1,5 +1,6 @@
 import { Cell, type CellEnd, type CellOptions, type Entry } from './cell.js';
 import type { TriggerStateChanges } from './messages.js';
+import type { RunTrigger } from './run-trigger.js';
 
 export interface TeamOptions extends Omit<CellOptions, 'onIdle'> {
   /** Processes at once. */
@@ -9,6 +10,8 @@ export interface TeamOptions extends Omit<CellOptions, 'onIdle'> {
 /** How long a process without triggers waits for more. */
 const idleMs = 10_000;
 const retryMs = 1_000;
+/** How often the triggers of a process are believed that what ended it was left behind by one that is gone. */
+const mostExcuses = 2;
 
 /**
  * A team's triggers: in one process as long as all goes well. When that process is blocked or ends, whoever is said to be the
@@ -17,7 +20,10 @@ const retryMs = 1_000;
  */
 export class Team {
   readonly #options: TeamOptions;
+  /** With what ends those that have nothing to do. */
   readonly #cells = new Map<Cell, NodeJS.Timeout | undefined>();
+  readonly #ending = new Set<Promise<void>>();
+  readonly #excuses = new WeakMap<RunTrigger, number>();
   #closed = false;
 
   constructor(options: TeamOptions) {
@@ -42,7 +48,7 @@ export class Team {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#cells.keys()].map((cell) => cell.close()));
+    await Promise.all([...[...this.#cells.keys()].map((cell) => cell.close()), ...this.#ending]);
   }
 
   #start(entries: readonly Entry[]): void {
@@ -56,7 +62,10 @@ export class Team {
     if (!this.#cells.has(cell)) return;
     clearTimeout(this.#cells.get(cell));
     this.#cells.set(cell, setTimeout(() => {
-      if (cell.entries.length === 0) void cell.close();
+      if (cell.entries.length > 0) return;
+      this.#cells.delete(cell); // and so gets no more
+      const ending = cell.close().finally(() => this.#ending.delete(ending));
+      this.#ending.add(ending);
     }, idleMs));
   }
 
@@ -64,8 +73,16 @@ export class Team {
     clearTimeout(this.#cells.get(cell));
     this.#cells.delete(cell);
     if (this.#closed) return;
-    const { entries } = cell;
-    if (entries.length <= 1 || unstarted === true) return this.#fail(entries, cause);
+    if (unstarted) return this.#fail(cell.entries, cause);
+    const entries = cell.entries.filter(({ trigger }) => cell.tried(trigger.id));
+    this.#judge(entries, cause, suspect);
+    for (const entry of cell.entries) if (!entries.includes(entry)) this.create(entry);
+  }
+
+  /** What becomes of triggers whose process has ended. */
+  #judge(entries: readonly Entry[], cause: string, suspect: number | undefined): void {
+    if (suspect !== undefined && !entries.some(({ trigger }) => trigger.id === suspect) && this.#excused(entries)) return this.#start(entries);
+    if (entries.length <= 1) return this.#fail(entries, cause);
     const room = this.#cells.size + 2 <= this.#options.maxProcesses;
     const suspected = entries.filter(({ trigger }) => trigger.id === suspect);
     if (suspected.length > 0) {
@@ -77,6 +94,13 @@ export class Team {
     const half = entries.length >> 1;
     this.#start(entries.slice(0, half));
     this.#start(entries.slice(half));
+  }
+
+  /** A trigger that has ended may have left something that runs. */
+  #excused(entries: readonly Entry[]): boolean {
+    const excuses = Math.max(0, ...entries.map(({ trigger }) => this.#excuses.get(trigger) ?? 0));
+    for (const { trigger } of entries) this.#excuses.set(trigger, excuses + 1);
+    return excuses < mostExcuses;
   }
 
   #fail(entries: readonly Entry[], cause: string): void {

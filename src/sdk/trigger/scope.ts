@@ -30,7 +30,11 @@ let noted = -1;
 function note(id: number): void {
   if (id === noted || fd === undefined) return;
   noted = id;
-  writeSync(fd, String(id).padEnd(noteBytes), 0, 'latin1');
+  try {
+    writeSync(fd, String(id).padEnd(noteBytes), 0, 'latin1');
+  } catch {
+    fd = undefined; // somebody's code has closed it: the host does without
+  }
 }
 
 /** From now on whoever runs is noted before it does, so that one that never comes back has left its name. Only changes cost a write. */
