@@ -63,6 +63,8 @@ export {
   type RunOptions,
   type Shutdown,
   type ShutdownOptions,
+  type Status,
+  type StatusOptions,
   type SupervisorOptions,
   type TaskRef,
   type TaskStep,

@@ -22,6 +22,7 @@ const commands: Readonly<Record<string, Entry>> = {
   explain: { summary: 'say what a policy grants on this host, and what each guarantee rests on', load: () => import('./explain.js') },
   config: { summary: 'check what a role of an Airflow deployment is configured with, or write a file for it', load: () => import('./config.js') },
   parse: { summary: 'say what files define workflows, each parsed in a locked process of its own', load: () => import('./parse.js') },
+  top: { summary: 'watch what the supervisors of this user run', load: () => import('./top.js') },
   logs: { summary: 'show what a task wrote, and follow it', load: () => import('./logs.js') },
   serve: { summary: "serve Airflow's Execution API, and an admin API beside it", load: () => import('./serve.js'), ownSignals: true },
   worker: { summary: 'take workloads from a folder or from the server, and run so many at once', load: () => import('./worker.js'), ownSignals: true },

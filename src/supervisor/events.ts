@@ -1,5 +1,6 @@
 import { channel, type Channel } from 'node:diagnostics_channel';
 import type { StateUpdate } from '../execution-api/schema.js';
+import type { Board, ShownLimits } from './board.js';
 import type { Outcome } from './run.js';
 import type { Workload } from './workload.js';
 
@@ -9,7 +10,7 @@ export type TaskRef = Readonly<Pick<Workload['ti'], 'id' | 'dag_id' | 'run_id' |
 /** What is published at each step of a try, one channel each, as a frozen object. In this order, but for heartbeats, and `end` or `refuse` comes last. */
 export interface TaskSteps {
   /** `sallyport:task:launch`: there is a process, locked, that waits to be told what to run. */
-  readonly launch: { readonly task: TaskRef; readonly pid: number };
+  readonly launch: { readonly task: TaskRef; readonly pid: number; readonly limits: ShownLimits };
   /** `sallyport:task:start`: the server let it run. */
   readonly start: { readonly task: TaskRef; readonly pid: number; readonly durationMs: number };
   /** `sallyport:task:heartbeat`: the server was told that it runs, or could not be: `error`. */
@@ -37,9 +38,11 @@ export const taskChannels = Object.freeze({
 /** Tells of one try, step by step. */
 export class Telling {
   readonly #task: TaskRef;
+  readonly #board: Board | undefined;
   #launchedAt = performance.now();
 
-  constructor({ id, dag_id, run_id, task_id, map_index, try_number }: TaskRef) {
+  constructor({ id, dag_id, run_id, task_id, map_index, try_number }: TaskRef, board?: Board) {
+    this.#board = board;
     this.#task = Object.freeze({ id, dag_id, run_id, task_id, map_index, try_number });
   }
 
@@ -55,9 +58,9 @@ export class Telling {
     }
   }
 
-  launched(pid: number): void {
+  launched(pid: number, limits: ShownLimits): void {
     this.#launchedAt = performance.now();
-    this.#tell('launch', { pid });
+    this.#tell('launch', { pid, limits });
   }
 
   started(pid: number): void {
@@ -77,6 +80,9 @@ export class Telling {
   }
 
   #tell<S extends TaskStep>(step: S, facts: Omit<TaskSteps[S], 'task'>): void {
-    if (taskChannels[step].hasSubscribers) taskChannels[step].publish(Object.freeze({ task: this.#task, ...facts }));
+    if (this.#board === undefined && !taskChannels[step].hasSubscribers) return;
+    const told = Object.freeze({ task: this.#task, ...facts }) as unknown as TaskSteps[S];
+    this.#board?.tell(step, told);
+    taskChannels[step].publish(told);
   }
 }

@@ -8,6 +8,8 @@ export type { Outcome } from './run.js';
 export type { RunOptions, SupervisorOptions } from './options.js';
 export type { ReportResult, ReportsOptions } from './reports.js';
 export { shutDownOnSignals, type Shutdown, type ShutdownOptions } from './shutdown.js';
+export type { EndedTask, ShownLimits, ShownTask } from './board.js';
+export type { Status, StatusOptions } from './status.js';
 export { Supervisor } from './supervisor.js';
 export type { Workload } from './workload.js';
 export type { WarmOptions } from './warm.js';

@@ -10,6 +10,7 @@ import type { LogLine } from './lines.js';
 import type { LogOptions } from './logs/index.js';
 import type { ReportsOptions } from './reports.js';
 import type { Timing } from './run.js';
+import type { StatusOptions } from './status.js';
 import type { WarmOptions } from './warm.js';
 
 export interface SupervisorOptions {
@@ -46,6 +47,8 @@ export interface SupervisorOptions {
   readonly warm?: WarmOptions;
   /** Gets every line that tasks write to descriptors 1, 2 and 3. Also published on `diagnostics_channel` 'sallyport:log'. */
   readonly onLog?: (line: LogLine) => void;
+  /** Lets programs of this user, `sallyport top` above all, see what runs. Costs little while nobody looks; no task can. `{}` for the place where `sallyport top` looks. @default not shown */
+  readonly status?: StatusOptions;
   /** Keeps what tasks write, one JSON-lines file for each try. @default nothing is kept */
   readonly logs?: LogOptions;
 }
@@ -76,7 +79,7 @@ export interface RunOptions {
 /** @returns The times to keep. @throws TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE`. */
 export function checkSupervisorOptions(options: SupervisorOptions): Timing {
   checkOptions('options', options, [
-    'api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'maxFailedHeartbeats', 'killGraceMs', 'overtimeMs', 'reports', 'authorization', 'audit', 'masking', 'warm', 'onLog', 'logs',
+    'api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'maxFailedHeartbeats', 'killGraceMs', 'overtimeMs', 'reports', 'authorization', 'audit', 'masking', 'warm', 'onLog', 'logs', 'status',
   ]);
   const { api, bundles, authorization, masking, heartbeatIntervalMs = 5_000, maxFailedHeartbeats = 20, killGraceMs = 5_000, overtimeMs = 20_000 } = options;
   if (!(api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', api);

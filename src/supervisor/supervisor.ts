@@ -5,6 +5,8 @@ import type { ExecutionApi } from '../execution-api/client.js';
 import type { Policy } from '../policy/policy.js';
 import { Masker } from '../secrets/masker.js';
 import { Secret } from '../secrets/secret.js';
+import type { Task } from '../task/task.js';
+import type { ShownLimits } from './board.js';
 import { bundleRoot, locate } from './bundle.js';
 import { Telling } from './events.js';
 import { drain, type LogLine } from './lines.js';
@@ -14,6 +16,7 @@ import { resendLoggingFd } from './logs/resend.js';
 import { checkRunOptions, checkSupervisorOptions, type RunOptions, type SupervisorOptions } from './options.js';
 import { Reports } from './reports.js';
 import { supervise, type Outcome, type Timing } from './run.js';
+import { StatusSocket } from './status.js';
 import { TaskProcesses } from './warm.js';
 import { parseWorkload } from './workload.js';
 
@@ -33,6 +36,7 @@ export class Supervisor implements AsyncDisposable {
   readonly #processes: TaskProcesses;
   readonly #logs: Logs | undefined;
   readonly #reports: Reports | undefined;
+  readonly #status: StatusSocket | undefined;
   readonly #running = new Set<Run>();
   /** Why no more is taken. */
   #closed: string | undefined;
@@ -45,6 +49,7 @@ export class Supervisor implements AsyncDisposable {
     this.#processes = new TaskProcesses(options.warm);
     this.#bundles = new Map(Object.entries(options.bundles));
     this.#hostname = options.hostname ?? hostName();
+    this.#status = options.status && new StatusSocket(options.status, () => ({ hostname: this.#hostname, closed: this.#closed ?? null, reportsWaiting: this.reportsWaiting }));
     this.#reports = options.reports && new Reports(options.reports, options.api);
   }
 
@@ -132,6 +137,7 @@ export class Supervisor implements AsyncDisposable {
     for (const { kill } of this.#running) kill.abort(new SupervisorClosed(this.#closed));
     await this.#ended();
     await this.#reports?.close();
+    this.#status?.close();
   }
 
   /** Of all that run, and then of what waits for tasks that do not come any more. */
@@ -141,19 +147,20 @@ export class Supervisor implements AsyncDisposable {
   }
 
   async #run(workload: unknown, options: RunOptions, api: ExecutionApi, { kill, stop }: { readonly kill: AbortSignal; readonly stop: AbortSignal }): Promise<Outcome> {
-    const { api: shared, authorization: authorizer, audit, masking = {}, onLog } = this.#options;
+    const { api: shared, authorization: authorizer, masking = {}, onLog } = this.#options;
+    const audit = this.#status?.board.audited(this.#options.audit) ?? this.#options.audit;
     const { policy, grants = 'declared', team = null, declares, wallTimeMs } = options;
     let isKept = false; // with the client and its token
     try {
       using masker = masking === false ? undefined : new Masker(masking);
       const parsed = parseWorkload(workload);
-      const telling = new Telling(parsed.ti);
+      const telling = new Telling(parsed.ti, this.#status?.board);
       return await telling.of(async () => {
         const { root } = await locate(this.#bundles, parsed);
         const log = await this.#logs?.open(parsed);
         return await keeping(log, (text) => masker?.redact(text) ?? text, async () => {
           const task = await this.#processes.take(root, policy, kill);
-          telling.launched(task.pid);
+          telling.launched(task.pid, limitsOf(task, wallTimeMs));
           const channel = task.channel as Duplex; // opened now: it is ours to read even if the task has ended by the time it is served
           // Read from the start: whoever waits for its output to be taken cannot read its start message.
           const read = (stream: Readable | null, source: LogLine['source']): Promise<void> => drain(stream, parsed.ti.id, source, onLog, masker, log);
@@ -182,6 +189,11 @@ export class Supervisor implements AsyncDisposable {
       if (api !== shared && !isKept) await api.close();
     }
   }
+}
+
+/** What ends it, as far as that can be drawn. */
+function limitsOf({ plan }: Task, wallTimeMs = plan.wallTimeMs): ShownLimits {
+  return Object.freeze({ memoryBytes: plan.memoryBytes ?? null, processes: plan.processes ?? null, wallTimeMs: wallTimeMs ?? null });
 }
 
 /** Out of the workload before anything can fail and quote it. The string stays in the heap; pass a Secret to do better. */
