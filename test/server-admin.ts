@@ -261,7 +261,7 @@ admin('what is not of its schema is 422', async () => {
   });
 });
 
-admin('it listens on this host alone, and only with a credential that is long enough', async () => {
+admin('it listens on this host alone, and only with a credential that is long enough and that a header can hold', async () => {
   const signingKey = Secret.fromBytes(randomBytes(64));
   const refused = async (work: () => Promise<unknown>): Promise<void> => {
     try {
@@ -271,10 +271,11 @@ admin('it listens on this host alone, and only with a credential that is long en
     }
     assert.unreachable();
   };
-  await refused(() => createServer({ signingKey, adminCredential: Secret.fromBytes(Buffer.alloc(31, 1)) }));
+  await refused(() => createServer({ signingKey, adminCredential: Secret.fromBytes(Buffer.alloc(31, 'x')) }));
+  for (const byte of [0, 0x20, 0x7f, 0xff]) await refused(() => createServer({ signingKey, adminCredential: Secret.fromBytes(Buffer.alloc(40, 'x').fill(byte, 39)) }));
   await using without = await createServer({ signingKey });
   await refused(() => without.listenAdmin());
-  await using server = await createServer({ signingKey, adminCredential: Secret.fromBytes(Buffer.alloc(32, 1)) });
+  await using server = await createServer({ signingKey, adminCredential: Secret.fromBytes(Buffer.alloc(32, 'x')) });
   for (const host of ['0.0.0.0', '::', '192.0.2.1', 'example.org']) await refused(() => server.listenAdmin({ host }));
   assert.match(await server.listenAdmin({ host: '127.0.0.2' }), /^http:\/\/127\.0\.0\.2:\d+\/admin\/$/);
 });

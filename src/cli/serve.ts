@@ -29,7 +29,7 @@ its own, has the signing key.
   --config FILE          an airflow.cfg for role api-server, as \`sallyport config check\` reads it
   --admin ADDRESS        where the admin API listens, on this host alone; by default nowhere
   --admin-credential SOURCE
-                         at least 32 bytes
+                         at least 32 printable characters
   --seed FILE            JSON of what is to be there: examples/seed.json
   --authorization MODE   own (default), or airflow, which decides nothing
   --sole-issuer          no token for whoever administrates: workers ask for the first ones, each

@@ -60,7 +60,7 @@ export interface ServerOptions {
   readonly audience?: string;
   /** @default 600 */
   readonly tokenLifetimeSeconds?: number;
-  /** Opens the admin API, which listens elsewhere: docs/server.md. At least 32 bytes; read now, and the caller's to destroy. @default none */
+  /** Opens the admin API, which listens elsewhere: docs/server.md. At least 32 printable characters; read now, and the caller's to destroy. @default none */
   readonly adminCredential?: Secret;
   /** A larger body is answered 413. @default 1048576 */
   readonly maxBodyBytes?: number;

@@ -21,9 +21,11 @@ export interface AdminOptions {
 
 const leastBytes = 32;
 
-/** @returns Whether what is presented is the credential. @throws {RangeError} `ERR_OUT_OF_RANGE`: it is shorter than 32 bytes. */
+/** @returns Whether what is presented is the credential. @throws {RangeError} `ERR_OUT_OF_RANGE`: it is shorter than 32 bytes, or no header can hold it. */
 export function credentialCheck(credential: Secret): (presented: string) => boolean {
   if (credential.byteLength < leastBytes) throw outOfRange('options.adminCredential', `a secret of at least ${leastBytes} bytes`);
+  // Random bytes as they are would be a credential that nobody can present.
+  if (!credential.use((bytes) => bytes.every((byte) => byte > 0x20 && byte < 0x7f))) throw outOfRange('options.adminCredential', 'printable characters without spaces, as base64 has them');
   // What is kept cannot be presented.
   const expected = credential.use((bytes) => createHash('sha256').update(bytes).digest());
   return (presented) => timingSafeEqual(createHash('sha256').update(presented).digest(), expected);
