@@ -254,6 +254,16 @@ instances('text that no database keeps as it is answers 422, and is not kept in 
     assert.ok([204, 422].includes((await task.ask('PATCH', own(task, 'skip-downstream'), `{"tasks":[${bad}]}`)).status)); // nobody's name: PostgreSQL says so
     expect(await task.ask('PUT', own(task, 'rtif'), `{"a":${bad}}`), 201); // JSON within JSON
   }
+  // Bytes that are no UTF-8: a lone one, half of a character, half of a surrogate pair, one that is longer than it need be.
+  for (const bytes of ['ff', 'c3', 'eda080', 'c0af']) {
+    const around = (before: string, after: string): Buffer => Buffer.concat([Buffer.from(before), Buffer.from(bytes, 'hex'), Buffer.from(after)]);
+    const send = async (method: string, path: string, body: Buffer): Promise<number> =>
+      (await fetch(new URL(path, api.url), { method, body, headers: { authorization: `Bearer ${task.token}`, 'content-type': 'application/json' } })).status;
+    assert.is(await send('PUT', 'variables/k', around('{"val":"', '"}')), 422);
+    assert.is(await send('PUT', own(task, 'rtif'), around('{"a":"', '"}')), 422);
+    assert.is(await send('POST', task.xcom('k'), around('"', '"')), 422);
+    assert.is(await send('POST', task.xcom('k'), Buffer.from('"\ufffd"')), 201); // control
+  }
   refused(await task.ask('GET', 'variables/k'), 404, 'not_found');
   expect(await task.ask('PUT', 'variables/k', '{"val":"\\ud83d\\udd12"}'), 201); // control
   expect(await task.ask('GET', 'variables/k'), 200, { key: 'k', value: '\u{1F512}' });
@@ -264,8 +274,8 @@ instances('names with NUL, and times that are none, answer 422 and not 500', asy
   const task = await api.task();
   expect(await task.ask('GET', 'variables/a%00b'), 422);
   expect(await task.ask('GET', 'task-instances/count?dag_id=a%00'), 422);
-  for (const start_date of ['2026-02-30T25:00:00Z', '2026-00-01T00:00:00Z', '9999-12-31T23:59:59-23:59', '2026-01-01T00:00:00']) expect(await task.run({ ...here, start_date }), 422);
-  expect(await task.run({ ...here, start_date: startDate.toLowerCase() }), 200); // control
+  for (const start_date of ['2026-02-30T25:00:00Z', '2026-00-01T00:00:00Z', '2026-02-29T00:00:00Z', '2026-04-31T00:00:00Z', '0000-12-31T00:00:00Z', '9999-12-31T23:59:59-23:59', '2026-01-01T00:00:00']) expect(await task.run({ ...here, start_date }), 422);
+  for (const start_date of ['2024-02-29T00:00:00Z', '0001-01-01T00:00:00Z', startDate.toLowerCase()]) expect(await task.run({ ...here, start_date }), 200); // control
 });
 
 instances('health says whether the database answers', async () => {

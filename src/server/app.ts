@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Static, TSchema } from '@sinclair/typebox';
@@ -67,11 +68,13 @@ export async function createApp({ maxBodyBytes, requestTimeoutMs = 30_000, maxCo
   app.server.maxConnections = maxConnections; // beyond it a connection is closed at once
   app.removeContentTypeParser(['text/plain', 'application/json']); // JSON is what is parsed, and nothing else passes for it
   const parse = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
     // No body where none is wanted, though a header says what it would be.
-    if (text === '' && request.routeOptions.schema?.body === undefined) done(null);
-    else if (isTooDeep(text as string)) done(tooDeep());
-    else parse(request, text as string, done);
+    if (bytes.length === 0 && request.routeOptions.schema?.body === undefined) return done(null);
+    const text = textOf(bytes as Buffer);
+    if (text === undefined) done(badText('body'));
+    else if (isTooDeep(text)) done(tooDeep());
+    else parse(request, text, done);
   });
 
   app.setValidatorCompiler<TSchema>(({ schema, httpPart = 'body' }) => {
@@ -145,7 +148,10 @@ function mostConnections(): number {
 
 export const tooDeep = (): Problem => new Problem(422, [{ loc: ['body'], msg: 'arrays and objects nest more than 1000 deep', type: 'json_invalid' }]);
 
-const badText = (place: string): Problem => new Problem(422, [{ loc: [place], msg: 'text must be Unicode without NUL', type: 'value_error' }]);
+/** Undefined where it is no UTF-8: what was sent would not be what is kept. */
+export const textOf = (bytes: Buffer): string | undefined => (isUtf8(bytes) ? bytes.toString('utf8') : undefined);
+
+export const badText = (place: string): Problem => new Problem(422, [{ loc: [place], msg: 'text must be Unicode without NUL', type: 'value_error' }]);
 
 /** Sends what may be no object: Fastify would send text as it is, and nothing for null. */
 export function sendJson(reply: FastifyReply, value: unknown): FastifyReply {

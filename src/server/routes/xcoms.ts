@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { XCom } from '../../execution-api/schema.js';
 import type { Action } from '../../authorization/resource.js';
 import { authorize, type AccessOptions } from '../access.js';
-import { tooDeep, type App } from '../app.js';
+import { badText, textOf, tooDeep, type App } from '../app.js';
 import { isTooDeep } from '../depth.js';
 import { absent, notFound, Problem } from '../problem.js';
 import { picked, sliceOf } from '../slice.js';
@@ -28,11 +28,13 @@ const variants = { '/item/{offset}': Type.Unknown(), '/slice': Type.Array(Type.U
 /** Values are kept and sent as the JSON text they came as. In a scope of its own, for that has its own body parser. */
 export function xcoms(app: App, { database }: AccessOptions): void {
   app.removeContentTypeParser('application/json');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
-    if (text === '' && request.routeOptions.schema?.body === undefined) return done(null);
-    if (isTooDeep(text as string)) return done(tooDeep());
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
+    if (bytes.length === 0 && request.routeOptions.schema?.body === undefined) return done(null);
+    const text = textOf(bytes as Buffer);
+    if (text === undefined) return done(badText('body'));
+    if (isTooDeep(text)) return done(tooDeep());
     try {
-      JSON.parse(text as string);
+      JSON.parse(text);
       done(null, text);
     } catch {
       done(new Problem(422, [{ loc: ['body'], msg: 'JSON decode error', type: 'json_invalid' }]));
