@@ -4,10 +4,8 @@ import { ExecutionApi } from '../execution-api/client.js';
 import type { GuaranteeName } from '../guarantees.js';
 import { harden } from '../harden/harden.js';
 import { loadPolicy } from '../policy/policy-file.js';
-import { Masker } from '../secrets/masker.js';
-import { shutDownOnSignals, Supervisor, type GrantPreset } from '../supervisor/index.js';
+import { AuditFile, shutDownOnSignals, Supervisor, type GrantPreset } from '../supervisor/index.js';
 import { FolderQueue, ServerQueue, Worker } from '../worker/index.js';
-import { LineLog } from './line-log.js';
 import { usageError } from './policy-options.js';
 import { secretFrom } from './serve-options.js';
 import { WorkerView } from './worker-view.js';
@@ -32,7 +30,7 @@ run end; at a second one it ends them.
                          whatever a task asks for that is not another task's
   --wall-time SECONDS    how long a task may run
   --logs FOLDER          a file for each try: \`sallyport logs\`
-  --audit FILE           a JSON line for each request of a task; - for standard output
+  --audit FILE           a JSON line for each request of a task
   --reports FOLDER       final states that the server could not be told, until it was
   --reports-key SOURCE   for those that an earlier worker has left there; at least 32 bytes
   --once                 end when nothing waits any more
@@ -76,11 +74,9 @@ export async function run(args: string[]): Promise<number> {
   const { url, bundles, concurrency, warm, grants, wallTimeMs } = checked(values);
   // Before a secret is read.
   harden({ without: (values.without ?? []) as GuaranteeName[] });
-  using masker = new Masker();
-  const audit = values.audit === undefined ? undefined : new LineLog(values.audit, masker);
+  using audit = values.audit === undefined ? undefined : new AuditFile(values.audit);
   using credential = values.credential === undefined ? undefined : secretFrom(values.credential, '--credential');
   using key = values['reports-key'] === undefined ? undefined : secretFrom(values['reports-key'], '--reports-key');
-  if (credential !== undefined) masker.add(credential);
 
   await using api = new ExecutionApi({ baseUrl: url });
   await using queue = credential === undefined ? await FolderQueue.open(values.folder ?? '') : new ServerQueue({ api, credential });
@@ -89,7 +85,7 @@ export async function run(args: string[]): Promise<number> {
     bundles,
     ...(warm > 0 && { warm: { size: warm } }),
     ...(values.logs !== undefined && { logs: { folder: values.logs } }),
-    ...(audit && { audit: (record) => audit.write(record) }),
+    ...(audit && { audit: audit.record }),
     ...(values.reports !== undefined && { reports: { folder: values.reports, ...(key && { key }) } }),
   });
   const policy = values.policy === undefined ? undefined : loadPolicy(values.policy, { preset: 'node' });
@@ -113,7 +109,6 @@ export async function run(args: string[]): Promise<number> {
   view.say(`up to ${concurrency} at once, from ${credential === undefined ? values.folder : url}`);
   await worker.run();
   await supervisor.drain(); // and its reports
-  audit?.close();
   view.summary();
   return 0;
 }
