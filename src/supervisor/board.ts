@@ -47,13 +47,14 @@ export class Board {
   #requests = 0;
   #denied = 0;
 
+  /** As it is now: the others go on. */
   get running(): readonly ShownTask[] {
-    return [...this.#running.values()];
+    return Array.from(this.#running.values(), (entry) => ({ ...entry }));
   }
 
   /** The newest first. */
   get ended(): readonly EndedTask[] {
-    return this.#ended;
+    return [...this.#ended];
   }
 
   /** How many came to each state, since the supervisor began, and all that was asked for. */
