@@ -3,11 +3,15 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { encodeFrame, FrameDecoder } from '../lib/broker/frame.js';
 import type { AuditRecord } from '../lib/broker/index.js';
+import { Permissions } from '../lib/broker/permissions.js';
 import { UpstreamFailed } from '../lib/errors.js';
 import { ParseHost, type DagFileParseRequest, type DagFileParsingResult, type Lookup, type ParseHostOptions } from '../lib/hosts/index.js';
+import { ParseResult } from '../lib/hosts/parse/result.js';
 import { policies } from '../lib/index.js';
 import { asEachUser } from './helpers/cli.js';
 import { codeOf } from './helpers/code-of.js';
@@ -234,6 +238,52 @@ host('a file speaks for itself alone', async () => {
   assert.equal(result.serialized_dags.map(({ dag_id, fileloc }) => [dag_id, fileloc]), [['forged', result.fileloc]]);
   assert.match(errorOf(result), /dag_id must be made of .*ERR_DAG_INVALID[^]*"forged" is defined twice/);
 });
+
+host('whatever a child says is refused, or is about its own file', async () => {
+  const own = '/bundle/own.mjs';
+  const mostly = <T>(right: fc.Arbitrary<T>): fc.Arbitrary<unknown> => fc.oneof({ weight: 7, arbitrary: right as fc.Arbitrary<unknown> }, { weight: 1, arbitrary: fc.anything() });
+  const text = fc.oneof({ weight: 8, arbitrary: fc.constant(own) }, { weight: 1, arbitrary: fc.constant('/bundle/other.mjs') }, { weight: 1, arbitrary: fc.string() });
+  const message = fc.record({
+    fileloc: mostly(fc.constant(own)),
+    serialized_dags: mostly(fc.array(mostly(fc.constantFrom({ dag_id: 'd', tasks: { a: { file: 'a' } } }, { dag_id: 'e', tasks: {} })))),
+    warnings: mostly(fc.oneof(fc.array(fc.record({ category: fc.string(), message: fc.string() })), fc.constant(null))),
+    import_errors: mostly(fc.dictionary(text, fc.string(), { maxKeys: 2 })),
+    more: mostly(fc.boolean()),
+  }, { requiredKeys: ['fileloc', 'serialized_dags'] });
+  const outcomes = { said: 0, denied: 0 };
+  await fc.assert(fc.asyncProperty(fc.array(message, { maxLength: 6 }), async (messages) => {
+    const result = new ParseResult({ fileloc: own, relative_fileloc: 'own.mjs', bundle_name: 'b', dag_ids: ['*'] });
+    const permissions = new Permissions();
+    permissions.grant({ DagFileParsingResult: result.row });
+    for (const each of messages) {
+      try {
+        const { row, params } = permissions.admit('DagFileParsingResult', throughFrame(each));
+        await row.handler(params as never, { task: 't', signal: new AbortController().signal });
+        outcomes.said++;
+      } catch (error) {
+        const { code } = error as { code?: string };
+        assert.ok(code === 'ERR_BROKER_DENIED' || code === 'ERR_BROKER_VIOLATION', String(error)); // a key that no frame may have
+        outcomes.denied++;
+      }
+    }
+    const { fileloc, serialized_dags, import_errors } = result.result((shown) => shown);
+    assert.ok([fileloc, ...serialized_dags.map((dag) => dag.fileloc), ...Object.keys(import_errors)].every((file) => file === own));
+  }), { numRuns: 500 });
+  assert.ok(outcomes.said > 50 && outcomes.denied > 50, JSON.stringify(outcomes));
+});
+
+/** What msgpack has a form for, as it comes out of a frame: no prototypes but Object's. */
+function throughFrame(value: unknown): unknown {
+  return [...new FrameDecoder().push(encodable(value))][0]?.value;
+}
+
+function encodable(value: unknown): Uint8Array {
+  try {
+    return encodeFrame(value);
+  } catch {
+    return encodeFrame({ fileloc: 1 });
+  }
+}
 
 host('files define the ids of their own bundle alone', async () => {
   const source = `import { dag } from 'sallyport/dag'; export default [${simple('sales_daily')}, ${simple('payroll')}];`;

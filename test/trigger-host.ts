@@ -180,6 +180,34 @@ host("a trigger of one team cannot speak for another team's, nor ask in its name
   assert.equal(watched.outcomes(victim), [['went']]);
 });
 
+host('whatever a process says, its host answers, and what it says of itself stands', async () => {
+  await using watched = watch({ lookup });
+  const victim = bundles.waiting('beside-noise', { team_name: 'blue' });
+  await watched.create(victim);
+  await watched.running('blue');
+  const attacker = bundles.trigger({
+    source: `${raw} export default async ({ kwargs }) => {
+      const odd = [undefined, null, -1, 1.5, 2 ** 53, 'x', [], [[]], [[1]], [[kwargs.victim, null]], [['1', { payload: 1 }]], {}, { payload: new Date() }, [[kwargs.victim, { payload: 1 }]], [kwargs.victim], 'a'.repeat(1e5), new Uint8Array(9)];
+      const replies = new Map(); const waiting = [];
+      for (const type of ['TriggerStateChanges', 'GetVariable', 'GetConnection', 'GetXCom', 'MaskSecret', 'StartTriggerer', 'TriggerStateSync', '__proto__', 'constructor'])
+        for (const a of odd) for (const b of odd) {
+          const some = { events: a, finished: b, failures: a, trigger_id: b, key: a, conn_id: a, value: b };
+          if (type !== 'TriggerStateChanges' || [a, b].some((each) => each != null && !(Array.isArray(each) && each.length === 0))) waiting.push(code(request(type, some)).then((answer) => replies.set(answer, (replies.get(answer) ?? 0) + 1)));
+        }
+      await Promise.all(waiting);
+      return [waiting.length, [...replies.keys()].sort(), replies.get('ERR_BROKER_DENIED')]; };`,
+    kwargs: { victim: victim.id },
+  });
+  await watched.create(attacker);
+  await watched.over(attacker);
+  const [[asked, answers, denied]] = watched.outcomes(attacker)[0] as [[number, string[], number]];
+  assert.ok(asked > 2000);
+  assert.equal([answers, denied], [['ERR_BROKER_DENIED'], asked]);
+  bundles.go('beside-noise');
+  await watched.over(victim);
+  assert.equal(watched.outcomes(victim), [['went']]);
+});
+
 host("a trigger of one team reaches neither another team's process nor its files; unconfined it does", async () => {
   const attack = `import { readFileSync, writeFileSync } from 'node:fs';
     const tried = (attempt) => { try { attempt(); return 'reached'; } catch (error) { return error.code; } };
