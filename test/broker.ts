@@ -186,11 +186,14 @@ broker('a reply that no frame can hold is a typed error', async () => {
     get,
     large: method({ params: Type.Object({}), handler: () => 'x'.repeat(5000) }),
     odd: method({ params: Type.Object({}), handler: () => () => 1 }),
+    // One of the handler's own is its author's alone.
+    refusing: method({ params: Type.Object({}), handler: () => { throw Object.assign(new RangeError('hunter2'), { code: 'ERR_OUT_OF_RANGE' }); } }),
   };
   const { peer, served } = await open(rows, { limits: { maxFrameBytes: 4096 } });
-  for (const type of ['large', 'odd']) {
-    const [, , error] = await peer.ask([1, { type }]);
-    assert.is((error?.['detail'] as { code?: string }).code, 'ERR_BROKER_METHOD');
+  for (const [type, code] of [['large', 'ERR_OUT_OF_RANGE'], ['odd', 'ERR_BROKER_METHOD'], ['refusing', 'ERR_BROKER_METHOD']]) {
+    const [, body, error] = await peer.ask([1, { type }]);
+    assert.equal([body, (error?.['detail'] as { code?: string }).code], [null, code]);
+    assert.not.match(JSON.stringify(error), 'hunter2');
   }
   assert.equal(await peer.ask([7, control]), answer);
   await served[Symbol.asyncDispose]();

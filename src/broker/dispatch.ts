@@ -30,10 +30,10 @@ export async function dispatch(request: Request, { task, permissions, audit, onM
       const { row, params } = permissions.admit(request.method, request.params);
       const answer = await row.handler(params, { task, signal });
       if (answer instanceof DescriptorReply) attached = answer;
-      reply = await lane.run(() => encodeReply(request.id, attached?.body ?? answer, limits));
+      reply = await lane.run(() => encodeAnswer(request.id, attached?.body ?? answer, limits));
     } catch (error) {
       attached?.close();
-      if (!(error instanceof SallyportError)) onMethodError?.(error, { task, method });
+      if (!(error instanceof SallyportError)) onMethodError?.(error instanceof AnswerUnsendable ? error.cause : error, { task, method });
       const isDenial = error instanceof BrokerDenied;
       record(audit, { ...who, outcome: isDenial ? 'denied' : 'failed', reason: reasonOf(error) });
       const denial = isDenial ? permissions.denial(request.method, error) : undefined;
@@ -51,6 +51,24 @@ export async function dispatch(request: Request, { task, permissions, audit, onM
 /** The code of a failure that is nobody's business but the supervisor's. */
 const methodFailed = 'ERR_BROKER_METHOD';
 
+/** The method did what it was asked, and what it returned fits no frame: too long, nested too deep, or of no form. */
+class AnswerUnsendable extends Error {
+  readonly code: string | undefined;
+
+  constructor(cause: unknown) {
+    super('the answer fits no frame', { cause });
+    this.code = codeOf(cause);
+  }
+}
+
+function encodeAnswer(id: number, answer: unknown, limits: FrameLimits): Uint8Array {
+  try {
+    return encodeReply(id, answer, limits);
+  } catch (cause) {
+    throw new AnswerUnsendable(cause);
+  }
+}
+
 /** A word for the audit: an error's code is a fixed word, its message could quote anything. */
 function reasonOf(error: unknown): string {
   return error instanceof BrokerDenied ? error.message : (codeOf(error) ?? 'the method threw');
@@ -62,6 +80,8 @@ function describe(error: unknown, method: string): ErrorResponse {
     return errorResponse('API_SERVER_ERROR', { code: error.code, method, status_code: error.status, reason: error.reason ?? null });
   }
   if (error instanceof BrokerDenied) return errorResponse('GENERIC_ERROR', { code: error.code, method, message: error.message });
+  // The task asked for more than it can be given: it should know that asking again is of no use.
+  if (error instanceof AnswerUnsendable && error.cause instanceof RangeError) return errorResponse('GENERIC_ERROR', { code: error.code, method, message: `method "${method}" has an answer that is larger than a task is sent` });
   return errorResponse('GENERIC_ERROR', { code: error instanceof SallyportError ? error.code : methodFailed, method });
 }
 
