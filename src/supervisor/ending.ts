@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Task } from '../task/task.js';
+import { within } from './waiting.js';
 
 /** Ends a task in steps, and once: SIGTERM, so that it can clear up, and SIGKILL where that was not enough. */
 export class Ending {
@@ -30,16 +30,5 @@ export class Ending {
   /** Where the task has not ended by then. */
   async beginAfter(delayMs: number, cause?: Error): Promise<void> {
     if (!(await within(this.#task.exited, delayMs))) this.begin(cause);
-  }
-}
-
-/** Whether something that never rejects settles in time. Leaves no timer behind. */
-export async function within(settling: Promise<unknown>, ms: number): Promise<boolean> {
-  const waiting = new AbortController();
-  const late = sleep(ms, false, { signal: waiting.signal }).catch(() => false);
-  try {
-    return await Promise.race([settling.then(() => true), late]);
-  } finally {
-    waiting.abort();
   }
 }

@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { UpstreamFailed } from '../errors.js';
 import type { ExecutionApi } from '../execution-api/client.js';
+import { pause } from './waiting.js';
 
 export interface HeartbeatOptions {
   readonly api: Pick<ExecutionApi, 'heartbeat'>;
@@ -36,8 +36,7 @@ const disowning: ReadonlySet<number> = new Set([404, 409, 410]);
  */
 export async function heartbeats({ api, id, hostname, pid, intervalMs, maxFailures, signal, told }: HeartbeatOptions): Promise<Lost | undefined> {
   for (let failures = 0; ;) {
-    await sleep(intervalMs, undefined, { signal }).catch(() => {});
-    if (signal.aborted) return undefined;
+    if (!(await pause(intervalMs, signal))) return undefined;
     const sent = performance.now();
     try {
       await api.heartbeat(id, { hostname, pid }, { signal, attempts: 1 });

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants, fsync, linkSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, realpathSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
-import { open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rename, unlink, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { outOfRange } from '../errors.js';
@@ -48,15 +48,23 @@ export class ReportFolder {
     return `${String(Date.now()).padStart(15, '0')}-${id}-${randomBytes(4).toString('hex')}${suffix}`;
   }
 
-  /** Replaces what was there. @param durable Whether it has to outlive the host, and not this process alone. */
-  async write(name: string, text: string, durable: boolean): Promise<void> {
+  /**
+   * Writes what is to outlive this process, and not the host. A crash can leave it by half while it is written: it is worth no more than
+   * that it is there.
+   */
+  async note(name: string, text: string): Promise<void> {
+    await writeFile(join(this.#path, name), text, { mode: 0o600, flag: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW });
+  }
+
+  /** Replaces what was there by what is to outlive the host: whole, or not at all. */
+  async write(name: string, text: string): Promise<void> {
     const temporary = join(this.#path, `${name}.new`);
     const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
     await using file = closing(await open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600));
     await file.handle.writeFile(text);
-    if (durable) await file.handle.sync();
+    await file.handle.sync();
     await rename(temporary, join(this.#path, name));
-    if (durable) await sync(this.#descriptor);
+    await sync(this.#descriptor);
   }
 
   /** @throws Where it is none of our files. */
@@ -76,7 +84,7 @@ export class ReportFolder {
   async setAside(name: string, text: string | undefined, most: number): Promise<void> {
     if (text === undefined) await rename(join(this.#path, name), join(this.#path, aside, name));
     else {
-      await this.write(join(aside, name), text, false);
+      await this.note(join(aside, name), text);
       await this.remove(name);
     }
     const names = (await readdir(join(this.#path, aside))).filter((each) => each.endsWith(suffix)).sort();

@@ -96,7 +96,8 @@ export class Reports {
     const kept = new Kept({
       write: async (update, ended) => {
         const contents: Contents = { version: 1, at: new Date().toISOString(), ...whose, ended, update, credential };
-        await this.#folder.write(name, toText(contents, key, (fn) => api.useToken(fn)), ended);
+        const text = toText(contents, key, (fn) => api.useToken(fn));
+        await (ended ? this.#folder.write(name, text) : this.#folder.note(name, text));
       },
       over: async () => {
         this.#files--;

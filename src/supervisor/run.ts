@@ -1,5 +1,4 @@
 import type { Duplex } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Authorizer } from '../authorization/index.js';
 import { serve, type Audit, type Broker, type MethodTable } from '../broker/index.js';
 import { BrokerClosed, TaskTimeout, UpstreamFailed } from '../errors.js';
@@ -9,12 +8,13 @@ import { executionApiMethods, type Declaration, type GrantPreset, type Grants } 
 import type { RunContext, StateUpdate } from '../execution-api/schema.js';
 import type { Masker } from '../secrets/masker.js';
 import type { Task, TaskExit } from '../task/task.js';
-import { Ending, within } from './ending.js';
+import { Ending } from './ending.js';
 import type { Telling } from './events.js';
 import { heartbeats, type Lost } from './heartbeat.js';
 import type { LogSummary } from './logs/file.js';
 import { isPassing, Report } from './report.js';
 import type { Kept } from './reports.js';
+import { pause, within } from './waiting.js';
 import type { Workload } from './workload.js';
 
 /** What became of a task instance. */
@@ -72,13 +72,16 @@ export interface Timing {
   readonly drainMs: number;
 }
 
+/** Nobody sees it: an abort without a reason makes one each time. */
+const over = new Error('the task is over');
+
 /** Serves a running task, waits for its end and reports it. Never rejects: what goes wrong is part of the outcome. */
 export async function supervise(running: RunningTask): Promise<Outcome> {
   const { workload: { ti }, api, task, context, hostname, timing, stop, kept, telling } = running;
   const ending = new Ending(task, timing.killGraceMs);
   const done = new AbortController(); // nothing is watched after the task's own last word
   const report = new Report(api, ti.id, (state) => {
-    done.abort();
+    done.abort(over);
     telling.final(state);
     void ending.beginAfter(timing.overtimeMs);
   }, kept);
@@ -91,7 +94,8 @@ export async function supervise(running: RunningTask): Promise<Outcome> {
   });
   const limit = timing.wallTimeMs;
   if (limit !== undefined) {
-    void after(limit, done.signal, () => {
+    void pause(limit, done.signal).then((isOver) => {
+      if (!isOver) return;
       report.close('comes after the time it had');
       ending.begin(new TaskTimeout('wallTimeMs', limit));
     });
@@ -106,7 +110,7 @@ export async function supervise(running: RunningTask): Promise<Outcome> {
     task.end(broken);
   });
   const exit = await task.exited;
-  done.abort();
+  done.abort(over);
   stop.removeEventListener('abort', stopped);
   // Of a task that was killed nobody waits for the answers.
   if (broker !== undefined && (exit.kind === 'ended' || !(await within(broker.closed, timing.drainMs)))) broker.close();
@@ -134,12 +138,6 @@ export async function supervise(running: RunningTask): Promise<Outcome> {
 /** The server has answered, and not about the token: to ask again is of no use. */
 function isFinal(error: unknown): boolean {
   return !isPassing(error) && !(error instanceof UpstreamFailed && (error.status === 401 || error.status === 403));
-}
-
-/** Does it then, unless the signal comes first. Leaves no timer behind. */
-async function after(ms: number, signal: AbortSignal, act: () => void): Promise<void> {
-  const late = await sleep(ms, true, { signal }).catch(() => false);
-  if (late) act();
 }
 
 /** Opens the channel and sends the start message. A task that cannot be started so is ended. */

@@ -32,6 +32,7 @@ export class Supervisor implements AsyncDisposable {
   readonly #options: SupervisorOptions;
   readonly #bundles: ReadonlyMap<string, string>;
   readonly #hostname: string;
+  readonly #user = userName();
   readonly #timing: Timing;
   readonly #processes: TaskProcesses;
   readonly #logs: Logs | undefined;
@@ -169,7 +170,7 @@ export class Supervisor implements AsyncDisposable {
           try {
             const startDate = new Date().toISOString();
             const hostname = this.#hostname;
-            const context = await api.run(parsed.ti.id, { hostname, unixname: userName(), pid: task.pid, start_date: startDate }, { signal: AbortSignal.any([kill, stop]) });
+            const context = await api.run(parsed.ti.id, { hostname, unixname: this.#user, pid: task.pid, start_date: startDate }, { signal: AbortSignal.any([kill, stop]) });
             log?.note('info', 'the task has started', { pid: task.pid, hostname });
             telling.started(task.pid);
             const kept = await this.#reports?.begin({ task: parsed.ti, owner: { hostname, pid: task.pid } }, api, context.should_retry === true);
