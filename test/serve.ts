@@ -149,12 +149,14 @@ serve('its key may come from the configuration of its role, which says more', as
   const folder = home('me');
   try {
     const config = join(folder, 'own.cfg');
-    writeFileSync(config, `[api_auth]\njwt_private_key_path = ${folder}/pem\njwt_issuer = here\n[execution_api]\njwt_audience = urn:one,urn:two\njwt_expiration_time = 77\n[core]\nmulti_team = True\n`);
+    writeFileSync(config, `[api_auth]\njwt_private_key_path = ${folder}/pem\njwt_issuer = here\n[execution_api]\njwt_audience = urn:one,urn:two\njwt_expiration_time = 77\n[scheduler]\ntask_queued_timeout = 300.0\n[core]\nmulti_team = True\n`);
     writeFileSync(join(folder, 'pem'), generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
     await withServer(asWeAre, folder, ['--config', config], async (server) => {
       await server.admin('POST', 'seed', { teams: ['red'], variables: { theirs: { value: 'x', team: 'red' }, ours: 'x' } });
-      const { token } = await running(server);
+      const { token, workload } = await running(server);
       const [header, claims] = token.split('.').slice(0, 2).map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()));
+      const waits = JSON.parse(Buffer.from(workload.split('.')[1] ?? '', 'base64url').toString());
+      assert.is(waits.exp - waits.iat, 300);
       assert.equal([header.alg, claims.iss, claims.aud, claims.exp - claims.iat], ['EdDSA', 'here', 'urn:one', 77]);
       assert.is((await server.ask('GET', 'variables/theirs', token)).status, 403);
       assert.is((await server.ask('GET', 'variables/ours', token)).status, 200); // control

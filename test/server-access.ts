@@ -338,7 +338,7 @@ access('no token, value or body is in a record', () =>
 access('a route that does not say what it is about cannot be added, and one that does not ask answers nobody', async () => {
   const key = Secret.fromBytes(randomBytes(64));
   const database = await openDatabase(':memory:');
-  const tokens = new Tokens({ database, keys: { issuer: new TokenIssuer({ key }), verifier: new TokenVerifier({ key }), jwks: { keys: [] } }, registered: true, now: Date.now });
+  const tokens = new Tokens({ database, keys: { issuers: { execution: new TokenIssuer({ key }), workload: new TokenIssuer({ key }) }, verifier: new TokenVerifier({ key }), jwks: { keys: [] } }, registered: true, now: Date.now });
   const errors: string[] = [];
   const app = await createApp({ maxBodyBytes: 1000, onError: (error) => errors.push(error.message) });
   guard(app, { database, memo: new Memo(database), tokens, authorization: 'own', authorizer: new Authorizer(), overtimeSeconds: 0, now: Date.now });

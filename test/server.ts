@@ -512,6 +512,34 @@ server('a client that stops in mid-request holds nobody up, and close does not w
   await api.server.close(); // twice is fine
 });
 
+server('tokens live as long as their scope says, and a clock may be off by the leeway', async () => {
+  let clock = Date.now();
+  const now = (): number => clock;
+  for (const leewaySeconds of [10, 60]) {
+    await using api = await ApiServer.start({ now, tokenLifetimeSeconds: 100, workloadLifetimeSeconds: 1_000, leewaySeconds }, { variables: { region: 'north' } });
+    const task = await api.task();
+    const workload = await api.server.issueWorkloadToken(task.id);
+    clock += 990_000;
+    const fresh = (await task.run(here, workload)).headers.get('refreshed-api-token') ?? '';
+    assert.is((await api.ask('GET', 'variables/region', fresh)).status, 200);
+    clock += (100 + leewaySeconds - 1) * 1000;
+    assert.is((await api.ask('GET', 'variables/region', fresh)).status, 200);
+    // Another server's tokens are expired for the registry no earlier than for the verifier.
+    await api.issuer.issue({ sub: task.id, scope: 'workload' });
+    assert.is((await api.ask('GET', 'variables/region', fresh)).status, 200);
+    clock += 2_000;
+    expect(await api.ask('GET', 'variables/region', fresh), 403, 'invalid_token');
+  }
+  for (const leewaySeconds of [-1, 0.5, 3_601]) {
+    try {
+      await createServer({ signingKey: Secret.fromBytes(Buffer.alloc(64, 9)), leewaySeconds });
+      assert.unreachable();
+    } catch (error) {
+      assert.is((error as NodeJS.ErrnoException).code, 'ERR_OUT_OF_RANGE');
+    }
+  }
+});
+
 server('tokens of one server mean nothing to another, and claims are what the scheduler said', async () => {
   const signingKey = Secret.fromBytes(Buffer.alloc(64, 9));
   await using own = await createServer({ signingKey, issuer: 'here', audience: 'urn:there', tokenLifetimeSeconds: 60 });

@@ -8,6 +8,7 @@ import { harden } from '../harden/harden.js';
 import { Masker } from '../secrets/masker.js';
 import { isLocal } from '../server/address.js';
 import { type Authorization, createServer, type Server } from '../server/index.js';
+import { defaultLifetimeSeconds } from '../tokens/claims.js';
 import type { KeyOption } from '../tokens/index.js';
 import { LineLog } from './line-log.js';
 import { usageError } from './policy-options.js';
@@ -153,14 +154,22 @@ async function started(values: Values) {
   const overtimeSeconds = config.getNumber('core', 'task_success_overtime');
   const issuer = config.get('api_auth', 'jwt_issuer');
   const audience = config.get('execution_api', 'jwt_audience')?.split(',')[0]?.trim();
-  const lifetime = config.getNumber('execution_api', 'jwt_expiration_time');
+  const seconds = (section: string, key: string): number | undefined => {
+    const given = config.getNumber(section, key); // Airflow's default of some is 600.0
+    return given && Math.ceil(given);
+  };
+  const [lifetime, workloadLifetime, leewaySeconds] = [seconds('execution_api', 'jwt_expiration_time'), seconds('scheduler', 'task_queued_timeout'), seconds('api_auth', 'jwt_leeway')];
+  const longest = lifetime === undefined && workloadLifetime === undefined ? undefined : Math.max(lifetime ?? defaultLifetimeSeconds, workloadLifetime ?? 0);
   const [key = keyOf(config), ...otherKeys] = (values.key ?? []).map((source) => keyFrom(source, '--key'));
-  const keys = await ServeKeys.start({ key, otherKeys, ...(issuer && { issuer }), ...(audience && { audience }), ...(lifetime !== undefined && { maxLifetimeSeconds: lifetime }), harden: { without: (values.without ?? []) as GuaranteeName[] } });
+  const keys = await ServeKeys.start({ key, otherKeys, ...(issuer && { issuer }), ...(audience && { audience }), ...(longest !== undefined && { maxLifetimeSeconds: longest }), harden: { without: (values.without ?? []) as GuaranteeName[] } });
   return {
     keys,
     ...(multiTeam !== undefined && { multiTeam }),
-    ...(overtimeSeconds !== undefined && { overtimeSeconds }),
+    // With Airflow's authorization a try may speak for ever.
+    ...(overtimeSeconds !== undefined && values.authorization !== 'airflow' && { overtimeSeconds }),
     ...(lifetime !== undefined && { tokenLifetimeSeconds: lifetime }),
+    ...(workloadLifetime !== undefined && { workloadLifetimeSeconds: workloadLifetime }),
+    ...(leewaySeconds !== undefined && { leewaySeconds }),
   };
 }
 

@@ -44,6 +44,8 @@ export const ServerConfiguration = Type.Object(
     issuer: Type.Optional(Type.String()),
     audience: Type.Optional(Type.String()),
     tokenLifetimeSeconds: Type.Optional(Type.Integer({ minimum: 1 })),
+    workloadLifetimeSeconds: Type.Optional(Type.Integer({ minimum: 1 })),
+    leewaySeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 3600 })),
     host: Type.Optional(Type.String()),
     port: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
     seed: Type.Optional(Seed),

@@ -60,6 +60,10 @@ export interface ServerOptions {
   readonly audience?: string;
   /** @default 600 */
   readonly tokenLifetimeSeconds?: number;
+  /** Of a workload token, which has to last until its task instance starts: Airflow's `[scheduler] task_queued_timeout`. @default as `tokenLifetimeSeconds` */
+  readonly workloadLifetimeSeconds?: number;
+  /** How far the clock of another server on the database may be off: Airflow's `[api_auth] jwt_leeway`. @default 10 */
+  readonly leewaySeconds?: number;
   /** Opens the admin API, which listens elsewhere: docs/server.md. At least 32 printable characters; read now, and the caller's to destroy. @default none */
   readonly adminCredential?: Secret;
   /** A larger body is answered 413. @default 1048576 */
@@ -141,6 +145,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const authorizer = authorizerFor(options);
   const { authorization = 'own', now = Date.now, overtimeSeconds = 0, soleIssuer = false } = options;
   if (soleIssuer && authorization === 'airflow') throw outOfRange('options.soleIssuer', "left out with authorization 'airflow', which takes any signature");
+  const { leewaySeconds = 10 } = options;
+  if (!Number.isSafeInteger(leewaySeconds) || leewaySeconds < 0 || leewaySeconds > 3600) throw outOfRange('options.leewaySeconds', 'a whole number of seconds, at most 3600');
   const keys = keysFor(options, options, now);
   const { maxBodyBytes = 1024 * 1024, requestTimeoutMs, maxConnections, adminCredential, onAccess, onError = complain } = options;
   const http = { maxBodyBytes, requestTimeoutMs, maxConnections, onAccess, onError };
@@ -148,7 +154,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const adminApp = adminCredential && (await createApp(http));
   const asAdmin = adminCredential && credentialCheck(adminCredential);
   const database = await openDatabase(options.database ?? ':memory:');
-  const tokens = new Tokens({ database, keys, registered: authorization === 'own', soleIssuer, now });
+  const tokens = new Tokens({ database, keys, registered: authorization === 'own', soleIssuer, leewaySeconds, now });
   const context = { database, memo: new Memo(database), tokens, authorization, authorizer, overtimeSeconds, now };
   guard(app, context);
   wellKnown(app, context);
@@ -199,7 +205,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       if ((signer === undefined) !== (options.signer === undefined)) throw outOfRange('keys', 'a signer where there was one, and a signingKey where there was one');
       // Else every token that is out would end at once, and no overlap would help.
       if (signer !== undefined && (signer.issuer !== options.signer?.issuer || signer.audience !== options.signer?.audience)) throw outOfRange('keys.signer', 'one with the issuer and the audience of the one before');
-      tokens.useKeys(keysFor(given, signer === undefined ? options : { ...(options.tokenLifetimeSeconds !== undefined && { tokenLifetimeSeconds: options.tokenLifetimeSeconds }) }, now));
+      tokens.useKeys(keysFor(given, signer === undefined ? options : Object.fromEntries(lasting.map((name) => [name, options[name]]).filter(([, value]) => value !== undefined)), now));
     },
     async addWorker(worker) {
       const { credential, wrong } = await enrol(database, worker);
@@ -224,6 +230,9 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   tokensOf.set(server, tokens);
   return server;
 }
+
+/** What an agent leaves to the server that it signs for. */
+const lasting = ['tokenLifetimeSeconds', 'workloadLifetimeSeconds', 'leewaySeconds'] as const;
 
 /** For what issues tokens that no scheduler would: tests. */
 export const tokensOf = new WeakMap<Server, Tokens>();

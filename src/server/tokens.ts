@@ -2,6 +2,7 @@ import type { JSONWebKeySet } from 'jose';
 import { outOfRange, TokenRefused } from '../errors.js';
 import type { Secret } from '../secrets/secret.js';
 import { CachedVerifier, type KeyAgent, type NamedSecret, recordOf, type TokenCheck, type TokenClaims, type TokenGrant, TokenIssuer, type TokenRecord, type TokenScope, TokenVerifier } from '../tokens/index.js';
+import { defaultLeewaySeconds } from '../tokens/claims.js';
 import type { Database, Sql } from './store/sql.js';
 import { storedNow } from './store/time.js';
 import { holdWorker } from './store/workers.js';
@@ -15,7 +16,8 @@ export interface SignedToken {
 
 /** What signs tokens, what checks them, and what the public may know of it. */
 export interface Keys {
-  readonly issuer: TokenIssuer;
+  /** Of each scope its own, for they live for different times. */
+  readonly issuers: Readonly<Record<TokenScope, TokenIssuer>>;
   readonly verifier: TokenCheck;
   readonly jwks: JSONWebKeySet;
 }
@@ -27,13 +29,15 @@ export interface TokensOptions {
   readonly registered: boolean;
   /** Whether workers alone are given first tokens. */
   readonly soleIssuer?: boolean;
+  /** The verifier's. @default 10 */
+  readonly leewaySeconds?: number;
   readonly now: () => number;
 }
 
 /** How often expired tokens are forgotten, by the tokens that are issued: where none is, the registry does not grow. */
 const purgeEveryMs = 60_000;
-/** Two clocks, and the leeway that a verifier gives. */
-const purgeAfterSeconds = 60;
+/** Two clocks; the leeway that a verifier gives comes on top. */
+const purgeAfterSeconds = 50;
 
 /** A server's tokens: what is issued is registered first, and what has been accepted once is not verified again. */
 export class Tokens {
@@ -46,13 +50,18 @@ export class Tokens {
   constructor(options: TokensOptions) {
     this.#options = options;
     this.#keys = options.keys;
-    this.#verifier = new CachedVerifier(options.keys.verifier, { now: options.now });
+    this.#verifier = this.#cached(options.keys);
   }
 
   /** From the next request on. What the old keys had signed is verified anew: a key that is gone is gone. */
   useKeys(keys: Keys): void {
     this.#keys = keys;
-    this.#verifier = new CachedVerifier(keys.verifier, { now: this.#options.now });
+    this.#verifier = this.#cached(keys);
+  }
+
+  #cached({ verifier }: Keys): CachedVerifier {
+    const { now, leewaySeconds } = this.#options;
+    return new CachedVerifier(verifier, { now, ...(leewaySeconds !== undefined && { leewaySeconds }) });
   }
 
   get jwks(): JSONWebKeySet {
@@ -71,7 +80,7 @@ export class Tokens {
 
   /** For whoever registers it in a transaction of his own. */
   async sign(grant: TokenGrant): Promise<SignedToken> {
-    const token = await this.#keys.issuer.issue(grant);
+    const token = await this.#keys.issuers[grant.scope].issue(grant);
     return { token, record: recordOf(token) };
   }
 
@@ -112,13 +121,13 @@ export class Tokens {
   }
 
   async #register<T>(write: (database: Database, now: string) => T | Promise<T>): Promise<T | undefined> {
-    const { registered, database, now } = this.#options;
+    const { registered, database, leewaySeconds = defaultLeewaySeconds, now } = this.#options;
     if (!registered) return undefined;
     const at = now();
     if (++this.#issuedSincePurge * 2 > purgedAtOnce || Math.abs(at - this.#purgedAtMs) >= purgeEveryMs) {
       this.#issuedSincePurge = 0;
       this.#purgedAtMs = at;
-      await database.run(purgeTokens(Math.floor(at / 1000) - purgeAfterSeconds));
+      await database.run(purgeTokens(Math.floor(at / 1000) - purgeAfterSeconds - leewaySeconds));
     }
     return write(database, storedNow(at));
   }
@@ -143,16 +152,21 @@ interface ClaimOptions {
   readonly issuer?: string;
   readonly audience?: string;
   readonly tokenLifetimeSeconds?: number;
+  readonly workloadLifetimeSeconds?: number;
+  readonly leewaySeconds?: number;
 }
 
 /** @throws {RangeError} `ERR_OUT_OF_RANGE`: neither an agent nor a key, or both; or what belongs to the other. */
-export function keysFor({ signingKey: key, kid, otherKeys, signer: agent }: KeyOptions, { issuer, audience, tokenLifetimeSeconds }: ClaimOptions, now: () => number): Keys {
-  const lifetime = tokenLifetimeSeconds === undefined ? {} : { lifetimeSeconds: tokenLifetimeSeconds };
+export function keysFor({ signingKey: key, kid, otherKeys, signer: agent }: KeyOptions, { issuer, audience, tokenLifetimeSeconds, workloadLifetimeSeconds = tokenLifetimeSeconds, leewaySeconds }: ClaimOptions, now: () => number): Keys {
+  const lifetime = (seconds: number | undefined) => (seconds === undefined ? {} : { lifetimeSeconds: seconds });
+  const leeway = leewaySeconds === undefined ? {} : { leewaySeconds };
   if (agent !== undefined) {
     if ([key, kid, otherKeys, issuer, audience].some((option) => option !== undefined)) throw outOfRange('options', "without signingKey, kid, otherKeys, issuer and audience: these are the signer's");
-    return { issuer: new TokenIssuer({ agent, ...lifetime }), verifier: new TokenVerifier({ agent, now }), jwks: agent.jwks };
+    const issuers = { execution: new TokenIssuer({ agent, ...lifetime(tokenLifetimeSeconds) }), workload: new TokenIssuer({ agent, ...lifetime(workloadLifetimeSeconds) }) };
+    return { issuers, verifier: new TokenVerifier({ agent, now, ...leeway }), jwks: agent.jwks };
   }
   if (key === undefined) throw outOfRange('options', 'with a signer or a signingKey');
   const claims = { key, now, ...(kid !== undefined && { kid }), ...(issuer !== undefined && { issuer }), ...(audience !== undefined && { audience }) };
-  return { issuer: new TokenIssuer({ ...claims, ...lifetime }), verifier: new TokenVerifier({ ...claims, ...(otherKeys !== undefined && { otherKeys }) }), jwks: { keys: [] } };
+  const issuers = { execution: new TokenIssuer({ ...claims, ...lifetime(tokenLifetimeSeconds) }), workload: new TokenIssuer({ ...claims, ...lifetime(workloadLifetimeSeconds) }) };
+  return { issuers, verifier: new TokenVerifier({ ...claims, ...leeway, ...(otherKeys !== undefined && { otherKeys }) }), jwks: { keys: [] } };
 }
