@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -337,6 +337,19 @@ logs('a task that prints without end waits for the disk, is bounded on it, and o
   assert.ok(bytes.length <= 2 && bytes.every((size) => size <= 1 << 20), `${bytes.join(' ')}`);
   assert.ok((log?.lines ?? 0) > 5000);
   assert.is(log?.lost, 0);
+});
+
+logs('forty tries leave no descriptor open, and each its own file', async () => {
+  const root = freshFolder();
+  const target = (fd: string): string => { try { return readlinkSync(`/proc/self/fd/${fd}`); } catch { return ''; } };
+  const open = (): number => readdirSync('/proc/self/fd').filter((fd) => target(fd).startsWith(root)).length;
+  let most = 0;
+  await using supervisor = supervised.supervisor({ logs: { folder: root }, onLog: () => { most = Math.max(most, open()); } });
+  const ten = (): Promise<unknown> => Promise.all(Array.from({ length: 10 }, () => supervised.run(supervisor, 'export default () => console.log("x");')));
+  for (let number = 0; number < 4; number++) await ten();
+  assert.ok(most > 0); // control: it would be seen
+  assert.is(open(), 0);
+  assert.is(readdirSync(root, { recursive: true }).filter((name) => String(name).endsWith('.log')).length, 40);
 });
 
 logs('options are checked', () => {

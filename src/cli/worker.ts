@@ -5,6 +5,7 @@ import type { GuaranteeName } from '../guarantees.js';
 import { harden } from '../harden/harden.js';
 import { loadPolicy } from '../policy/policy-file.js';
 import { AuditFile, shutDownOnSignals, Supervisor, type GrantPreset } from '../supervisor/index.js';
+import { statusProblem } from '../supervisor/status.js';
 import { FolderQueue, ServerQueue, Worker } from '../worker/index.js';
 import { usageError } from './policy-options.js';
 import { secretFrom } from './serve-options.js';
@@ -78,12 +79,16 @@ export async function run(args: string[]): Promise<number> {
   using credential = values.credential === undefined ? undefined : secretFrom(values.credential, '--credential');
   using key = values['reports-key'] === undefined ? undefined : secretFrom(values['reports-key'], '--reports-key');
 
+  const hidden = statusProblem();
+  if (hidden !== undefined) process.stderr.write(`sallyport worker: \`sallyport top\` will not show it: ${hidden}\n`);
+
   await using api = new ExecutionApi({ baseUrl: url });
   await using queue = credential === undefined ? await FolderQueue.open(values.folder ?? '') : new ServerQueue({ api, credential });
   await using supervisor = new Supervisor({
     api,
     bundles,
     ...(warm > 0 && { warm: { size: warm } }),
+    ...(hidden === undefined && { status: {} }),
     ...(values.logs !== undefined && { logs: { folder: values.logs } }),
     ...(audit && { audit: audit.record }),
     ...(values.reports !== undefined && { reports: { folder: values.reports, ...(key && { key }) } }),

@@ -47,6 +47,16 @@ export function statusFolder(): string {
   return runtime !== undefined && runtime.startsWith('/') ? join(runtime, 'sallyport') : join(tmpdir(), `sallyport-${process.geteuid?.()}`);
 }
 
+/** Why a supervisor cannot be shown where `sallyport top` looks, for who would rather go on; undefined: it can. */
+export function statusProblem(): string | undefined {
+  try {
+    makeFolder(statusFolder());
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
 /** Shows a supervisor to programs of its own user, on a socket of mode 0600. Costs nothing while nobody looks. */
 export class StatusSocket {
   readonly path: string;
@@ -70,7 +80,7 @@ export class StatusSocket {
     this.path = resolve(options.path ?? join(statusFolder(), `${process.pid}.sock`));
     if (Buffer.byteLength(this.path) > mostPathBytes) throw outOfRange('options.status.path', `at most ${mostPathBytes} bytes long, when resolved`);
     this.#facts = facts;
-    makeFolder(dirname(this.path));
+    keepFromTasks(makeFolder(dirname(this.path)), "the supervisor's status");
     removeOld(this.path);
     this.#server = createServer((socket) => this.#watch(socket)).unref();
     this.#server.on('error', (error) => process.emitWarning(`nobody can look at this supervisor: ${error.message}`, { type: 'SallyportWarning', code: 'SALLYPORT_STATUS' }));
@@ -130,7 +140,8 @@ function cpuSeconds(): number {
   return (user + system) / 1e6;
 }
 
-function makeFolder(folder: string): void {
+/** @returns Its path without links. */
+function makeFolder(folder: string): string {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const steps = walk(folder);
   for (const step of steps) {
@@ -139,7 +150,7 @@ function makeFolder(folder: string): void {
   }
   const last = steps.at(-1);
   if (last !== undefined && (last.stats.mode & 0o077) !== 0) throw new LogRefused(last.path, 'is open to others: a socket there would be, for a moment');
-  keepFromTasks(last?.path ?? folder, "the supervisor's status");
+  return last?.path ?? folder;
 }
 
 /** A socket that an earlier process left there. */
