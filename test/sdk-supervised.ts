@@ -2,7 +2,7 @@
 // sallyport/task/testing, in the test's own process. What they return and what becomes of them must be the same.
 
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -47,12 +47,12 @@ function bundled(source: string, ending: string): string {
 }
 
 interface Ran { readonly outcome: Outcome; readonly lines: readonly LogLine[]; readonly api: ExecutionApi; readonly id: string; readonly task_id: string; readonly run_id: string }
-interface How { readonly seed?: Seed; readonly ending?: string; readonly max_tries?: number; readonly options?: RunOptions; readonly more?: Partial<SupervisorOptions>; readonly during?: (id: string, line: LogLine) => void }
+interface How { readonly seed?: Seed; readonly extracted?: unknown; readonly ending?: string; readonly max_tries?: number; readonly options?: RunOptions; readonly more?: Partial<SupervisorOptions>; readonly during?: (id: string, line: LogLine) => void }
 
 const dag_id = 'daily';
 
 /** Under a supervisor, in a run of its own. `look` is called before the connections are closed, and sees the server as another task would. */
-async function supervised(source: string, { seed = {}, ending = 'mjs', max_tries = 0, options = {}, more = {}, during }: How, look: (ran: Ran) => unknown): Promise<void> {
+async function supervised(source: string, { seed = {}, extracted, ending = 'mjs', max_tries = 0, options = {}, more = {}, during }: How, look: (ran: Ran) => unknown): Promise<void> {
   const id = randomUUID();
   const ti = { id, dag_id, run_id: id, task_id: 'load', map_index: -1 };
   const onlooker = { ...ti, id: randomUUID(), task_id: 'onlooker' };
@@ -61,6 +61,13 @@ async function supervised(source: string, { seed = {}, ending = 'mjs', max_tries
   const token = async (of: string): Promise<Secret> => Secret.fromBytes(Buffer.from(await server.issueWorkloadToken(of)));
   const lines: LogLine[] = [];
   await using api = new ExecutionApi({ baseUrl: server.url ?? '' });
+  if (extracted !== undefined) {
+    const before = { ...ti, id: randomUUID(), task_id: 'extract' };
+    await server.seed({ taskInstances: [before] });
+    await using extract = api.withToken(await token(before.id));
+    await extract.run(before.id, { hostname: 'h', unixname: 'u', pid: 1, start_date: new Date().toISOString() });
+    await extract.setXCom({ ...before, key: 'return_value' }, extracted);
+  }
   const onLog = (line: LogLine): void => {
     lines.push(line);
     during?.(id, line);
@@ -144,6 +151,21 @@ sdk('all that a task can do, under a supervisor and with the fake', async () => 
   assert.equal([...fake.pushed.keys()], ['rows', 'return_value']);
   assert.equal(message['outlet_events'], [{ dest_asset_key: { name: 'report', uri: 's3://report' }, extra: { rows: 3 } }]);
   assert.equal(fake.logs.map(({ level, event, rows }) => [level, event, rows]), [['info', 'done', 3]]);
+});
+
+sdk('the task that docs/sdk.md shows runs under a supervisor, with what it declares', async () => {
+  const [, task = ''] = /^```js\n\/\/ load\.mjs\n([^]*?)^```/m.exec(readFileSync(new URL('../docs/sdk.md', import.meta.url), 'utf8')) ?? [];
+  const seed: Seed = { connections: [{ conn_id: 'warehouse', conn_type: 'postgres', host: 'db', password: 'hunter2-hunter2' }] };
+  const declares = { variables: ['region'], connections: ['ware*'], xcoms: ['daily/extract/return_value'] };
+  await supervised(task, { seed, options: { declares } }, ({ outcome }) => {
+    assert.equal([outcome.state, outcome.reason], ['failed', "TypeError: Cannot read properties of null (reading 'length')"]); // nothing was extracted
+  });
+  await supervised(task, { seed, extracted: ['a', 'b'], options: { declares } }, async ({ outcome, api, run_id, lines }) => {
+    assert.is(outcome.state, 'success', JSON.stringify(lines));
+    assert.equal((await api.getXCom({ dag_id, run_id, task_id: 'load', key: 'return_value' })).value, { loaded: 2, region: 'north' });
+    const logged = JSON.parse(lines.find(({ source }) => source === 'log')?.line ?? '{}') as Record<string, unknown>;
+    assert.equal([logged['event'], logged['rows'], logged['host'], logged['signed']], ['loading', 2, 'db', true]);
+  });
 });
 
 const ends: readonly (readonly [what: string, source: string, state: FakeOutcome['state'], how?: { readonly retry?: true; readonly reason?: string; readonly ending?: string }])[] = [

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fakeSupervisor, type FakeOptions } from '../lib/sdk/testing.js';
-import { defer, log, maskSecret, request, TaskError, triggerDagRun, variables, xcom } from '../lib/sdk/index.js';
+import { context, defer, log, maskSecret, request, TaskError, triggerDagRun, variables, xcom } from '../lib/sdk/index.js';
 import { codeOf } from './helpers/code-of.js';
 
 const testing = suite('sdk-testing');
@@ -149,6 +149,18 @@ testing('it remembers what was asked, logged, masked and started', async () => {
   assert.equal(fake.logs.map(({ timestamp: _, ...line }) => line), [{ at: '1', level: 'warning', event: 'careful', logger: 'task' }]);
   assert.equal([fake.masked, fake.triggered], [['hunter2'], [{ dag_id: 'weekly', run_id: 'r', logical_date: null, note: 'n' }]]);
   assert.equal(fake.requests.map(({ type }) => type), ['MaskSecret', 'TriggerDagRun']);
+});
+
+testing('to print the context is not to look at its signal', async () => {
+  const fake = fakeSupervisor({ context: { max_tries: 2 } });
+  await fake.within(() => {
+    log.info('begins', context as never);
+    assert.equal([Object.keys({ ...context }), JSON.parse(JSON.stringify(context)).max_tries], [['ti', 'dag_run', 'start_date', 'max_tries', 'task_reschedule_count'], 2]);
+    assert.is(process.listenerCount('SIGTERM'), 0);
+    const { signal } = context;
+    assert.equal([signal.aborted, process.listenerCount('SIGTERM')], [false, 1]);
+  });
+  assert.equal([fake.logs[0]?.['max_tries'], process.listenerCount('SIGTERM')], [2, 0]);
 });
 
 testing('one at a time, and nothing is left of it afterwards', async () => {
