@@ -106,11 +106,18 @@ messages('a listing leaves out the lines that the rules refuse', async () => {
   assert.equal((await control.ask({ type: 'GetVariableKeys', limit: 1, offset: 1 }))[1], { type: 'VariableKeysResult', keys: ['team/size'], total_entries: 2 });
 });
 
-messages('a listing of more keys than one answer holds is whole', async () => {
-  for (let n = 0; n < 1100; n += 100) await server.server.seed({ variables: Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`many/${String(n + at).padStart(4, '0')}`, '1'])) });
-  await using scene = await Scene.start(server, { declares: { variables: ['many/*'] } });
-  const [, body] = await scene.ask({ type: 'GetVariableKeys', prefix: 'many/', offset: 1098 });
-  assert.equal(body, { type: 'VariableKeysResult', keys: ['many/1098', 'many/1099'], total_entries: 1100 });
+messages('a listing of more keys than the server gives at once is whole', async () => {
+  const last = 10_004;
+  await server.server.seed({ variables: Object.fromEntries(Array.from({ length: last + 1 }, (_, at) => [`many/${String(at).padStart(5, '0')}`, '1'])) });
+  const ask = async (how: Parameters<typeof Scene.start>[1], asked: object): Promise<unknown> => {
+    await using scene = await Scene.start(server, how);
+    return (await scene.ask({ type: 'GetVariableKeys', prefix: 'many/', ...asked }))[1];
+  };
+  const end = { type: 'VariableKeysResult', keys: ['many/10003', 'many/10004'], total_entries: last + 1 };
+  assert.equal(await ask({ declares: { variables: ['many/*'] } }, { offset: last - 1 }), end);
+  assert.equal(await ask({ grants: 'airflow' }, { offset: last - 1 }), end);
+  assert.equal(await ask({ declares: { variables: ['many/*4'] } }, { offset: 1000, limit: 1_000_000 }), { type: 'VariableKeysResult', keys: ['many/10004'], total_entries: 1001 });
+  assert.is(((await ask({ grants: 'airflow' }, { limit: 1_000_000 })) as { keys: string[] }).keys.length, 10_000);
 });
 
 messages('what is denied the server would have done: it is the broker that refuses', async () => {

@@ -4,6 +4,9 @@ import { TaskError } from './error.js';
 
 type Fields = Readonly<Record<string, unknown>> | null;
 
+/** As many of Airflow's longest as one answer holds. */
+const keysAtOnce = 4000;
+
 async function get(key: string): Promise<string>;
 async function get<T>(key: string, options: { readonly default: T }): Promise<string | T>;
 async function get<T>(key: string, options?: { readonly default: T }): Promise<string | T> {
@@ -40,7 +43,7 @@ export const variables = Object.freeze({
   async keys({ prefix }: { readonly prefix?: string } = {}): Promise<string[]> {
     const keys: string[] = [];
     for (;;) {
-      const reply = (await client().request('GetVariableKeys', { prefix: prefix ?? null, limit: 1000, offset: keys.length })) as { readonly keys: readonly string[]; readonly total_entries: number };
+      const reply = (await client().request('GetVariableKeys', { prefix: prefix ?? null, limit: keysAtOnce, offset: keys.length })) as { readonly keys: readonly string[]; readonly total_entries: number };
       keys.push(...reply.keys);
       if (reply.keys.length === 0 || keys.length >= reply.total_entries) return keys;
     }

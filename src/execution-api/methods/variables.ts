@@ -2,12 +2,13 @@ import { Type } from '@sinclair/typebox';
 import { Count, Name, Nullish } from './fields.js';
 import { accessDenied, foundIfAllowed, ok, row, type RowContext, type RowOptions, type Rows } from './row.js';
 
+/** What a server gives at once. */
+const pageLength = 10_000;
 /** Pages of a listing that is filtered here: a server that never comes to its end is not asked for ever. */
-const mostPages = 100;
-const pageLength = 1000;
+const mostPages = 20;
 
 const GetVariable = Type.Object({ key: Name });
-const GetVariableKeys = Type.Object({ prefix: Nullish(Type.String({ maxLength: 250 })), limit: Nullish(Count), offset: Nullish(Count) });
+const GetVariableKeys = Type.Object({ prefix: Nullish(Type.String({ maxLength: 250 })), limit: Nullish(Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 })), offset: Nullish(Count) });
 const PutVariable = Type.Object({ key: Name, value: Nullish(Type.String()), description: Nullish(Type.String({ maxLength: 10_000 })) });
 const DeleteVariable = Type.Object({ key: Name });
 
@@ -15,11 +16,11 @@ export function variables({ api, reach, masking }: RowOptions): Rows {
   const readable = ({ key }: { readonly key: string }) => (reach.has('variables', key) ? { key } : undefined);
 
   /** What the task may read of the keys under a prefix. */
-  async function listed(prefix: string, { signal, allows = async () => true }: RowContext): Promise<string[]> {
+  async function listed(prefix: string, { signal, allows }: RowContext): Promise<string[]> {
     const keys: string[] = [];
     for (let page = 0; page < mostPages; page++) {
       const { keys: some, total_entries } = await api.getVariableKeys(prefix, { limit: pageLength, offset: page * pageLength }, { signal });
-      for (const key of some) if (reach.has('variables', key) && (await allows('read', { kind: 'variable', key }))) keys.push(key);
+      for (const key of some) if (reach.has('variables', key) && (allows === undefined || (await allows('read', { kind: 'variable', key })))) keys.push(key);
       if (some.length === 0 || (page + 1) * pageLength >= total_entries) break;
     }
     return keys;
@@ -41,9 +42,10 @@ export function variables({ api, reach, masking }: RowOptions): Rows {
     // Of Airflow 3.3. A task learns of the keys that it may read, and of no others that they are there.
     GetVariableKeys: row({
       params: GetVariableKeys,
-      permit: ({ prefix, limit, offset }) => ({ prefix: prefix ?? '', limit: limit ?? pageLength, offset: offset ?? 0 }),
+      permit: ({ prefix, limit, offset }) => ({ prefix: prefix ?? '', limit: limit ?? 1000, offset: offset ?? 0 }),
       about: ({ prefix }) => [['read', { kind: 'variable', prefix }]],
       handler: async ({ prefix, limit, offset }, context) => {
+        if (reach.hasAll('variables') && context.allows === undefined) return { type: 'VariableKeysResult', ...(await api.getVariableKeys(prefix, { limit: Math.min(limit, pageLength), offset }, { signal: context.signal })) };
         const keys = await listed(prefix, context);
         return { type: 'VariableKeysResult', keys: keys.slice(offset, offset + limit), total_entries: keys.length };
       },
