@@ -78,4 +78,4 @@ export { Pool, type PoolOptions, type TakeOptions } from './task/pool.js';
 export type { Stdio } from './task/stdio.js';
 export type { RefusedCall } from './task/trace.js';
 export { Task, type TaskEvents, type TaskExit } from './task/task.js';
-export { FolderQueue, ServerQueue, Worker, type Claim, type Result, type ServerQueueOptions, type WorkerEvent, type WorkerOptions, type WorkQueue } from './worker/index.js';
+export { FolderQueue, ServerQueue, Worker, type Claim, type Result, type ServerQueueOptions, type Subject as WorkSubject, type WorkerEvent, type WorkerOptions, type WorkQueue } from './worker/index.js';

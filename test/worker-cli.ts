@@ -43,8 +43,8 @@ function newFolder(): string {
   return path;
 }
 
-async function put(queue: string, name: string, dag_rel_path: string): Promise<string> {
-  const ti = { id: randomUUID(), dag_id: 'd', run_id: 'r', task_id: randomUUID(), try_number: 1 };
+async function put(queue: string, name: string, dag_rel_path: string, more: object = {}): Promise<string> {
+  const ti = { id: randomUUID(), dag_id: 'd', run_id: 'r', task_id: randomUUID(), try_number: 1, ...more };
   await server.seed({ taskInstances: [{ ...ti, queue: 'elsewhere' }] });
   writeFileSync(join(queue, `.${name}`), JSON.stringify({ type: 'ExecuteTask', ti, dag_rel_path, bundle_info: { name: 'b' }, token: await server.issueWorkloadToken(ti.id) }));
   renameSync(join(queue, `.${name}`), join(queue, name));
@@ -63,14 +63,15 @@ async function stateOf(id: string): Promise<string> {
 
 worker('a folder is worked off, with a line for each and a sum', async () => {
   const queue = newFolder();
-  for (const name of ['a', 'b', 'c']) await put(queue, `${name}.json`, 'ok.mjs');
+  for (const name of ['a', 'b']) await put(queue, `${name}.json`, 'ok.mjs');
+  await put(queue, 'c.json', 'ok.mjs', { task_id: 'red\x1b[31m', map_index: 3 }); // no colours of others
   writeFileSync(join(queue, 'd.json'), 'no JSON');
   const logs = join(folder, 'logs');
   const audit = join(folder, 'audit.jsonl');
   const { code, stdout, stderr } = await run('--folder', queue, '--once', '--concurrency', '2', '--warm', '2', '--logs', logs, '--audit', audit);
   assert.is(code, 0, stderr);
   const lines = stdout.trim().split('\n');
-  assert.is(lines.filter((line) => /^success +[\d.]+ s +d\.[0-9a-f-]+ r$/.test(line)).length, 3, stdout);
+  assert.is(lines.filter((line) => /^success +[\d.]+ s +d\.([0-9a-f-]+|red\[3\]) r$/.test(line)).length, 3, stdout);
   assert.is(lines.filter((line) => /^refused .*d\.json {2}it is not JSON$/.test(line)).length, 1, stdout);
   assert.match(stderr, /up to 2 at once/);
   assert.match(stderr, /3 success, 1 refused|1 refused, 3 success/);

@@ -1,4 +1,4 @@
-import type { WorkerEvent } from '../worker/index.js';
+import type { Subject, WorkerEvent } from '../worker/index.js';
 import { paintFor, type Style } from './table.js';
 import { visible } from './visible.js';
 
@@ -35,7 +35,7 @@ export class WorkerView implements Disposable {
 
   show(event: WorkerEvent): void {
     if (event.kind === 'failed') return this.#failed(event.error);
-    const label = event.ti === undefined ? event.name : `${event.ti.dag_id}.${event.ti.task_id} ${event.ti.run_id}`;
+    const label = labelOf(event);
     if (event.kind === 'started') {
       this.#since.set(event.name, { at: performance.now(), label });
       if (this.#json) this.#line(event);
@@ -101,6 +101,11 @@ export class WorkerView implements Disposable {
     this.#out.write(`${clearLine}${paint('dim', text.slice(0, (this.#out.columns ?? 80) - 1))}`);
     this.#shown = true;
   }
+}
+
+function labelOf({ name, ti }: Subject): string {
+  if (ti === undefined) return name;
+  return `${ti.dag_id}.${ti.task_id}${ti.map_index < 0 ? '' : `[${ti.map_index}]`} ${ti.run_id}`;
 }
 
 const seconds = (ms: number): string => (ms < 99_500 ? `${(ms / 1000).toFixed(1)} s` : `${Math.floor(ms / 60_000)} min`);

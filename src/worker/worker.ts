@@ -10,7 +10,7 @@ export interface Subject {
   /** The claim's. */
   readonly name: string;
   /** As the workload has it: text of others. Undefined where it has none. */
-  readonly ti: Readonly<Record<'dag_id' | 'run_id' | 'task_id', string>> | undefined;
+  readonly ti: Readonly<Record<'dag_id' | 'run_id' | 'task_id', string> & { map_index: number }> | undefined;
   /** How many run now. */
   readonly running: number;
 }
@@ -179,6 +179,7 @@ export class Worker {
 function identityOf(workload: unknown): Subject['ti'] {
   const ti = (workload as { ti?: Record<string, unknown> } | null | undefined)?.ti;
   if (typeof ti !== 'object' || ti === null) return undefined;
-  const { dag_id, run_id, task_id } = ti;
-  return typeof dag_id === 'string' && typeof run_id === 'string' && typeof task_id === 'string' ? { dag_id, run_id, task_id } : undefined;
+  const { dag_id, run_id, task_id, map_index } = ti;
+  if (typeof dag_id !== 'string' || typeof run_id !== 'string' || typeof task_id !== 'string') return undefined;
+  return { dag_id, run_id, task_id, map_index: typeof map_index === 'number' ? map_index : -1 };
 }
