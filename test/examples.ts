@@ -43,6 +43,12 @@ examples('airflow: the task succeeds, its lines arrive, its result is stored', (
   ]);
 });
 
+examples('workflows: what a file defines is run in order, each task with what it declares', () => {
+  const { status, stdout, stderr } = run('examples/workflows/run.mjs');
+  assert.is(status, 0, stderr);
+  assert.equal(stdout.trim().split('\n'), ['daily_sales.extract: success', '  12 sold in the north', '  salaries: ERR_BROKER_DENIED', 'daily_sales.report: success']);
+});
+
 examples('job queue: results arrive, an endless job ends, a curious one finds nothing', () => {
   const { status, stdout, stderr } = run('examples/job-queue/worker.mjs');
   assert.is(status, 0, stderr);

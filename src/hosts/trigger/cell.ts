@@ -1,51 +1,14 @@
 import { fileURLToPath } from 'node:url';
-import { Type } from '@sinclair/typebox';
-import type { Authorizer } from '../../authorization/index.js';
-import { method, type Audit, type Method, type MethodTable } from '../../broker/index.js';
+import { method, type Method, type MethodTable } from '../../broker/index.js';
 import { BrokerDenied, TaskTimeout } from '../../errors.js';
 import { assertJson } from '../../execution-api/methods/fields.js';
-import type { Policy } from '../../policy/policy.js';
-import { Masker, type MaskerOptions } from '../../secrets/masker.js';
-import type { LogLine } from '../../supervisor/lines.js';
+import { Masker } from '../../secrets/masker.js';
 import { endedBy, startChild, type Child } from '../child.js';
-import { lookups, type Lookup } from '../lookups.js';
-import { idsOf, StateChanges, type TriggerStateChanges } from './messages.js';
-import type { RunTrigger } from './run-trigger.js';
+import { lookups } from '../lookups.js';
+import type { CellEnd, CellOptions, Entry } from './cell-options.js';
+import { lookupsOfEach } from './lookups-of-each.js';
+import { idsOf, StateChanges } from './messages.js';
 import { suspectIn } from './suspect.js';
-
-/** What the cells of a team have in common. */
-export interface CellOptions {
-  readonly team: string;
-  readonly policy: Policy;
-  readonly lookup: Lookup | undefined;
-  readonly authorizer: Authorizer | undefined;
-  readonly audit: Audit | undefined;
-  readonly masking: MaskerOptions | false;
-  readonly onLog: ((line: LogLine) => void) | undefined;
-  readonly pollMs: number;
-  readonly blockedMs: number;
-  readonly startMs: number;
-  /** Told of what became of triggers that are the cell's, before its child is answered. */
-  readonly deliver: (changes: TriggerStateChanges) => Promise<void>;
-  /** Told when the last of its triggers has gone. */
-  readonly onIdle: (cell: Cell) => void;
-}
-
-/** A trigger and where its file is. */
-export interface Entry {
-  readonly trigger: RunTrigger;
-  readonly file: string;
-  readonly name: string;
-}
-
-/** Why a cell has ended. */
-export interface CellEnd {
-  readonly cause: string;
-  /** Who is said to be the reason. */
-  readonly suspect: number | undefined;
-  /** Nothing of anybody's has run: trying again would end the same way. */
-  readonly unstarted: boolean;
-}
 
 interface Held extends Entry {
   readonly table: MethodTable;
@@ -128,7 +91,7 @@ export class Cell {
   forget(id: number): void {
     if (!this.#held.delete(id)) return;
     this.#gone.add(id);
-    if (this.#held.size === 0) this.#options.onIdle(this);
+    if (this.#held.size === 0) this.#options.onIdle();
     if (this.#gone.size > mostRemembered) for (const oldest of this.#gone) { this.#gone.delete(oldest); break; }
   }
 
@@ -188,29 +151,7 @@ export class Cell {
   }
 
   #methods(): MethodTable {
-    const { lookup, team, authorizer } = this.#options;
-    const own = { id: '', dag_id: '', run_id: '', task_id: '', map_index: -1, try_number: 0 };
-    const forms = lookups({ lookup, grants: {}, declares: {}, identity: own, team, authorizer, masker: undefined });
-    const rows = Object.entries(forms).map(([name, form]): [string, Method] => [name, this.#lookup(name, form)]);
-    return { ...Object.fromEntries(rows), TriggerStateChanges: this.#changes() };
-  }
-
-  /** A row of whichever trigger asks, as far as that is one of this cell's. */
-  #lookup(name: string, form: Method): Method {
-    const params = Type.Composite([form.params as ReturnType<typeof Type.Object>, Type.Object({ trigger_id: Type.Integer() })]);
-    return method({
-      params,
-      permit: ({ trigger_id, ...asked }) => {
-        const row = this.#held.get(trigger_id as number)?.table[name];
-        if (row === undefined) throw new BrokerDenied(name, 'is not granted to this trigger, or names none of this process');
-        const granted = row.permit === undefined ? asked : row.permit(asked as never);
-        return granted === undefined ? undefined : ({ trigger_id, row, granted } as never);
-      },
-      handler: (permitted, context) => {
-        const { row, granted } = permitted as unknown as { readonly row: Method; readonly granted: never };
-        return row.handler(granted, context);
-      },
-    });
+    return { ...lookupsOfEach(this.#options, (id) => this.#held.get(id)?.table), TriggerStateChanges: this.#changes() };
   }
 
   #changes(): Method {

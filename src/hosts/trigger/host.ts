@@ -9,7 +9,7 @@ import { locate } from '../../supervisor/bundle.js';
 import type { LogLine } from '../../supervisor/lines.js';
 import { policyFor } from '../../supervisor/runtime.js';
 import type { Lookup } from '../lookups.js';
-import type { Entry } from './cell.js';
+import type { Entry } from './cell-options.js';
 import type { TriggerStateChanges } from './messages.js';
 import { checkedTrigger, type RunTrigger } from './run-trigger.js';
 import { Team } from './team.js';

@@ -1,4 +1,5 @@
-import { Cell, type CellEnd, type CellOptions, type Entry } from './cell.js';
+import { Cell } from './cell.js';
+import type { CellEnd, CellOptions, Entry } from './cell-options.js';
 import type { TriggerStateChanges } from './messages.js';
 import type { RunTrigger } from './run-trigger.js';
 
@@ -53,7 +54,7 @@ export class Team {
 
   #start(entries: readonly Entry[]): void {
     if (entries.length === 0 || this.#closed) return;
-    const cell = new Cell({ ...this.#options, onIdle: (idle) => this.#rest(idle) }, entries);
+    const cell: Cell = new Cell({ ...this.#options, onIdle: () => this.#rest(cell) }, entries);
     this.#cells.set(cell, undefined);
     void cell.ended.then((end) => this.#lost(cell, end));
   }
