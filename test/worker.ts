@@ -291,6 +291,18 @@ worker('a credential that is none, and a bundle that is not here, keep nobody fr
   await subject.worker.run();
   const told = (kind: WorkerEvent['kind']): unknown[] => subject.kinds(kind).map((event) => 'name' in event && event.name);
   assert.equal([told('refused'), told('ended')], [[away], [here]]);
+  // Nobody asked for its token, so that who has its bundle sees it at once.
+  using other = await server.addWorker({ name: 'other', queues: ['mixed'] });
+  assert.equal((await api.waitingWork(other)).map(({ ti }) => ti.id), [away]);
+});
+
+worker('a workload is looked at before anybody is asked', async () => {
+  await using supervisor = new Supervisor({ api, bundles: { b: bundle } });
+  const { workload } = await workloadOf('ok.mjs');
+  await supervisor.check(workload);
+  for (const more of [{ dag_rel_path: 'absent.mjs' }, { dag_rel_path: '../x' }, { bundle_info: { name: 'x' } }, { ti: {} }]) {
+    assert.is(await supervisor.check({ ...workload, ...more }).then(() => 'fine', ({ code }: { code: string }) => code), 'ERR_WORKLOAD_INVALID');
+  }
 });
 
 worker('options that are none are refused', async () => {

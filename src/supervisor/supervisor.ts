@@ -105,6 +105,15 @@ export class Supervisor implements AsyncDisposable {
   }
 
   /**
+   * Whether a workload is one, and its file here: what `run()` looks at first. Nothing is started, and nobody asked.
+   *
+   * @throws {WorkloadInvalid} `ERR_WORKLOAD_INVALID`
+   */
+  async check(workload: unknown): Promise<void> {
+    await locate(this.#bundles, parseWorkload(workload));
+  }
+
+  /**
    * Starts what will wait for the first tasks of a bundle under a policy, where there is a `warm`. Without it they are started with the first task.
    *
    * @returns Resolves when they wait.

@@ -24,8 +24,8 @@ export interface Claim {
   token?(signal: AbortSignal): Promise<Secret>;
   /** It ran: keeps what became of it. */
   settle(result: Result): Promise<void>;
-  /** Nobody can run it: sets it aside. `reason` holds no value of the workload's. */
-  refuse(reason: string): Promise<void>;
+  /** It cannot be run: sets it aside. `reason` holds no value of the workload's; `error` is what was thrown, where something was. */
+  refuse(reason: string, error?: unknown): Promise<void>;
   /** Not here or not now: it waits again. */
   release(): Promise<void>;
 }

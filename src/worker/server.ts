@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { checkOptions, invalidArgument, outOfRange } from '../errors.js';
+import { checkOptions, invalidArgument, outOfRange, UpstreamFailed } from '../errors.js';
 import { ExecutionApi } from '../execution-api/client.js';
 import { Secret } from '../secrets/secret.js';
 import type { Claim, WorkQueue } from './queue.js';
@@ -13,8 +13,10 @@ export interface ServerQueueOptions {
   readonly pollMs?: number;
 }
 
-/** For how long a task instance that could not be run here is left to others. */
+/** For how long a task instance that this worker has no use for is left to others: each time that its token is asked for, they do not see it for a while. */
 const refusedForMs = 600_000;
+/** Where no token was given, or somebody else was faster: the same one may wait again soon, as after a reschedule. */
+const shortlyMs = 10_000;
 const mostAsked = 100;
 
 /** What waits at a `sallyport/server`: it is claimed by asking for its token, and runs once, whoever else asked. */
@@ -54,15 +56,21 @@ export class ServerQueue implements WorkQueue {
 
   #claim(id: string, workload: object, declares: Claim['declares'] | null): Claim {
     this.#claimed.add(id);
+    let asked = false;
     const forget = async (): Promise<void> => void this.#claimed.delete(id);
     return {
       name: id,
       workload,
       ...(declares !== null && declares !== undefined && { declares }),
-      token: (aborted) => this.#api.firstToken(id, this.#credential, { signal: aborted }),
+      token: async (aborted) => {
+        const token = await this.#api.firstToken(id, this.#credential, { signal: aborted });
+        asked = true;
+        return token;
+      },
       settle: forget, // the server was told
-      refuse: async () => {
-        this.#refused.set(id, performance.now() + refusedForMs);
+      refuse: async (_reason, error) => {
+        const isElsewhere = error instanceof UpstreamFailed && (error.status === 409 || error.status === 410);
+        this.#refused.set(id, performance.now() + (asked && !isElsewhere ? refusedForMs : shortlyMs));
         await forget();
       },
       release: forget,

@@ -122,6 +122,8 @@ export class Worker {
     if (problem !== undefined) return this.#end(() => claim.refuse(problem), { ...subject(-1), kind: 'refused', reason: problem });
     const started = new Date();
     try {
+      // First: a token that was asked for keeps the workload from others for a while.
+      if (claim.token !== undefined) await this.#options.supervisor.check(workload);
       const token = await claim.token?.(this.#draining.signal);
       this.#tell({ ...subject(0), kind: 'started' });
       const outcome = await this.#options.supervisor.run(workload, { ...this.#options.run, ...(declares && { declares }), ...(token && { token }) });
@@ -134,7 +136,7 @@ export class Worker {
       const reason = `${(error as Error).message} (${(error as NodeJS.ErrnoException).code ?? (error as Error).name})`;
       if (!this.#isForLater(claim, error)) {
         this.#starts.delete(name);
-        return await this.#end(() => claim.refuse(reason), { ...subject(-1), kind: 'refused', reason });
+        return await this.#end(() => claim.refuse(reason, error), { ...subject(-1), kind: 'refused', reason });
       }
       this.#later();
       return await this.#end(() => claim.release(), { ...subject(-1), kind: 'released', reason });
