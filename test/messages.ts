@@ -132,6 +132,17 @@ messages('what is denied the server would have done: it is the broker that refus
   assert.is((await victim.api.getXCom(theirs)).value, 'own');
 });
 
+messages('what is not in the table is denied: answering in the place of people, later messages, no message at all', async () => {
+  await using scene = await Scene.start(server, { grants: 'airflow' });
+  await scene.api.askHuman({ ti_id: scene.self.id, options: ['yes', 'no'], subject: 'go?' });
+  for (const type of ['UpdateHITLDetail', 'AwaitInputTask', 'SetTaskStateStore', 'Heartbeat', '__proto__', 'constructor', '']) {
+    refused(await scene.ask({ type, ti_id: scene.self.id, chosen_options: ['yes'], params_input: {}, key: 'k', value: 1 }), scene);
+  }
+  assert.is((await scene.api.getHumanAnswer(scene.self.id)).response_received, false);
+  await scene.api.answerHuman({ ti_id: scene.self.id, chosen_options: ['yes'] }); // control: the token alone does it
+  assert.is((await scene.api.getHumanAnswer(scene.self.id)).response_received, true);
+});
+
 messages('its own identity is filled in where a message leaves it out', async () => {
   await using scene = await Scene.start(server, { ti: { map_index: 4 } });
   assert.equal(await scene.ask({ type: 'SetXCom', key: 'k', value: 1 }), [1, null, null]);
