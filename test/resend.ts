@@ -116,6 +116,26 @@ print(sorted(seen))
   assert.is(stdout.trim(), '[(0, False), (0, False), (0, False), (1, True), (1, True), (1, True)]');
 });
 
+resend('descriptors that a task attaches to its lines are nobody\'s', async () => {
+  const before = descriptors();
+  const { logs, stdout } = await run(`
+reply, fds = ask(1)
+log = socket.socket(fileno=fds[0])
+sent = 0
+for number in range(300):
+    try:
+        socket.send_fds(log, [b'line\\n'], [1, 2])
+        sent += 1
+    except PermissionError: # Linux 6.16 refuses them at the sender
+        log.send(b'line\\n')
+        sent += 1
+print(sent)
+`);
+  assert.is(stdout.trim(), '300');
+  assert.is(logs[0]?.split('\n').length, 301);
+  await backTo(before);
+});
+
 resend('one that never reads ends like any other, and its descriptors with it', async () => {
   const before = descriptors();
   const { records } = await run(`

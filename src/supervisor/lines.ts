@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import type { Readable } from 'node:stream';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Lane } from '../broker/turns.js';
 import type { Masker } from '../secrets/masker.js';
 
 /** One line that a task wrote: text, whatever it looks like. */
@@ -29,7 +29,8 @@ export const lineChannel = channel('sallyport:log');
 export const maxLineBytes = 64 << 10;
 
 const newline = 10;
-const linesPerTurn = 256;
+/** Between two of these other channels and other tasks' output may have their turn. */
+const linesAtOnce = 64;
 
 type Cut = Pick<LogLine, 'line' | 'cut'>;
 
@@ -91,15 +92,16 @@ class LineCutter {
 }
 
 /**
- * Reads a task's output to its end, so that the task never waits for it for long. Other tasks get their turn between
- * lines; what nobody listens to costs little more than the reading. Settles, never rejects.
+ * Reads a task's output to its end, so that the task never waits for it for long. What lines cost is shared out as what requests
+ * cost: see src/broker/turns.ts. What nobody listens to costs little more than the reading. Settles, never rejects.
  *
  * @param masker Hides secrets before anything is cut or shown: in bytes, so that one of several lines is hidden too, and by
  *   their names in what is written to descriptor 3.
+ * @param lane The task's place in the queue of all.
  * @param sink Keeps each line; while it has no room the task waits.
  * @param onLine Called for each line. If it throws it is not called again: a log must end neither task nor supervisor.
  */
-export async function drain(stream: Readable | null, task: string, source: LogLine['source'], onLine: ((line: LogLine) => void) | undefined, masker?: Masker, sink?: LineSink): Promise<void> {
+export async function drain(stream: Readable | null, task: string, source: LogLine['source'], onLine: ((line: LogLine) => void) | undefined, masker?: Masker, sink?: LineSink, lane = new Lane()): Promise<void> {
   if (stream === null) return;
   let listener = onLine;
   const publish = ({ line, cut }: Cut): void => {
@@ -115,7 +117,14 @@ export async function drain(stream: Readable | null, task: string, source: LogLi
   };
   const cutter = new LineCutter();
   const mask = masker?.mask();
-  let lines = 0;
+  const publishSome = (lines: Generator<Cut, void, undefined>): boolean => {
+    for (let left = linesAtOnce; left > 0; left--) {
+      const { value, done } = lines.next();
+      if (done === true) return false;
+      publish(value as Cut);
+    }
+    return true;
+  };
   try {
     for await (const chunk of stream) {
       if (listener === undefined && sink === undefined && !lineChannel.hasSubscribers) {
@@ -123,12 +132,11 @@ export async function drain(stream: Readable | null, task: string, source: LogLi
         cutter.skip(chunk as Buffer);
         continue;
       }
-      for (const line of cutter.push(mask?.push(chunk as Buffer) ?? (chunk as Buffer))) {
-        publish(line);
-        // A chunk can be nothing but newlines. The task waits meanwhile, once its pipe is full.
-        if (++lines % linesPerTurn === 0) await nextTurn();
-        await sink?.room();
-      }
+      const shown = mask === undefined ? (chunk as Buffer) : await lane.run(() => mask.push(chunk as Buffer));
+      const lines = cutter.push(shown);
+      // A chunk can be nothing but newlines. The task waits meanwhile, once its pipe is full.
+      while (await lane.run(() => publishSome(lines))) await sink?.room();
+      await sink?.room();
     }
   } catch {
     // Broken off: an end like any other.

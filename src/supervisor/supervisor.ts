@@ -1,5 +1,6 @@
 import { hostname as hostName, userInfo } from 'node:os';
 import type { Duplex, Readable } from 'node:stream';
+import { Lane } from '../broker/turns.js';
 import { SupervisorClosed } from '../errors.js';
 import type { ExecutionApi } from '../execution-api/client.js';
 import type { Policy } from '../policy/policy.js';
@@ -172,8 +173,9 @@ export class Supervisor implements AsyncDisposable {
           const task = await this.#processes.take(root, policy, kill);
           telling.launched(task.pid, limitsOf(task, wallTimeMs));
           const channel = task.channel as Duplex; // opened now: it is ours to read even if the task has ended by the time it is served
+          const lane = new Lane();
           // Read from the start: whoever waits for its output to be taken cannot read its start message.
-          const read = (stream: Readable | null, source: LogLine['source']): Promise<void> => drain(stream, parsed.ti.id, source, onLog, masker, log);
+          const read = (stream: Readable | null, source: LogLine['source']): Promise<void> => drain(stream, parsed.ti.id, source, onLog, masker, log, lane);
           const drained = [read(task.stdout, 'stdout'), read(task.stderr, 'stderr'), read(task.logs, 'log')];
           const own = resendLoggingFd(task, (stream) => drained.push(read(stream, 'log')));
           try {
