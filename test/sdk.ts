@@ -102,6 +102,18 @@ sdk('a task reads, pushes, logs, prints and returns', async () => {
   assert.equal({ ...line, error: 0 }, { rows: '1', error: 0, level: 'info', event: 'half way', logger: 'task' });
 });
 
+sdk('requests that were answered leave nothing in the task', async () => {
+  const ran = await run(`
+    import v8 from 'node:v8'; import vm from 'node:vm'; import { variables } from 'sallyport/task';
+    v8.setFlagsFromString('--expose-gc');
+    const gc = vm.runInNewContext('gc');
+    const ask = async (count) => { for (let left = count; left > 0; left -= 16) await Promise.all(Array.from({ length: 16 }, () => variables.get('colour'))); };
+    const used = async () => { for (let times = 0; times < 3; times++) { gc(); await new Promise(setImmediate); } return process.memoryUsage().heapUsed; };
+    export default async () => { await ask(1600); const before = await used(); await ask(4800); console.log((await used()) - before); };
+  `);
+  assert.ok(Number(ran.stdout) < 1 << 20, ran.stdout); // 200 bytes for each would be as much
+});
+
 sdk('a task that returns nothing pushes nothing', async () => {
   assert.equal((await run('export default () => {};')).seen.map(({ type }) => type), ['SucceedTask']);
 });

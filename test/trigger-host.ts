@@ -41,6 +41,31 @@ host('five hundred triggers share a process', async () => {
   assert.is(watched.host.pids('red').length, 1);
 });
 
+host('triggers that have ended leave nothing in their process', async () => {
+  await using watched = watch();
+  const used = bundles.trigger({
+    source: `import v8 from 'node:v8'; import vm from 'node:vm'; v8.setFlagsFromString('--expose-gc'); const gc = vm.runInNewContext('gc');
+      export default async () => { for (let times = 0; times < 3; times++) { gc(); await new Promise(setImmediate); } return process.memoryUsage().heapUsed; };`,
+  });
+  const heap = async (): Promise<number> => {
+    const asked = { ...used, id: nextId() };
+    await watched.create(asked);
+    await watched.over(asked);
+    return (watched.outcomes(asked)[0] as [number])[0];
+  };
+  const short = bundles.trigger();
+  const many = async (count: number): Promise<void> => {
+    const all = Array.from({ length: count }, () => ({ ...short, id: nextId() }));
+    await watched.create(...all);
+    await watched.over(...all);
+  };
+  await many(1000);
+  const before = await heap();
+  await many(2000);
+  const grown = (await heap()) - before;
+  assert.ok(grown < 1 << 20, String(grown)); // 500 bytes for each would be as much
+});
+
 const failing: readonly [what: string, wanted: Wanted, says: RegExp][] = [
   ['throws', { source: 'export default async () => { throw new TypeError("no good"); };' }, /TypeError: no good\n {4}at .*trigger-\d+\.mjs/],
   ['throws before it waits', { source: 'export default () => { throw new TypeError("at once"); };' }, /at once/],

@@ -23,8 +23,8 @@ export interface Supervisor {
 /** The task's side of the channel. */
 export class Client implements Supervisor {
   readonly #socket: Socket;
-  readonly #waiting = new Map<number, (reply: unknown) => void>();
-  readonly #lost: Promise<never>;
+  readonly #waiting = new Map<number, { resolve(reply: unknown): void; reject(lost: TaskError): void }>();
+  #lost: TaskError | undefined;
   #lastId = 0; // the start message has 0
   #start: StartDetails | undefined;
 
@@ -33,16 +33,16 @@ export class Client implements Supervisor {
     const socket = new Socket({ fd, readable: true, writable: true });
     const decoder = new FrameDecoder(replyLimits);
     this.#socket = socket;
-    this.#lost = new Promise<never>((_, reject) => {
-      const lost = (): void => reject(new TaskError('ERR_BROKER_CLOSED', 'the supervisor closed the channel'));
-      socket.on('error', lost);
-      socket.on('close', lost);
-    });
-    this.#lost.catch(() => {}); // each waiting request sees it
+    const lost = (): void => {
+      this.#lost ??= new TaskError('ERR_BROKER_CLOSED', 'the supervisor closed the channel');
+      for (const { reject } of this.#waiting.values()) reject(this.#lost);
+    };
+    socket.on('error', lost);
+    socket.on('close', lost);
     socket.on('data', (chunk) => {
       for (const { value } of decoder.push(chunk)) {
         const [id, body = null, error = null] = value as [number, unknown, unknown];
-        this.#waiting.get(id)?.(error ?? body);
+        this.#waiting.get(id)?.resolve(error ?? body);
       }
     });
     socket.unref();
@@ -67,10 +67,12 @@ export class Client implements Supervisor {
 
   /** What comes with this id. The process is kept running for as long as something is awaited, and not by the channel itself. */
   async #reply(id: number): Promise<unknown> {
-    const replied = new Promise<unknown>((resolve) => this.#waiting.set(id, resolve));
+    if (this.#lost !== undefined) throw this.#lost;
+    // No race with the channel's end: what awaits a promise that never settles is never given back.
+    const replied = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     this.#socket.ref();
     try {
-      return await Promise.race([replied, this.#lost]);
+      return await replied;
     } finally {
       this.#waiting.delete(id);
       if (this.#waiting.size === 0) this.#socket.unref();
