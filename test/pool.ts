@@ -92,10 +92,10 @@ pool('an abort ends what was taken, and one before it takes nothing', async () =
 // --- Limits
 
 pool('wall time begins when it is taken', async () => {
-  const { subject } = shells({ policy: policies.command({ limits: { wallTimeMs: 400 } }) });
+  const { subject } = shells({ policy: policies.command({ limits: { wallTimeMs: 3_000 } }) });
   await using _ = subject;
   await subject.filled();
-  await sleep(800);
+  await sleep(3_500);
   assert.is(subject.waiting, 2);
   const [short, long] = [await subject.take(), await subject.take()];
   assert.equal((await work(short, 'echo done')), { exit: { kind: 'exited', exitCode: 0 }, stdout: 'done\n', stderr: '' });
@@ -170,7 +170,7 @@ pool('a folder that is made anew under its name is the one that a task gets', as
 });
 
 pool('one waits no longer than it may, and a pool that nobody uses empties', async () => {
-  const { subject, mark } = shells({ maxWaitMs: 300 });
+  const { subject, mark } = shells({ maxWaitMs: 1_500 });
   await using _ = subject;
   await subject.filled();
   await until(() => subject.waiting === 0 && running(mark).length === 0);

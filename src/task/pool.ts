@@ -102,8 +102,8 @@ export class Pool implements AsyncDisposable {
 
   /** Resolves when `size` wait. @throws Why one could not be started, or {@link TaskStartFailed} with step `pool`: it ended while it waited. */
   async filled(): Promise<void> {
-    this.#usedAtMs = performance.now();
     while (!this.#disposed && this.#waiting.length < this.#size) {
+      this.#usedAtMs = performance.now();
       this.#refill();
       if (this.#starting === undefined) throw this.#failure;
       await this.#starting;
