@@ -317,6 +317,22 @@ logs('no policy gives a task the logs, to read or to write', async () => {
   assert.is(await code({ read: [beside], write: [beside] }), 'no error'); // control
 });
 
+logs('a task reads and writes no log, not even its own', async () => {
+  const root = freshFolder();
+  const lines: string[] = [];
+  await using supervisor = supervised.supervisor({ logs: { folder: root }, onLog: ({ line: text }) => lines.push(text) });
+  const path = join(root, 'own.log');
+  await supervised.run(supervisor, `
+    import { appendFileSync, linkSync, readFileSync, readdirSync, renameSync, symlinkSync, unlinkSync } from 'node:fs';
+    const path = ${JSON.stringify(path)};
+    const ways = [() => readFileSync(path), () => appendFileSync(path, 'x'), () => unlinkSync(path), () => renameSync(path, 'x'), () => linkSync(path, 'x'), () => symlinkSync('/', path + '.1'), () => readdirSync(${JSON.stringify(root)})];
+    export default () => console.log(JSON.stringify(ways.map((way) => { try { way(); return 'done'; } catch (error) { return error.code; } })));
+  `, { workload: { log_path: 'own.log' } });
+  const codes = JSON.parse(lines[0] ?? '') as string[];
+  assert.ok(codes.length === 7 && codes.every((code) => ['EACCES', 'EPERM', 'EXDEV'].includes(code)), codes.join(' '));
+  assert.is(entries(path).length, 3); // control: it is there, and can be read
+});
+
 logs('a task that prints without end waits for the disk, is bounded on it, and others run meanwhile', async () => {
   const root = freshFolder();
   await using supervisor = supervised.supervisor({ logs: { folder: root, maxBytes: 1 << 20, maxFiles: 2 } });

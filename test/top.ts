@@ -237,6 +237,16 @@ top('top finds supervisors by itself, or by name; --once, --json, and mistakes',
   const json = JSON.parse((await cli(asWeAre, ['top', '--json', path])).stdout) as Status[];
   assert.is(json[0]?.supervisor.pid, process.pid);
   assert.is((await cli(asWeAre, ['top', '--sort', 'colour'], { env })).code, 2);
+  process.env['XDG_RUNTIME_DIR'] = runtime;
+  const second = supervised.supervisor({ status: {}, hostname: 'second' }); // of the same process
+  if (before === undefined) delete process.env['XDG_RUNTIME_DIR'];
+  else process.env['XDG_RUNTIME_DIR'] = before;
+  await seen(join(runtime, 'sallyport', `${process.pid}-2.sock`), () => true);
+  const both = await cli(asWeAre, ['top', '--once'], { env });
+  assert.ok(both.stdout.includes('found  supervisor') && both.stdout.includes('second  supervisor'), both.stdout);
+  assert.is(codeOf(() => supervised.supervisor({ status: { path } })), 'ERR_LOG_REFUSED');
+  await second[Symbol.asyncDispose]();
+  await seen(path, () => true); // the first one still is
   const absent = await cli(asWeAre, ['top', join(folder, 'absent.sock')]);
   assert.equal([absent.code, absent.stderr.includes('absent.sock')], [1, true]);
   await supervisor[Symbol.asyncDispose]();

@@ -41,6 +41,17 @@ const mostUnread = 1 << 20;
 /** What sun_path of unix(7) holds. */
 const mostPathBytes = 107;
 
+/** Sockets of this process. */
+const shown = new Set<string>();
+
+/** The first supervisor of a process has its number, and each other one another name. */
+function ownName(): string {
+  for (let count = 1; ; count++) {
+    const path = join(statusFolder(), `${process.pid}${count === 1 ? '' : `-${count}`}.sock`);
+    if (!shown.has(path)) return path;
+  }
+}
+
 /** Where a supervisor's socket is, and `sallyport top` looks for it. */
 export function statusFolder(): string {
   const runtime = process.env['XDG_RUNTIME_DIR'];
@@ -77,8 +88,9 @@ export class StatusSocket {
   constructor(options: StatusOptions, facts: () => Facts) {
     checkOptions('options.status', options, ['path']);
     if (options.path !== undefined && (typeof options.path !== 'string' || options.path === '')) throw invalidArgument('options.status.path', 'the path of a socket', options.path);
-    this.path = resolve(options.path ?? join(statusFolder(), `${process.pid}.sock`));
+    this.path = resolve(options.path ?? ownName());
     if (Buffer.byteLength(this.path) > mostPathBytes) throw outOfRange('options.status.path', `at most ${mostPathBytes} bytes long, when resolved`);
+    if (shown.has(this.path)) throw new LogRefused(this.path, 'shows another supervisor of this process');
     this.#facts = facts;
     keepFromTasks(makeFolder(dirname(this.path)), "the supervisor's status");
     removeOld(this.path);
@@ -86,6 +98,7 @@ export class StatusSocket {
     this.#server.on('error', (error) => process.emitWarning(`nobody can look at this supervisor: ${error.message}`, { type: 'SallyportWarning', code: 'SALLYPORT_STATUS' }));
     this.#server.listen(this.path, () => chmodSync(this.path, 0o600)); // until then the folder keeps others out
     process.once('exit', this.#removed);
+    shown.add(this.path);
   }
 
   close(): void {
@@ -93,6 +106,7 @@ export class StatusSocket {
     for (const watcher of this.#watchers) watcher.destroy();
     this.#server.close(); // removes the socket's file
     process.off('exit', this.#removed);
+    shown.delete(this.path);
   }
 
   #watch(socket: Socket): void {
