@@ -82,7 +82,7 @@ export class Worker {
       await this.#pause(signal);
       const wanted = concurrency - this.#running.size;
       const claims = wanted === 0 ? [] : await this.#claim(wanted);
-      if (signal.aborted) await Promise.all((claims ?? []).map((claim) => claim.release()));
+      if (signal.aborted) await Promise.all((claims ?? []).map((claim) => claim.release().catch((error: Error) => this.#tell({ kind: 'failed', error }))));
       else for (const claim of claims ?? []) this.#start(claim);
       if (claims !== undefined && once && wanted > 0 && claims.length === 0 && this.#running.size === 0) break;
       if (claims === undefined || claims.length > 0 || signal.aborted) continue;
