@@ -69,6 +69,18 @@ for (const fault of ['unavailable', 'dropped', 'lost', 'page'] as const) {
   });
 }
 
+reports('what waits is sent as soon as the server has taken another one', async () => {
+  const { supervisor, results, run } = subject({ folder: newFolder(), retryDelayMs: 600_000 }); // by itself much later
+  await using _ = supervisor;
+  world.proxy.fault = onReports('unavailable');
+  const { id } = await run(succeeds);
+  world.proxy.fault = () => 'none';
+  assert.equal([results.length, supervisor.reportsWaiting], [0, 1]); // control
+  await run(succeeds);
+  await until(() => results.length > 0);
+  assert.equal([results, await world.state(id)], [[{ task: id, state: 'success', result: 'taken' }], 'success']);
+});
+
 reports('the word of a task is taken though nobody could be told, and stands whatever comes after it', async () => {
   const folder = newFolder();
   const { supervisor, results, run } = subject({ folder });

@@ -20,6 +20,8 @@ export interface ReplayOptions {
 
 const atOnce = 8;
 const maxDelayMs = 60_000;
+/** Between two rounds that an answer to another task brought about: one report may fail for ever while all others are taken. */
+const leastWakeMs = 1_000;
 
 /** Sends reports again until the server has taken or refused them. Nobody waits for it, and no process is kept running by it. */
 export class Replay {
@@ -30,6 +32,7 @@ export class Replay {
   #delayMs: number;
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<void> | undefined;
+  #lastRoundAt = -Infinity;
 
   constructor(options: ReplayOptions) {
     this.#options = options;
@@ -44,6 +47,11 @@ export class Replay {
   add(name: string, api?: ExecutionApi): void {
     this.#waiting.set(name, api);
     this.#arm();
+  }
+
+  /** The server has answered somebody: what waits need not wait for its time. */
+  wake(): void {
+    if (this.#waiting.size > 0 && !this.#closing.signal.aborted && performance.now() - this.#lastRoundAt >= leastWakeMs) void this.round();
   }
 
   /** All once, a few at a time, unless the server turns out to be away. */
@@ -75,6 +83,7 @@ export class Replay {
   }
 
   async #all(): Promise<void> {
+    this.#lastRoundAt = performance.now();
     const names = [...this.#waiting.keys()];
     let inARow = 0;
     let taken = 0;

@@ -101,6 +101,7 @@ export class Reports {
       },
       over: async () => {
         this.#files--;
+        this.#replay.wake();
         await this.#folder.remove(name).catch((error: unknown) => this.#warn('a report that is over could not be removed', error));
       },
       failed: (error) => this.#warn('a report could not be written, and is lost where the server cannot be told', error),
