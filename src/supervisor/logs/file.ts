@@ -52,6 +52,8 @@ export class LogFile implements LineSink {
   #stalled = false;
   #torn = false;
   #lines = 0;
+  /** In the write that is under way. */
+  #inFlight = 0;
   #lost = 0;
   /** Of those, how many the log itself does not tell of yet. */
   #untold = 0;
@@ -122,14 +124,17 @@ export class LogFile implements LineSink {
   async #writeAll(): Promise<void> {
     while (this.#queue.length > 0) {
       const batch = this.#take();
+      this.#inFlight = batch.length;
       try {
         await this.#inTime(onDisk(() => this.#append(batch)));
         this.#lines += batch.length;
       } catch (error) {
         const why = (error as NodeJS.ErrnoException).code ?? String(error);
         this.#lose(batch.length, why);
+        this.#inFlight = 0;
         await this.#pause(why);
       }
+      this.#inFlight = 0;
       this.#letOn();
     }
     this.#writing = undefined;
@@ -210,7 +215,7 @@ export class LogFile implements LineSink {
     const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, this.#limits.stallMs)));
     await Promise.race([this.#end(), late]); // a write that hangs gives its descriptors back when it ends
     clearTimeout(timer);
-    return Object.freeze({ path: this.path, lines: this.#lines, lost: this.#lost + this.#queue.length });
+    return Object.freeze({ path: this.path, lines: this.#lines, lost: this.#lost + this.#queue.length + this.#inFlight });
   }
 
   async #end(): Promise<void> {
