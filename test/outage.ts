@@ -1,5 +1,6 @@
 // Many tasks of several kinds under an API that fails on a schedule: what each one did, what its run said, and what the server has in the end are one.
-// SALLYPORT_TASKS says how many, SALLYPORT_OUTAGE_SECONDS how long the last and longest outage is; by default few, and two.
+// SALLYPORT_TASKS says how many, SALLYPORT_OUTAGE_SECONDS how long the last and longest outage is; by default few, and two. For ten minutes, which are
+// the limit of run.js: `cd test && SALLYPORT_OUTAGE_SECONDS=600 node --import tsx outage.ts`.
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
