@@ -330,6 +330,7 @@ host('sallyport parse says what files define, as root and as an ordinary user', 
   const shared = mkdtempSync(join(tmpdir(), 'sallyport-parse-cli-'));
   try {
     writeFileSync(join(shared, 'daily.mjs'), `import { dag } from 'sallyport/dag'; export default dag({ dag_id: 'daily', schedule: '@daily', tasks: { get: { file: 'daily.mjs' }, put: { file: 'daily.mjs', after: ['get'] } } });`);
+    writeFileSync(join(shared, 'endless.mjs'), 'console.log("begun"); setInterval(() => {}, 1000); await new Promise(() => {});');
     writeFileSync(join(shared, 'broken.mjs'), 'throw new Error("\\u001b[31mred");');
     const { spawnSync } = await import('node:child_process');
     spawnSync('chmod', ['-R', 'a+rX', shared]);
@@ -344,6 +345,8 @@ host('sallyport parse says what files define, as root and as an ordinary user', 
       const json = await run('--json', '--name', 'sales', 'daily.mjs');
       assert.equal((JSON.parse(json.stdout) as DagFileParsingResult[]).map(({ serialized_dags }) => serialized_dags[0]?.bundle_name), ['sales'], who);
       assert.is((await run('gone.mjs')).code, 2);
+      const interrupted = await cli(words, ['parse', '--output', 'endless.mjs'], { cwd: shared, during: (child) => child.stderr?.once('data', () => child.kill('SIGINT')) });
+      assert.equal([interrupted.code, interrupted.stdout, interrupted.stderr], [130, '', 'endless.mjs stdout: begun\n'], who);
       assert.is((await run('--bundle', '/usr/bin', 'daily.mjs')).code, 2);
     });
   } finally {

@@ -50,7 +50,12 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
     ...(values.output && { onLog: ({ task, source, line }) => process.stderr.write(`${relative(bundle_path, task)} ${source}: ${clean(line)}\n`) }),
   });
   const bundle_name = values.name ?? basename(bundle_path);
-  const results = await Promise.all(files.map((file) => host.parse({ file, bundle_path, bundle_name, dag_ids: values['dag-ids'] ?? ['*'] }, { signal })));
+  const parsing = Promise.all(files.map((file) => host.parse({ file, bundle_path, bundle_name, dag_ids: values['dag-ids'] ?? ['*'] }, { signal })));
+  const results = await parsing.catch((error: unknown) => {
+    if (signal.aborted) return undefined;
+    throw error;
+  });
+  if (results === undefined) return 1; // interrupted: nothing is said of a part of them
   process.stdout.write(values.json ? `${JSON.stringify(results, null, 2)}\n` : asText(results, bundle_path));
   return results.some(failed) ? 1 : 0;
 }
