@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -250,6 +250,20 @@ top('top finds supervisors by itself, or by name; --once, --json, and mistakes',
   const absent = await cli(asWeAre, ['top', join(folder, 'absent.sock')]);
   assert.equal([absent.code, absent.stderr.includes('absent.sock')], [1, true]);
   await supervisor[Symbol.asyncDispose]();
+});
+
+top('what a supervisor that was killed has left is not shown, and goes', async () => {
+  const runtime = join(folder, 'left');
+  const places = join(runtime, 'sallyport');
+  mkdirSync(places, { recursive: true, mode: 0o700 });
+  chmodSync(runtime, 0o700);
+  const source = `require('node:net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`;
+  for (const name of ['old.sock', 'new.sock']) await once(spawn(process.execPath, ['-e', source, join(places, name)]), 'close');
+  utimesSync(join(places, 'old.sock'), 1, 1);
+  const env = { XDG_RUNTIME_DIR: runtime };
+  assert.equal(readdirSync(places).sort(), ['new.sock', 'old.sock']); // control
+  assert.equal(await cli(asWeAre, ['top'], { env }).then(({ code, stdout }) => [code, stdout]), [1, '']);
+  assert.equal(readdirSync(places), ['new.sock']);
 });
 
 /** Runs a command on a terminal of its own, which Python makes. */

@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync } from 'node:fs';
+import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -38,19 +38,21 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
   }
   const sort = sorts.find((name) => name === values.sort);
   if (sort === undefined) throw usageError(`--sort is one of ${sorts.join(', ')}, not "${values.sort}"`);
-  const paths = positionals.length > 0 ? positionals : found();
-  if (paths.length === 0) {
-    process.stderr.write(`sallyport top: no supervisor of this user shows itself in ${statusFolder()}; give one \`status: {}\`, or name its socket\n`);
-    return 1;
-  }
-  const watched = paths.map((path) => new Watched(path));
+  const named = positionals.length > 0;
+  const watched = (named ? positionals : found()).map((path) => new Watched(path));
   const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   try {
-    // One that was named and is not there is a mistake; one that was found may have gone meanwhile.
-    const looks = await Promise.all(watched.map((each) => each.first(positionals.length > 0)));
-    if (values.json) process.stdout.write(`${JSON.stringify(looks.filter((look) => look !== undefined), null, 2)}\n`);
-    else if (values.once || process.stdout.isTTY !== true) for (const each of watched) for (const line of frame(each, sort, Infinity)) process.stdout.write(`${line}\n`);
-    else await live(watched, sort, ended);
+    // One that was named and is not there is a mistake; one that was found may have gone, and left its socket.
+    await Promise.all(watched.map((each) => each.first(named)));
+    const there = watched.filter(({ last }) => last !== undefined);
+    for (const each of watched) if (each.isLeft) removeOld(each.path);
+    if (there.length === 0) {
+      process.stderr.write(`sallyport top: no supervisor of this user shows itself in ${statusFolder()}; give one \`status: {}\`, or name its socket\n`);
+      return 1;
+    }
+    if (values.json) process.stdout.write(`${JSON.stringify(there.map(({ last }) => last), null, 2)}\n`);
+    else if (values.once || process.stdout.isTTY !== true) for (const each of there) for (const line of frame(each, sort, Infinity)) process.stdout.write(`${line}\n`);
+    else await live(there, sort, ended);
     return 0;
   } finally {
     for (const each of watched) each.close();
@@ -85,14 +87,18 @@ class Watched {
     return this.#socket.destroyed;
   }
 
-  /** @throws System errors of connect(2), if it is `needed`; else undefined. */
-  async first(needed: boolean): Promise<Status | undefined> {
+  /** Nobody listens there any more. */
+  get isLeft(): boolean {
+    return (this.#error as NodeJS.ErrnoException | undefined)?.code === 'ECONNREFUSED';
+  }
+
+  /** Waits for the first look, or for it to be clear that there is none. @throws System errors of connect(2), if it is `needed`. */
+  async first(needed: boolean): Promise<void> {
     await new Promise<void>((resolve) => {
       this.onChange = resolve;
       if (this.#last !== undefined || this.gone) resolve();
     });
     if (this.#last === undefined && needed) throw Object.assign(this.#error ?? new Error(`${this.path} says nothing`), { syscall: 'connect', path: this.path });
-    return this.#last;
   }
 
   close(): void {
@@ -147,6 +153,12 @@ async function live(watched: readonly Watched[], sort: Sort, ended: Promise<void
     if (stdin.isTTY) stdin.setRawMode(false).off('data', key).pause();
   }
   if (watched.every(({ gone }) => gone)) for (const each of watched) stdout.write(`${frame(each, by, Infinity).join('\n')}\n`);
+}
+
+/** What a supervisor that was killed has left; one that is about to listen is not taken for it. */
+function removeOld(path: string): void {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  if (stats?.isSocket() === true && Date.now() - stats.mtimeMs > 10_000) rmSync(path, { force: true });
 }
 
 /** Sockets where supervisors make them, if that folder is ours alone. */
