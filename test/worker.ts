@@ -173,7 +173,7 @@ worker('a file that comes while it waits is run at once; drained, it finishes wh
   put(queue, 'first.json', (await workloadOf('ok.mjs')).workload);
   await until(() => existsSync(join(queue, 'done', 'first.json')));
   put(queue, 'second.json', (await workloadOf('waits.mjs')).workload);
-  await until(() => subject.worker.running === 1);
+  await until(() => subject.kinds('started').length === 2);
   put(queue, 'third.json', (await workloadOf('ok.mjs')).workload);
   subject.worker.drain();
   subject.worker.drain();
