@@ -59,6 +59,11 @@ export class Cell {
     return this.#child?.task.pid;
   }
 
+  /** How many triggers it has. */
+  get size(): number {
+    return this.#held.size;
+  }
+
   /** What it has to run. */
   get entries(): Entry[] {
     return [...this.#held.values()];

@@ -37,7 +37,7 @@ export class Team {
   }
 
   create(entry: Entry): void {
-    const [most] = [...this.#cells.keys()].sort((a, b) => b.entries.length - a.entries.length);
+    const [most] = [...this.#cells.keys()].sort((a, b) => b.size - a.size);
     if (most === undefined) return this.#start([entry]);
     clearTimeout(this.#cells.get(most));
     most.add(entry);
@@ -63,7 +63,7 @@ export class Team {
     if (!this.#cells.has(cell)) return;
     clearTimeout(this.#cells.get(cell));
     this.#cells.set(cell, setTimeout(() => {
-      if (cell.entries.length > 0) return;
+      if (cell.size > 0) return;
       this.#cells.delete(cell); // and so gets no more
       const ending = cell.close().finally(() => this.#ending.delete(ending));
       this.#ending.add(ending);
