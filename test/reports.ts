@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Outcome, policies, type ReportResult, type ReportsOptions, type RunOptions, Secret, type Supervisor, type SupervisorOptions } from '../lib/index.js';
+import { ReportFolder } from '../lib/supervisor/report-folder.js';
 import type { Asked, Fault } from './helpers/failing-proxy.js';
 import { Life, until } from './helpers/life.js';
 
@@ -265,6 +266,25 @@ reports('what is no report is set aside with a warning, and a file that a crash 
   await supervisor[Symbol.asyncDispose]();
   assert.equal([results, readdirSync(folder), files(join(folder, 'refused'))], [[], ['refused'], ['1-link.json', '2-garbage.json', '3-other.json']]);
   assert.is(readFileSync(target, 'utf8'), '{}');
+});
+
+reports('a report that is replaced is there as a whole at every moment, and so after a crash at any', async () => {
+  const path = newFolder();
+  const folder = new ReportFolder(path);
+  const texts = ['a', 'b'].map((letter) => letter.repeat(8 << 20));
+  for (const write of [folder.note, folder.write]) {
+    await write.call(folder, '1.json', texts[0] ?? '');
+    let done = false;
+    let seen = 0;
+    const writing = write.call(folder, '1.json', texts[1] ?? '').finally(() => (done = true));
+    for (; !done; seen++) {
+      assert.ok(texts.includes(readFileSync(join(path, '1.json'), 'latin1')), 'half of it');
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await writing;
+    assert.ok(seen > 1); // control: it was looked at meanwhile
+  }
+  folder.close();
 });
 
 reports.run();

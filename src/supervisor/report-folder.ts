@@ -9,6 +9,8 @@ import { noteSecretFile } from '../secrets/secret-file.js';
 
 const sync = promisify(fsync);
 const suffix = '.json';
+const unfinished = '.new';
+const writing = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 /** What one frame of a task can hold comes to less, as JSON too. */
 const mostBytes = 32 << 20;
 const aside = 'refused';
@@ -35,7 +37,9 @@ export class ReportFolder {
     mkdirSync(join(this.#path, aside), { recursive: true, mode: 0o700 });
     this.#lock();
     // What a crash left half written was never acted upon.
-    for (const name of readdirSync(this.#path).filter((name) => name.endsWith('.new'))) unlinkSync(join(this.#path, name));
+    for (const folder of [this.#path, join(this.#path, aside)]) {
+      for (const name of readdirSync(folder).filter((name) => name.endsWith(unfinished))) unlinkSync(join(folder, name));
+    }
     this.#descriptor = openSync(this.#path, constants.O_RDONLY | constants.O_DIRECTORY);
   }
 
@@ -48,19 +52,17 @@ export class ReportFolder {
     return `${String(Date.now()).padStart(15, '0')}-${id}-${randomBytes(4).toString('hex')}${suffix}`;
   }
 
-  /**
-   * Writes what is to outlive this process, and not the host. A crash can leave it by half while it is written: it is worth no more than
-   * that it is there.
-   */
+  /** Replaces what was there by what is to outlive this process, and not the host: whole, or not at all. */
   async note(name: string, text: string): Promise<void> {
-    await writeFile(join(this.#path, name), text, { mode: 0o600, flag: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW });
+    const temporary = join(this.#path, `${name}${unfinished}`);
+    await writeFile(temporary, text, { mode: 0o600, flag: writing });
+    await rename(temporary, join(this.#path, name));
   }
 
-  /** Replaces what was there by what is to outlive the host: whole, or not at all. */
+  /** The same by what is to outlive the host too. */
   async write(name: string, text: string): Promise<void> {
-    const temporary = join(this.#path, `${name}.new`);
-    const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-    await using file = closing(await open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600));
+    const temporary = join(this.#path, `${name}${unfinished}`);
+    await using file = closing(await open(temporary, writing, 0o600));
     await file.handle.writeFile(text);
     await file.handle.sync();
     await rename(temporary, join(this.#path, name));
@@ -102,14 +104,14 @@ export class ReportFolder {
   /** Two that send the same reports would each take the other's answer for a refusal. */
   #lock(): void {
     const path = join(this.#path, lock);
-    const own = join(this.#path, `${lock}-${randomBytes(4).toString('hex')}.new`);
+    const own = join(this.#path, `${lock}-${randomBytes(4).toString('hex')}${unfinished}`);
     writeFileSync(own, identity(process.pid) ?? '', { flag: 'wx', mode: 0o600 });
     try {
       while (!linked(own, path)) {
         const holder = readIfThere(path);
         if (holder !== undefined && isAlive(holder)) throw outOfRange('options.reports.folder', `one that no other supervisor uses: process ${Number.parseInt(holder, 10)} does`);
         // Left by one that has ended. Of several that see so one moves it; who moves another's new one by that gives it back.
-        const moved = `${own}.old.new`;
+        const moved = `${own}.old${unfinished}`;
         if (!renamed(path, moved)) continue;
         if (isAlive(readIfThere(moved) ?? '')) linked(moved, path);
         unlinkSync(moved);
