@@ -59,7 +59,7 @@ export function renderEntry({ level, event, logger, timestamp, fields }: Entry, 
     if (block === undefined) pairs.push(`${paint('dim', `${visible(key)}=`)}${visible(word(value))}`);
     else below.push(`${visible(key)}:`, ...block.map((line) => `  ${visible(line)}`));
   }
-  const head = `${paint('dim', pad(timeOf(timestamp), 12))} ${pad(paint(label, kind), 8)}${words === undefined ? visible(first) : paint(words, visible(first))}`;
+  const head = `${paint('dim', pad(timeOf(timestamp), 12))} ${pad(paint(label, kind), 7)} ${words === undefined ? visible(first) : paint(words, visible(first))}`;
   const line = [head, ...pairs].join('  ');
   return [line.trimEnd(), ...below.map((each) => `${indent}${paint('dim', each)}`)].join('\n');
 }
