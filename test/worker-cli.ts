@@ -22,6 +22,7 @@ const bundle = join(folder, 'bundle');
 mkdirSync(bundle);
 writeFileSync(join(bundle, 'ok.mjs'), "import { setTimeout as sleep } from 'node:timers/promises'; export default async ({ ti }) => { await sleep(Math.random() * 200); return ti.task_id; };");
 writeFileSync(join(bundle, 'waits.mjs'), "import { existsSync } from 'node:fs'; import { setTimeout as sleep } from 'node:timers/promises'; export default async () => { while (!existsSync(new URL('go', import.meta.url))) await sleep(20); };");
+writeFileSync(join(bundle, 'exits.mjs'), 'export default () => process.exit(3);');
 let server: Server;
 const admin = randomBytes(32).toString('hex');
 let adminUrl = '';
@@ -66,6 +67,7 @@ worker('a folder is worked off, with a line for each and a sum', async () => {
   for (const name of ['a', 'b']) await put(queue, `${name}.json`, 'ok.mjs');
   await put(queue, 'c.json', 'ok.mjs', { task_id: 'red\x1b[31m', map_index: 3 }); // no colours of others
   writeFileSync(join(queue, 'd.json'), 'no JSON');
+  await put(queue, 'e.json', 'exits.mjs');
   const logs = join(folder, 'logs');
   const audit = join(folder, 'audit.jsonl');
   const { code, stdout, stderr } = await run('--folder', queue, '--once', '--concurrency', '2', '--warm', '2', '--logs', logs, '--audit', audit);
@@ -74,8 +76,9 @@ worker('a folder is worked off, with a line for each and a sum', async () => {
   assert.is(lines.filter((line) => /^success +[\d.]+ s +d\.([0-9a-f-]+|red\[3\]) r$/.test(line)).length, 3, stdout);
   assert.is(lines.filter((line) => /^refused .*d\.json {2}it is not JSON$/.test(line)).length, 1, stdout);
   assert.match(stderr, /up to 2 at once/);
-  assert.match(stderr, /3 success, 1 refused|1 refused, 3 success/);
-  assert.equal(names(queue, 'done'), ['a.json', 'b.json', 'c.json']);
+  assert.is(lines.filter((line) => /^failed .* r {2}exit code 3$/.test(line)).length, 1, stdout);
+  for (const sum of ['3 success', '1 refused', '1 failed']) assert.match(stderr, sum);
+  assert.equal(names(queue, 'done'), ['a.json', 'b.json', 'c.json', 'e.json']);
   assert.is(names(logs).length, 1);
   assert.is(readFileSync(audit, 'utf8').trim().split('\n').filter((line) => JSON.parse(line).method === 'SucceedTask').length, 3);
 });
@@ -161,14 +164,17 @@ worker(`killed at ${kills} random moments, a worker leaves every workload in one
 
 worker('what is wrong with the command line is said before anything starts', async () => {
   const queue = newFolder();
+  const shortKey = join(folder, 'short.key');
+  writeFileSync(shortKey, 'short', { mode: 0o600 });
   const wrong: readonly (readonly string[])[] = [
     ['--folder', queue, '--credential', 'env:X'], [], ['--folder', queue, '--concurrency', '0'], ['--folder', queue, '--warm', 'x'], ['--folder', queue, '--bundle', 'b'],
     ['--folder', queue, '--grants', 'all'], ['--folder', queue, '--reports-key', 'env:X'], ['--credential', 'the-credential-itself'],
+    ['--folder', queue, '--api', 'example.org'], ['--folder', queue, '--bundle', `c=${join(folder, 'absent')}`], ['--folder', queue, '--reports', join(folder, 'reports'), '--reports-key', `file:${shortKey}`],
   ];
   for (const more of wrong) {
     const { code, stdout, stderr } = await run(...more);
     assert.equal([code, stdout], [2, ''], more.join(' '));
-    assert.not.match(stderr, /the-credential-itself/);
+    assert.not.match(stderr, /the-credential-itself|\n +at /);
   }
   for (const more of [['--folder', join(folder, 'absent')], ['--credential', 'env:ABSENT_CREDENTIAL']]) assert.is((await run(...more)).code, 1);
 });

@@ -1,3 +1,4 @@
+import type { Outcome } from '../supervisor/index.js';
 import type { Subject, WorkerEvent } from '../worker/index.js';
 import { paintFor, type Style } from './table.js';
 import { visible } from './visible.js';
@@ -47,7 +48,7 @@ export class WorkerView implements Disposable {
     this.#counts.set(state, (this.#counts.get(state) ?? 0) + 1);
     if (this.#json) return this.#line(event);
     if (event.kind === 'released') return this.#status(); // it will be seen again
-    const why = event.kind === 'refused' ? event.reason : (event.outcome.reason ?? event.outcome.error?.message ?? '');
+    const why = event.kind === 'refused' ? event.reason : (event.outcome.reason ?? event.outcome.error?.message ?? howItEnded(event.outcome));
     const took = event.kind === 'ended' ? `${seconds(event.ms).padStart(7)} ` : '        ';
     const told = event.kind === 'ended' && !event.outcome.reported && event.outcome.state !== 'server_terminated' ? ' (the server has not been told)' : '';
     const paint = paintFor(this.#out);
@@ -101,6 +102,13 @@ export class WorkerView implements Disposable {
     this.#out.write(`${clearLine}${paint('dim', text.slice(0, (this.#out.columns ?? 80) - 1))}`);
     this.#shown = true;
   }
+}
+
+/** Of a process that said nothing: `process.exit(3)`, a crash. */
+function howItEnded({ state, exit }: Outcome): string {
+  if (state === 'success' || exit.kind === 'ended') return '';
+  if (exit.kind === 'signaled') return exit.signal;
+  return exit.exitCode === 0 ? '' : `exit code ${exit.exitCode}`;
 }
 
 function labelOf({ name, ti }: Subject): string {

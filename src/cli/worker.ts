@@ -1,10 +1,11 @@
+import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ExecutionApi } from '../execution-api/client.js';
 import type { GuaranteeName } from '../guarantees.js';
 import { harden } from '../harden/harden.js';
 import { loadPolicy } from '../policy/policy-file.js';
-import { AuditFile, shutDownOnSignals, Supervisor, type GrantPreset } from '../supervisor/index.js';
+import { AuditFile, shutDownOnSignals, Supervisor, type GrantPreset, type SupervisorOptions } from '../supervisor/index.js';
 import { statusProblem } from '../supervisor/status.js';
 import { FolderQueue, ServerQueue, Worker } from '../worker/index.js';
 import { usageError } from './policy-options.js';
@@ -84,7 +85,7 @@ export async function run(args: string[]): Promise<number> {
 
   await using api = new ExecutionApi({ baseUrl: url });
   await using queue = credential === undefined ? await FolderQueue.open(values.folder ?? '') : new ServerQueue({ api, credential });
-  await using supervisor = new Supervisor({
+  await using supervisor = supervisorWith({
     api,
     bundles,
     ...(warm > 0 && { warm: { size: warm } }),
@@ -118,16 +119,30 @@ export async function run(args: string[]): Promise<number> {
   return 0;
 }
 
+/** What is wrong with a folder or a key that was named is a mistake of the command line, and no stack. */
+function supervisorWith(options: SupervisorOptions): Supervisor {
+  try {
+    return new Supervisor(options);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const option = { '"options.reports.folder"': '--reports', '"options.reports.key"': '--reports-key', '"options.logs.folder"': '--logs' }[/^"[^"]*"/.exec(message)?.[0] ?? ''];
+    if (code !== 'ERR_OUT_OF_RANGE' || option === undefined) throw error;
+    throw usageError(message.replace(/^"[^"]*"/, option));
+  }
+}
+
 /** What can be said of the command line before anything is started. */
 function checked(values: Values) {
   const { api: url, bundle = [], folder, credential, grants } = values;
   if (url === undefined) throw usageError('--api says where the Execution API is');
+  if (!/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) throw usageError(`--api takes an http or https URL, not "${url}"`);
   if ((folder === undefined) === (credential === undefined)) throw usageError('--folder or --credential says where workloads come from, one of them');
   if (values['reports-key'] !== undefined && values.reports === undefined) throw usageError('--reports-key goes with --reports');
   if (grants !== 'declared' && grants !== 'airflow') throw usageError(`--grants is declared or airflow, not "${grants}"`);
   const bundles = bundle.map((text): readonly [string, string] => {
     const [, name, place] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
     if (name === undefined || place === undefined) throw usageError(`--bundle takes NAME=FOLDER, not "${text}"`);
+    if (statSync(place, { throwIfNoEntry: false })?.isDirectory() !== true) throw usageError(`--bundle ${text}: there is no such folder`);
     return [name, place];
   });
   if (bundles.length === 0) throw usageError('--bundle says where the code of tasks is');
