@@ -176,7 +176,7 @@ const status: Status = {
   supervisor: { pid: 4711, hostname: 'worker-1', since: '2026-01-01T09:47:00.000Z', memoryBytes: 84 * 2 ** 20, cpuSeconds: 80, closed: null, reportsWaiting: 0 },
   totals: { states: { success: 1204, failed: 3 }, requests: 5000, denied: 0 },
   running: [row('load'), row('a_task_whose_name_is_longer_than_its_column', { denied: 7, state: 'ending' }), row('free', { limits: { memoryBytes: null, processes: null, wallTimeMs: null }, usage: null, failedHeartbeats: 2 })],
-  ended: [{ task: task('extract'), state: 'failed', at: '2026-01-01T11:59:48.000Z', durationMs: 65_000, reported: false }],
+  ended: [{ task: task('extract'), state: 'failed', at: '2026-01-01T11:59:48.000Z', durationMs: 65_000, reported: false }, { task: task('check'), state: 'success', at: '2026-01-01T11:59:40.000Z', durationMs: 640, reported: true }],
 };
 const plain: View = { paint: (_style, text) => text, columns: 110, rows: 24, sort: 'time' };
 
@@ -191,6 +191,7 @@ top('a look is a table that a person can read', () => {
  etl.free r1                       unheard   1m04         0 %            0M         0           1,234
 
   12s ago  etl.extract r1                            failed after 1m05, the server does not know
+  20s ago  etl.check r1                              success after 0.6s
 `);
   const before: Status = { ...status, at: '2026-01-01T11:59:58.000Z', totals: { ...status.totals, requests: 4000 }, running: [row('load', { usage: { memoryBytes: 0, processes: 1, cpuSeconds: 30.5 } })] };
   const [, second, , , load] = renderStatus(status, before, plain);
