@@ -77,7 +77,7 @@ testing('in TypeScript, strictly, and what is wrong is told', () => {
         if (size === 0) defer({ trigger: 't', method_name: 'resume' });
         assets.updated({ name: 'a', uri: 'u' }, { extra: { rows: 1 } });
         const run_id: string = await triggerDagRun('weekly', { conf: { run: context.ti.run_id } });
-        return (await xcom.pullAll({ task_id: 'extract' })).length + run_id.length;
+        return (await xcom.pullAll<number>({ task_id: 'extract' })).length + run_id.length;
       };
       export default task;
       export const outcome: Promise<FakeOutcome> = fakeSupervisor({ variables: { region: 'n' }, xcoms: [{ task_id: 'extract', value: [1] }] }).run(task);
@@ -107,9 +107,9 @@ testing('what goes over the channel is a copy, and what cannot be sent is refuse
   await fake.within(async () => {
     await xcom.push('v', value);
     value.rows.push(2);
-    const pulled = (await xcom.pull({ key: 'v' })) as typeof value;
+    const pulled = await xcom.pull<typeof value>({ key: 'v' });
     assert.equal(pulled, { rows: [1] });
-    pulled.rows.push(3);
+    pulled?.rows.push(3);
     assert.equal(await xcom.pull({ key: 'v' }), { rows: [1] });
     assert.is(await code(xcom.push('f', () => 1)), 'ERR_INVALID_ARG_TYPE');
     assert.is(await code(xcom.push('d', { at: new Date() })), 'ERR_BROKER_DENIED');

@@ -12,20 +12,20 @@ function named(ref: Omit<XComRef, 'map_index' | 'include_prior_dates'>): Readonl
 
 export const xcom = Object.freeze({
   /**
-   * Another task's XCom, or our own: `await xcom.pull({ task_id: 'extract' })`.
+   * Another task's XCom, or our own: `await xcom.pull({ task_id: 'extract' })`. What type it has is the caller's word: `pull<string[]>(...)`.
    * @returns null where there is none, as in Airflow.
    * @throws {TaskError} `ERR_BROKER_DENIED`: another's, and not among the supervisor's `xcoms`.
    */
-  async pull({ map_index, include_prior_dates = false, ...ref }: XComRef = {}): Promise<unknown> {
+  async pull<Value = unknown>({ map_index, include_prior_dates = false, ...ref }: XComRef = {}): Promise<Value | null> {
     const reply = (await client().request('GetXCom', { ...named(ref), map_index: map_index ?? null, include_prior_dates })) as Fields;
-    return reply?.['value'] ?? null;
+    return (reply?.['value'] ?? null) as Value | null;
   },
 
   /** Of a task that is mapped: what each of its instances pushed, in the order of their map index. */
-  async pullAll(ref: Omit<XComRef, 'map_index'> = {}): Promise<unknown[]> {
+  async pullAll<Value = unknown>(ref: Omit<XComRef, 'map_index'> = {}): Promise<Value[]> {
     const { include_prior_dates = false, ...name } = ref;
     const reply = (await client().request('GetXComSequenceSlice', { ...named(name), start: null, stop: null, step: null, include_prior_dates })) as Fields;
-    return reply?.['root'] as unknown[];
+    return reply?.['root'] as Value[];
   },
 
   /**
