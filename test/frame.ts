@@ -200,6 +200,7 @@ frame('what cannot be sent is refused with a code', () => {
   };
   assert.is(code(() => encodeFrame('a'.repeat(101), { maxFrameBytes: 100 })), 'ERR_OUT_OF_RANGE');
   assert.is(code(() => encodeFrame({ f: () => 1 })), 'ERR_INVALID_ARG_TYPE');
+  assert.throws(() => encodeRequest([1, { value: [10n] }], 'SetXCom'), /^"SetXCom" must be made of values .*, and has a BigInt$/);
   let deep: unknown = 1;
   for (let depth = 0; depth < 600; depth++) deep = [deep];
   assert.is(code(() => encodeFrame(deep)), 'ERR_OUT_OF_RANGE');

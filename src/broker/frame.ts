@@ -60,7 +60,9 @@ function encodeBody(value: unknown, name: string): Uint8Array {
     return encode(value, { maxDepth: 512, ignoreUndefined: true });
   } catch (cause) {
     if (cause instanceof Error && cause.message.startsWith('Too deep')) throw outOfRange(name, 'at most 512 levels deep');
-    throw invalidArgument(name, 'made of values that msgpack has a form for', value);
+    const [, foreign] = /^Unrecognized object: \[object (\w+)\]$/.exec(cause instanceof Error ? cause.message : '') ?? [];
+    if (foreign === undefined) throw invalidArgument(name, 'made of values that msgpack has a form for', value);
+    throw Object.assign(new TypeError(`"${name}" must be made of values that msgpack has a form for, and has a ${foreign}`), { code: 'ERR_INVALID_ARG_TYPE' as const });
   }
 }
 
