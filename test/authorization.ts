@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { covers } from '../lib/authorization/pattern.js';
+import { covers, Patterns } from '../lib/authorization/pattern.js';
 import { rules } from '../lib/authorization/rules.js';
 import { Authorizer, opaPolicy, type AuthorizerOptions, type Decision, type DecisionRecord, ExecutionApi, type PolicyFunction, type Resource, Secret, Supervisor, type TaskIdentity } from '../lib/index.js';
 import { createServer } from '../lib/server/index.js';
@@ -171,6 +171,27 @@ authorization('a star stands for any characters, everything else for itself', ()
 authorization('a pattern made to be slow is not', () => {
   assert.not.ok(covers('*a'.repeat(500), `${'a'.repeat(400)}b`)); // a backtracking matcher would never end
   assert.ok(covers('*a'.repeat(400), 'a'.repeat(400)));
+});
+
+authorization('a pattern and a name take their lengths together, not each other\'s times', () => {
+  const name = 'a'.repeat(200_000);
+  const pattern = `*${'a'.repeat(100_000)}b*`;
+  const before = performance.now();
+  assert.not.ok(covers(pattern, name));
+  assert.ok(performance.now() - before < 2_000); // their product is 20 s
+  assert.ok(covers(`*${'a'.repeat(100_000)}*`, name)); // control
+  assert.ok(covers(`${'a'.repeat(9)}*${'ab'.repeat(9)}*b`, `${'a'.repeat(30)}${'ab'.repeat(9)}b`));
+});
+
+authorization('many names against many patterns are refused sooner than compared', () => {
+  const patterns = new Patterns([...Array.from({ length: 1_000 }, (_, index) => `*${'a'.repeat(1_000)}${index}*`), 'known*', 'exact']);
+  const names = Array.from({ length: 4_000 }, (_, index) => `${'a'.repeat(1_000)}-${index}`);
+  const before = performance.now();
+  assert.not.ok(patterns.coverAll([...names, 'known1'])); // 4 GB to look at
+  assert.ok(performance.now() - before < 1_000);
+  assert.ok(patterns.coverAll(['known1', 'exact', ...Array.from({ length: 10_000 }, () => 'exact')])); // control
+  assert.not.ok(patterns.coverAll(['known1', 'other']));
+  assert.not.ok(patterns.cover(`known${'x'.repeat(1_500)}`));
 });
 
 // --- Policies

@@ -124,6 +124,22 @@ for (const [what, messages, least] of [['of any form', message, 8], ['that are n
   });
 }
 
+suiteOfGrants('a declaration that is slow to compare does not hold the others up', async () => {
+  const slow = (kind: string): string[] => Array.from({ length: 1_000 }, (_, index) => `*${'a'.repeat(750)}${kind}${index}*`);
+  const { calls, ask } = recorded('declared', { outlets: [...slow('o'), 'mine'], xcoms: slow('x').map((pattern) => `${pattern}/*/*`), skips: ['mine*'] });
+  const long = 'a'.repeat(1 << 20);
+  const before = performance.now();
+  await ask('SucceedTask', { task_outlets: Array.from({ length: 3_000 }, (_, index) => ({ name: `${'a'.repeat(1_000)}${index}`, type: 'Asset' })), outlet_events: [] });
+  await ask('SucceedTask', { task_outlets: [{ name: long, type: 'Asset' }], outlet_events: [] });
+  await ask('GetXCom', { key: 'k', dag_id: long, run_id: own.run_id, task_id: 't' });
+  await ask('SkipDownstreamTasks', { tasks: [`mine${long}`] });
+  assert.equal(calls, []);
+  assert.ok(performance.now() - before < 2_000, `${performance.now() - before} ms`); // a minute and more, each of the first three
+  await ask('SucceedTask', { task_outlets: [{ name: 'mine', type: 'Asset' }], outlet_events: [] }); // control
+  await ask('SkipDownstreamTasks', { tasks: ['mine1'] });
+  assert.equal(calls.map(([name]) => name), ['claim', 'skipDownstream']);
+});
+
 suiteOfGrants('with everything granted a task still speaks for itself alone', async () => {
   const self = new Set(['setXCom', 'deleteXCom', 'setRenderedFields', 'setRenderedMapIndex', 'getPreviousSuccessfulRun', 'getInactiveAssets', 'getRescheduleStart', 'askHuman', 'getHumanAnswer']);
   const reached = new Set<string>();

@@ -1,28 +1,82 @@
 import type { Declares } from './identity.js';
 import type { Resource } from './resource.js';
 
-/** Whether a pattern covers a name: `*` stands for any characters, everything else for itself. Takes at most their lengths' product. */
+/** Whether a pattern covers a name: `*` stands for any characters, everything else for itself. Both may be an attacker's: it takes at most a few times their lengths. */
 export function covers(pattern: string, name: string): boolean {
-  let [p, n] = [0, 0];
-  let star = -1;
-  let from = 0;
-  while (n < name.length) {
-    if (pattern[p] === '*') {
-      star = p++;
-      from = n;
-    } else if (p < pattern.length && pattern[p] === name[n]) {
-      p++;
-      n++;
-    } else if (star >= 0) {
-      // What the last star stands for is one longer.
-      p = star + 1;
-      n = ++from;
-    } else {
-      return false;
-    }
+  const first = pattern.indexOf('*');
+  if (first < 0) return pattern === name;
+  const last = pattern.lastIndexOf('*');
+  const end = name.length - (pattern.length - last - 1);
+  if (end < first || !name.startsWith(pattern.slice(0, first)) || !name.endsWith(pattern.slice(last + 1))) return false;
+  let at = first;
+  for (let from = first, to = 0; from < last; from = to) {
+    to = pattern.indexOf('*', from + 1);
+    at = endOf(pattern, from + 1, to, name, at, end);
+    if (at < 0) return false;
   }
-  while (pattern[p] === '*') p++;
-  return p === pattern.length;
+  return true;
+}
+
+/** So short that looking for it at each place costs no more than being clever. */
+const short = 4;
+let borders = new Uint32Array(2048);
+
+/**
+ * Where what stands from `from` to `to` in the pattern ends first between `at` and `end` of the name; -1: nowhere. `indexOf()` takes the
+ * product of their lengths for some. Knuth, Morris and Pratt.
+ */
+function endOf(pattern: string, from: number, to: number, name: string, at: number, end: number): number {
+  const length = to - from;
+  if (length <= short) {
+    for (; at + length <= end; at++) {
+      let same = 0;
+      while (same < length && pattern.charCodeAt(from + same) === name.charCodeAt(at + same)) same++;
+      if (same === length) return at + length;
+    }
+    return -1;
+  }
+  if (length > end - at) return -1;
+  if (length > borders.length) borders = new Uint32Array(length);
+  for (let index = 1, same = 0; index < length; index++) {
+    const next = pattern.charCodeAt(from + index);
+    while (same > 0 && pattern.charCodeAt(from + same) !== next) same = borders[same - 1] as number;
+    if (pattern.charCodeAt(from + same) === next) same++;
+    borders[index] = same;
+  }
+  for (let same = 0; at < end; at++) {
+    const next = name.charCodeAt(at);
+    while (same > 0 && pattern.charCodeAt(from + same) !== next) same = borders[same - 1] as number;
+    if (pattern.charCodeAt(from + same) === next) same++;
+    if (same === length) return at + 1;
+  }
+  return -1;
+}
+
+/** Longer than any name that an API has. */
+const mostName = 1500;
+/** What many names at once may take of the event loop: characters to compare, some milliseconds. */
+const mostCompared = 1 << 21;
+
+/** Names and patterns, to be asked about names that a task makes up. */
+export class Patterns {
+  readonly #exact: ReadonlySet<string>;
+  readonly #others: readonly string[];
+
+  constructor(patterns: readonly string[]) {
+    this.#exact = new Set(patterns);
+    this.#others = patterns.filter((pattern) => pattern.includes('*'));
+  }
+
+  cover(name: string): boolean {
+    return name.length <= mostName && (this.#exact.has(name) || this.#others.some((pattern) => covers(pattern, name)));
+  }
+
+  /** False also where it would take too long to find out. */
+  coverAll(names: Iterable<string>): boolean {
+    const left = [...new Set(names)].filter((name) => !this.#exact.has(name));
+    const compared = left.length * this.#others.join('').length + left.join('').length * this.#others.length;
+    return compared <= mostCompared && left.every((name) => this.cover(name));
+  }
 }
 
 /** Field by field, so that a dot or slash in one cannot be taken for the border to the next. */

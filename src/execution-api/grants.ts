@@ -1,5 +1,5 @@
 import type { Declares } from '../authorization/index.js';
-import { covers, declared } from '../authorization/pattern.js';
+import { declared, Patterns } from '../authorization/pattern.js';
 import { checkOptions, invalidArgument, outOfRange } from '../errors.js';
 import type { XComName } from './client.js';
 import type { Identity } from './methods/self.js';
@@ -68,20 +68,29 @@ export type GrantPreset = 'declared' | 'airflow';
 /** What one task may ask for, whichever way that was said. */
 export interface Reach {
   has(kind: Kind, name: string): boolean;
+  /** All of those that one message names. */
+  hasAllOf(kind: Kind, names: readonly string[]): boolean;
   hasXCom(name: XComName, priorRuns: boolean): boolean;
   /** Nothing of this kind is refused. */
   hasAll(kind: Kind): boolean;
 }
 
 export function reachOf(grants: Grants | GrantPreset, declaration: Declaration, identity: Identity): Reach {
-  if (grants === 'airflow') return { has: () => true, hasXCom: () => true, hasAll: () => true };
+  if (grants === 'airflow') return { has: () => true, hasAllOf: () => true, hasXCom: () => true, hasAll: () => true };
   if (grants === 'declared') return ofDeclaration(declaration);
   return ofGrants(grants, identity);
 }
 
 function ofDeclaration(declaration: Declaration): Reach {
+  const made = new Map<Kind, Patterns>();
+  const patterns = (kind: Kind): Patterns => {
+    const known = made.get(kind) ?? new Patterns(declaration[kind] ?? []);
+    made.set(kind, known);
+    return known;
+  };
   return {
-    has: (kind, name) => (declaration[kind] ?? []).some((pattern) => covers(pattern, name)),
+    has: (kind, name) => patterns(kind).cover(name),
+    hasAllOf: (kind, names) => patterns(kind).coverAll(names),
     hasXCom: (name) => declared(declaration, { kind: 'xcom', ...name, map_index: -1 }),
     hasAll: (kind) => (declaration[kind] ?? []).includes('*'),
   };
@@ -90,11 +99,13 @@ function ofDeclaration(declaration: Declaration): Reach {
 function ofGrants(grants: Grants, identity: Identity): Reach {
   const named = new Map(kinds.map((kind) => [kind, grants[kind] === 'any' ? ('any' as const) : new Set(grants[kind])]));
   const { xcoms = [] } = grants;
+  const has = (kind: Kind, name: string): boolean => {
+    const names = named.get(kind);
+    return names === 'any' || names?.has(name) === true;
+  };
   return {
-    has: (kind, name) => {
-      const names = named.get(kind);
-      return names === 'any' || names?.has(name) === true;
-    },
+    has,
+    hasAllOf: (kind, names) => names.every((name) => has(kind, name)),
     hasXCom: (name, priorRuns) => xcoms === 'any' || xcoms.some((grant) => coversXCom(grant, identity, name, priorRuns)),
     hasAll: (kind) => named.get(kind) === 'any',
   };

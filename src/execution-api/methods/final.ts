@@ -53,7 +53,7 @@ export function final({ reach, masking }: RowOptions, report: FinalReport): Rows
           ...task_outlets.map(({ name, uri }) => name ?? uri),
           ...outlet_events.flatMap(({ dest_asset_key: key, source_alias_name: alias }) => [key?.name, ...(alias == null ? [] : [alias])]),
         ];
-        if (!names.every((name) => name == null || reach.has('outlets', name))) throw new BrokerDenied('SucceedTask', 'reports an asset that is not granted');
+        if (!reach.hasAllOf('outlets', names.filter((name) => name != null))) throw new BrokerDenied('SucceedTask', 'reports an asset that is not granted');
         assertJson('SucceedTask', outlet_events, 'an event');
         return { task_outlets, outlet_events, rendered_map_index };
       },

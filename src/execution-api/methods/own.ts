@@ -69,7 +69,7 @@ export function own({ api, reach, self, masking, masker }: RowOptions): Rows {
 
     SkipDownstreamTasks: row({
       params: SkipDownstreamTasks,
-      permit: ({ tasks }) => (tasks.every((task) => reach.has('skips', typeof task === 'string' ? task : task[0])) ? { tasks } : undefined),
+      permit: ({ tasks }) => (reach.hasAllOf('skips', tasks.map((task) => (typeof task === 'string' ? task : task[0]))) ? { tasks } : undefined),
       about: writes,
       handler: ({ tasks }, { signal }) => api.skipDownstream(id, tasks, { signal }),
     }),

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import { Count, Name, Nullish } from './fields.js';
 import { accessDenied, foundIfAllowed, ok, row, type RowContext, type RowOptions, type Rows } from './row.js';
@@ -6,6 +7,8 @@ import { accessDenied, foundIfAllowed, ok, row, type RowContext, type RowOptions
 const pageLength = 10_000;
 /** Pages of a listing that is filtered here: a server that never comes to its end is not asked for ever. */
 const mostPages = 20;
+/** After so long on one listing the others of this process have their turn. */
+const msAtOnce = 5;
 
 const GetVariable = Type.Object({ key: Name });
 const GetVariableKeys = Type.Object({ prefix: Nullish(Type.String({ maxLength: 250 })), limit: Nullish(Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 })), offset: Nullish(Count) });
@@ -18,9 +21,16 @@ export function variables({ api, reach, masking }: RowOptions): Rows {
   /** What the task may read of the keys under a prefix. */
   async function listed(prefix: string, { signal, allows }: RowContext): Promise<string[]> {
     const keys: string[] = [];
+    let since = performance.now();
     for (let page = 0; page < mostPages; page++) {
       const { keys: some, total_entries } = await api.getVariableKeys(prefix, { limit: pageLength, offset: page * pageLength }, { signal });
-      for (const key of some) if (reach.has('variables', key) && (allows === undefined || (await allows('read', { kind: 'variable', key })))) keys.push(key);
+      for (const key of some) {
+        if (reach.has('variables', key) && (allows === undefined || (await allows('read', { kind: 'variable', key })))) keys.push(key);
+        if (performance.now() - since < msAtOnce) continue;
+        await turn();
+        signal.throwIfAborted();
+        since = performance.now();
+      }
       if (some.length === 0 || (page + 1) * pageLength >= total_entries) break;
     }
     return keys;

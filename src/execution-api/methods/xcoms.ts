@@ -5,7 +5,9 @@ import type { XComName } from '../client.js';
 import { assertJson, Count, MapIndex, Name, Nullish, Offset } from './fields.js';
 import { found, row, type Row, type RowOptions, type Rows } from './row.js';
 
-const Owner = { dag_id: Nullish(Type.String()), run_id: Nullish(Type.String()), task_id: Nullish(Type.String()) };
+/** As long as `Name`, and none is no one's. */
+const OwnerName = Nullish(Type.String({ maxLength: 1500 }));
+const Owner = { dag_id: OwnerName, run_id: OwnerName, task_id: OwnerName };
 const Named = Type.Object({ key: Name, ...Owner });
 type Named = Static<typeof Named>;
 /** Airflow's field of 2026-10-30 is accepted and not sent to a server of an earlier version. */
