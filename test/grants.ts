@@ -8,6 +8,7 @@ import { Permissions } from '../lib/broker/permissions.js';
 import { BrokerDenied, UpstreamFailed } from '../lib/errors.js';
 import { checkDeclaration, checkGrants, type Declaration, type GrantPreset, type Grants, reachOf } from '../lib/execution-api/grants.js';
 import { executionApiMethods, type Identity } from '../lib/execution-api/methods.js';
+import { Masker } from '../lib/secrets/masker.js';
 import { codeOf } from './helpers/code-of.js';
 
 const suiteOfGrants = suite('grants');
@@ -138,6 +139,30 @@ suiteOfGrants('a declaration that is slow to compare does not hold the others up
   await ask('SucceedTask', { task_outlets: [{ name: 'mine', type: 'Asset' }], outlet_events: [] }); // control
   await ask('SkipDownstreamTasks', { tasks: ['mine1'] });
   assert.equal(calls.map(([name]) => name), ['claim', 'skipDownstream']);
+});
+
+suiteOfGrants('what a task has hidden is bounded by its lines too, and is looked through at once', async () => {
+  using masker = new Masker();
+  const lines = (count: number): string => Array.from({ length: count }, (_, index) => `a line of a secret ${index}`).join('\n');
+  const api = { getVariable: async (key: string) => ({ value: key === 'large_password' || key === 'large_text' ? lines(150_000) : lines(100) }), setVariable: async () => {} };
+  const permissions = new Permissions();
+  permissions.grant(executionApiMethods({ api: api as never, identity: own, grants: 'airflow', report: {} as never, masker }));
+  const code = (error: unknown): unknown => (error as NodeJS.ErrnoException).code;
+  const ask = async (type: string, fields: object): Promise<unknown> => {
+    const before = performance.now();
+    const { row, params } = permissions.admit(type, fields);
+    const answer = await row.handler(params, { task: own.id, signal: new AbortController().signal });
+    assert.ok(performance.now() - before < 2_000, `${type} ${performance.now() - before} ms`);
+    return answer;
+  };
+  assert.is(await ask('GetVariable', { key: 'large_password' }).catch(code), 'ERR_BROKER_DENIED'); // hours, where each is compared with each
+  assert.is(await ask('MaskSecret', { value: lines(2_500) }).catch(code), 'ERR_BROKER_DENIED');
+  await ask('PutVariable', { key: 'own_password', value: lines(150_000) });
+  assert.is(masker.size, 0);
+  assert.ok(await ask('GetVariable', { key: 'large_text' })); // nothing of it is hidden
+  assert.is(masker.size, 0);
+  assert.ok(await ask('GetVariable', { key: 'small_password' })); // control
+  assert.is(masker.redact('see a line of a secret 17'), 'see ***');
 });
 
 suiteOfGrants('with everything granted a task still speaks for itself alone', async () => {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { Transform } from 'node:stream';
 import { checkOptions, invalidArgument, outOfRange, SecretDestroyed } from '../errors.js';
 import { MaskImage } from './masking/image.js';
@@ -23,6 +24,8 @@ export interface MaskerOptions {
 const mostBytes = 65_536;
 /** A line of a value of several lines is registered by itself from here on: logs are cut into lines, and indented. */
 const leastLine = 16;
+/** For each value's tables, besides its bytes. */
+const bytesForEach = 512;
 
 /**
  * Keeps secrets out of what is printed. A registered value is replaced by `***` as it is, in base64 of whatever it is a part
@@ -72,7 +75,7 @@ export class Masker implements Disposable {
   add(value: unknown, name?: string): number {
     if (name !== undefined && typeof name !== 'string') throw invalidArgument('name', 'a string', name);
     if (this.#destroyed) throw new SecretDestroyed();
-    const added: Uint8Array[] = [];
+    const added = new Values();
     try {
       for (const found of valuesToMask(value, name, this.#isSensitive)) {
         if (found instanceof Secret) found.use((bytes) => this.#collect(bytes, added));
@@ -84,14 +87,26 @@ export class Masker implements Disposable {
           bytes.fill(0);
         }
       }
-      if (added.length === 0) return 0;
+      if (added.all.length === 0) return 0;
       const former = this.#image;
-      this.#image = new MaskImage(former, added);
+      this.#image = new MaskImage(former, added.all);
       former?.destroy();
-      return added.length;
+      return added.all.length;
     } finally {
-      for (const bytes of added) bytes.fill(0);
+      for (const bytes of added.all) bytes.fill(0);
     }
+  }
+
+  /** About what `add()` would take of RLIMIT_MEMLOCK for this, known or not; looked at no further than to `most`. */
+  cost(value: unknown, name?: string, most = Infinity): number {
+    let cost = 0;
+    for (const found of valuesToMask(value, name, this.#isSensitive)) {
+      const length = found instanceof Secret ? found.byteLength : found.length;
+      cost += bytesForEach + length;
+      if (typeof found === 'string') for (let at = found.indexOf('\n'); at >= 0 && cost <= most; at = found.indexOf('\n', at + leastLine)) cost += bytesForEach;
+      if (cost > most) break;
+    }
+    return cost;
   }
 
   /** A text with marks in the place of secrets. Each call stands for itself; what comes in pieces goes through a stream. */
@@ -172,12 +187,12 @@ export class Masker implements Disposable {
   }
 
   /** Copies a value, and its longer lines, to what is to be added, unless they are there already. */
-  #collect(value: Uint8Array, added: Uint8Array[]): void {
+  #collect(value: Uint8Array, added: Values): void {
     const whole = trimmed(value);
     const lines = whole.includes(10) ? linesOf(whole).filter((line) => line.length >= Math.max(leastLine, this.#minLength) && !isArmour(line)) : [];
     for (const bytes of [...pieces(whole), ...lines.flatMap(pieces)]) {
-      if (this.#tooShort(bytes) || this.#skips(bytes) || this.#image?.has(bytes) === true || added.some((other) => Buffer.compare(other, bytes) === 0)) continue;
-      added.push(ownCopy(bytes));
+      if (this.#tooShort(bytes) || this.#skips(bytes) || this.#image?.has(bytes) === true || added.has(bytes)) continue;
+      added.add(ownCopy(bytes));
     }
   }
 
@@ -190,6 +205,32 @@ export class Masker implements Disposable {
 
   #skips(bytes: Uint8Array): boolean {
     return [...this.#skip].some((word) => word.length === bytes.length && [...bytes].every((byte, at) => String.fromCharCode(byte).toLowerCase() === word[at]));
+  }
+}
+
+/** Byte strings, each once: whoever makes them up chooses how many there are, and not where they are looked for. */
+class Values {
+  readonly all: Uint8Array[] = [];
+  readonly #seed = randomBytes(4).readUInt32LE();
+  readonly #places = new Map<number, Uint8Array[]>();
+
+  has(bytes: Uint8Array): boolean {
+    return this.#places.get(this.#place(bytes))?.some((other) => Buffer.compare(other, bytes) === 0) === true;
+  }
+
+  add(bytes: Uint8Array): void {
+    const place = this.#place(bytes);
+    const others = this.#places.get(place);
+    if (others === undefined) this.#places.set(place, [bytes]);
+    else others.push(bytes);
+    this.all.push(bytes);
+  }
+
+  /** FNV-1a, of 32 bits. */
+  #place(bytes: Uint8Array): number {
+    let hash = this.#seed;
+    for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x0100_0193);
+    return hash;
   }
 }
 

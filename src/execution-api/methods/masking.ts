@@ -5,9 +5,6 @@ import type { Masker } from '../../secrets/masker.js';
 const mostAsked = 64 << 10;
 /** The same for what it was given: more than a task has use for, and less than would hurt the others. */
 const mostGiven = 1 << 20;
-/** For each value's tables, besides its bytes. */
-const bytesForEach = 512;
-
 /** Has hidden what a task must not print, within bounds: a task decides how often it asks. */
 export class TaskMasking {
   readonly #masker: Masker | undefined;
@@ -19,12 +16,13 @@ export class TaskMasking {
   }
 
   /**
-   * What the task is about to be given. Known values cost nothing.
+   * What the task is about to be given. Known values cost nothing, and none may be larger than all together.
    * @throws {BrokerDenied} `ERR_BROKER_DENIED`: more than one task may be given; it does not get it.
    */
   given(method: string, value: unknown, name?: string): void {
-    if (this.#given < 0) throw new BrokerDenied(method, 'comes after more secrets than one task may be given');
-    if ((this.#masker?.add(value, name) ?? 0) > 0) this.#given -= costOf(value);
+    const cost = this.#masker?.cost(value, name, mostGiven) ?? 0;
+    if (this.#given < 0 || cost > mostGiven) throw new BrokerDenied(method, 'comes after more secrets than one task may be given');
+    if (cost > 0 && (this.#masker?.add(value, name) ?? 0) > 0) this.#given -= cost;
   }
 
   /**
@@ -32,14 +30,14 @@ export class TaskMasking {
    * @throws {BrokerDenied} `ERR_BROKER_DENIED`: more than one task may have hidden.
    */
   asked(method: string, value: unknown): void {
-    this.#asked -= costOf(value);
+    if (this.#asked >= 0) this.#asked -= costOf(value) + (this.#masker?.cost(value, undefined, mostAsked) ?? 0);
     if (this.#asked < 0) throw new BrokerDenied(method, 'comes after more than one task may have hidden');
   }
 
   /** What the task has made up, and could print in any case: hidden for as long as there is room. */
   written(value: unknown, name: string): void {
-    const cost = costOf(value);
-    if (cost <= this.#asked && (this.#masker?.add(value, name) ?? 0) > 0) this.#asked -= cost;
+    const cost = this.#masker?.cost(value, name, mostAsked) ?? 0;
+    if (cost > 0 && cost <= this.#asked && (this.#masker?.add(value, name) ?? 0) > 0) this.#asked -= cost;
   }
 
   /** Text of the task's that others will see. */
@@ -48,7 +46,7 @@ export class TaskMasking {
   }
 }
 
+/** For looking through it, whatever is found: a text of a task's can be long. */
 function costOf(value: unknown): number {
-  const text = JSON.stringify(value) ?? '';
-  return text.length + bytesForEach * text.split(',').length;
+  return typeof value === 'string' ? value.length >> 4 : (JSON.stringify(value) ?? '').length;
 }
