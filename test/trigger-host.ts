@@ -233,6 +233,23 @@ host('whatever a process says, its host answers, and what it says of itself stan
   assert.equal(watched.outcomes(victim), [['went']]);
 });
 
+host('a process has no more hidden for having many triggers', async () => {
+  await using watched = watch({ lookup });
+  const beside = Array.from({ length: 20 }, () => bundles.waiting('never-here'));
+  await watched.create(...beside);
+  const attacker = bundles.trigger({
+    source: `${raw} export default async ({ kwargs: { ids } }) => {
+      const seen = []; for (const id of ids) seen.push(await code(request('MaskSecret', { trigger_id: id, value: 'x'.repeat(40_000) + id })));
+      return seen; };`,
+    kwargs: { ids: beside.map(({ id }) => id) },
+  });
+  await watched.create(attacker);
+  await watched.over(attacker);
+  const [[seen]] = watched.outcomes(attacker) as [[string[]]];
+  assert.equal([seen.length, seen[0], seen.at(-1)], [20, 'done', 'ERR_BROKER_DENIED']); // the first: control
+  assert.ok(seen.filter((each) => each === 'done').length <= 6, seen.join());
+});
+
 host("a trigger of one team reaches neither another team's process nor its files; unconfined it does", async () => {
   const attack = `import { readFileSync, writeFileSync } from 'node:fs';
     const tried = (attempt) => { try { attempt(); return 'reached'; } catch (error) { return error.code; } };

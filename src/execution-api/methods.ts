@@ -28,13 +28,15 @@ export interface MethodOptions {
   readonly report: FinalReport;
   /** Is told what the task is given and must not be printed. @default nothing is */
   readonly masker?: Masker;
+  /** What of that may be had, where several tables share it. @default one task's share */
+  readonly masking?: TaskMasking;
 }
 
 /** Rows that also say what they are about, for {@link authorized}. */
 export type ExecutionApiMethods = MethodTable & Readonly<Record<string, Row>>;
 
 /** Airflow's messages as rows of one task's method table: who may ask, and which call of the API answers. */
-export function executionApiMethods({ api, identity, grants = 'declared', declares = {}, report, masker }: MethodOptions): ExecutionApiMethods {
-  const options: RowOptions = { api, self: new Self(identity), reach: reachOf(grants, declares, identity), masking: new TaskMasking(masker), masker };
+export function executionApiMethods({ api, identity, grants = 'declared', declares = {}, report, masker, masking = new TaskMasking(masker) }: MethodOptions): ExecutionApiMethods {
+  const options: RowOptions = { api, self: new Self(identity), reach: reachOf(grants, declares, identity), masking, masker };
   return { ...variables(options), ...connections(options), ...xcoms(options), ...assets(options), ...dagRuns(options), ...taskInstances(options), ...own(options), ...final(options, report) };
 }

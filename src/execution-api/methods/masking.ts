@@ -8,11 +8,14 @@ const mostGiven = 1 << 20;
 /** Has hidden what a task must not print, within bounds: a task decides how often it asks. */
 export class TaskMasking {
   readonly #masker: Masker | undefined;
-  #asked = mostAsked;
-  #given = mostGiven;
+  #asked: number;
+  #given: number;
 
-  constructor(masker: Masker | undefined) {
+  /** @param shares How many tasks' shares: a process that runs for many has more, and not as many as it likes. */
+  constructor(masker: Masker | undefined, shares = 1) {
     this.#masker = masker;
+    this.#asked = shares * mostAsked;
+    this.#given = shares * mostGiven;
   }
 
   /**

@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { method, type Method, type MethodTable } from '../../broker/index.js';
 import { BrokerDenied, TaskTimeout } from '../../errors.js';
 import { assertJson } from '../../execution-api/methods/fields.js';
+import { TaskMasking } from '../../execution-api/methods/masking.js';
 import { Masker } from '../../secrets/masker.js';
 import { endedBy, startChild, type Child } from '../child.js';
 import { lookups } from '../lookups.js';
@@ -26,6 +27,8 @@ const mostRemembered = 10_000;
 /** To create in one message, which a frame has room for. */
 const mostAtOnce = 500;
 const mostBytesAtOnce = 1 << 20;
+/** Of locked memory, for all its triggers together: each may ask in the others' names. */
+const maskingShares = 4;
 /** How long the event loop of this process may itself have been late. */
 const graceMs = 250;
 
@@ -35,6 +38,7 @@ export class Cell {
   readonly ended: Promise<CellEnd>;
   readonly #options: CellOptions;
   readonly #masker: Masker | undefined;
+  readonly #masking: TaskMasking;
   readonly #held = new Map<number, Held>();
   readonly #gone = new Set<number>();
   readonly #toCreate = new Map<number, Held>();
@@ -51,6 +55,7 @@ export class Cell {
   constructor(options: CellOptions, entries: readonly Entry[]) {
     this.#options = options;
     this.#masker = options.masking === false ? undefined : new Masker(options.masking);
+    this.#masking = new TaskMasking(this.#masker, maskingShares);
     for (const entry of entries) this.add(entry);
     this.ended = this.#run();
   }
@@ -78,7 +83,7 @@ export class Cell {
     const { lookup, authorizer, team } = this.#options;
     const { ti, grants = 'declared', declares = {} } = trigger;
     const identity = ti == null ? undefined : { ...ti, map_index: ti.map_index ?? -1 };
-    const held = { trigger, file, name, table: lookups({ lookup, grants, declares, identity, team, authorizer, masker: this.#masker }) };
+    const held = { trigger, file, name, table: lookups({ lookup, grants, declares, identity, team, authorizer, masker: this.#masker, masking: this.#masking }) };
     this.#held.set(trigger.id, held);
     this.#gone.delete(trigger.id);
     this.#toCreate.set(trigger.id, held);
