@@ -147,6 +147,37 @@ worker('what nobody can run is set aside with the reason, and the rest runs', as
   assert.is(readFileSync('/etc/passwd', 'utf8').length > 0, true);
 });
 
+worker('a name that is too long to be moved keeps nobody else from running', async () => {
+  const queue = newFolder();
+  const long = 'm'.repeat(248);
+  put(queue, 'a.json', (await workloadOf('ok.mjs')).workload);
+  writeFileSync(join(queue, `${long}.json`), JSON.stringify((await workloadOf('ok.mjs')).workload));
+  put(queue, `${'n'.repeat(190)}.json`, (await workloadOf('ok.mjs')).workload); // control: long, and well
+  put(queue, 'z.json', (await workloadOf('ok.mjs')).workload);
+  await using subject = new Subject(await FolderQueue.open(queue), { concurrency: 4 });
+  await subject.worker.run();
+  assert.equal(names(queue, 'done'), ['a.json', `${'n'.repeat(190)}.json`, 'z.json']);
+  const [file, reason, ...rest] = names(queue, 'bad');
+  assert.match(file ?? '', /^m{168}~[0-9a-f]{16}\.json$/);
+  assert.match(String(json(join(queue, 'bad', reason ?? ''))['reason']), /name is longer than 200 bytes/);
+  assert.equal([rest, waiting(queue), subject.kinds('failed')], [[], [], []]);
+});
+
+worker('what this host has no room for waits, and is not set aside', async () => {
+  const queue = newFolder();
+  for (const name of ['full', 'gone']) put(queue, `${name}.json`, (await workloadOf('ok.mjs')).workload);
+  const troubles = [Object.assign(new Error('no room'), { code: 'ENOSPC', syscall: 'mkdir' }), Object.assign(new Error('no such file'), { code: 'ENOENT', syscall: 'open' })];
+  await using subject = new Subject(await FolderQueue.open(queue), { concurrency: 1 });
+  const run = subject.supervisor.run.bind(subject.supervisor);
+  subject.supervisor.run = async (...args) => {
+    const trouble = troubles.shift();
+    if (trouble !== undefined) throw trouble;
+    return run(...args);
+  };
+  await subject.worker.run();
+  assert.equal([names(queue, 'done'), names(queue, 'bad')], [['full.json'], ['gone.json', 'gone.reason.json']]); // the latter: control
+});
+
 worker('several workers share a folder, and each workload is one of them\'s', async () => {
   const queue = newFolder();
   const ids = new Set<string>();

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { constants, watch, type FSWatcher } from 'node:fs';
 import { link, mkdir, open, readdir, realpath, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -9,8 +10,11 @@ import { readableByOthers } from '../secrets/secret-file.js';
 import { hasEnded, ownName } from './owner.js';
 import type { Claim, WorkQueue } from './queue.js';
 import { recordOf } from './record.js';
+import { isOfHost } from './trouble.js';
 
 const mostBytes = 1 << 20;
+/** The kernel's NAME_MAX less what is added to a name. */
+const mostNameBytes = 200;
 /** Events of the folder tell of new files at once, where the kernel gives them; else, and for what workers leave that were killed, somebody has to look. */
 const lookEveryMs = 2_000;
 
@@ -69,17 +73,12 @@ export class FolderQueue implements WorkQueue {
   }
 
   async claim(count: number): Promise<readonly Claim[]> {
-    const claims = await this.#reclaim(count);
-    if (this.#names.length === 0) {
-      this.#changed = false;
-      const entries = await readdir(this.#root);
-      this.#names = entries.filter(isName).sort().reverse(); // the next one is the last
-    }
-    while (claims.length < count) {
-      const name = this.#names.pop();
-      if (name === undefined) break;
-      const place = this.#placeFor(name);
-      if (await moved(join(this.#root, name), place)) claims.push(await this.#claimed(name, place, false));
+    const claims: Claim[] = [];
+    try {
+      await this.#reclaim(claims, count);
+      await this.#claimNew(claims, count);
+    } catch (error) {
+      if (claims.length === 0) throw error; // else they are somebody's to run, and the rest is tried again
     }
     return claims;
   }
@@ -103,27 +102,51 @@ export class FolderQueue implements WorkQueue {
     await rmdir(join(this.#root, 'claimed', this.name)).catch(() => {}); // what is in it is claimed again by another worker
   }
 
+  /** Undefined where it is not there: another worker was faster. */
+  async #take(from: string, given: string, again: boolean): Promise<(Claim & { forget(): Promise<void> }) | undefined> {
+    const name = short(given);
+    const place = this.#placeFor(name);
+    if (!(await moved(from, place))) return undefined;
+    try {
+      const claim = await this.#claimed(name, place, again);
+      return name === given ? claim : { ...claim, problem: `its name is longer than ${mostNameBytes} bytes` };
+    } catch (error) {
+      await this.#putBack(name, place);
+      throw error;
+    }
+  }
+
   #placeFor(name: string): string {
     return join(this.#root, 'claimed', this.name, `${++this.#count}-${name}`);
   }
 
+  async #claimNew(claims: Claim[], count: number): Promise<void> {
+    if (this.#names.length === 0) {
+      this.#changed = false;
+      const entries = await readdir(this.#root);
+      this.#names = entries.filter(isName).sort().reverse(); // the next one is the last
+    }
+    while (claims.length < count) {
+      const name = this.#names.pop();
+      if (name === undefined) break;
+      const claim = await this.#take(join(this.#root, name), name, false);
+      if (claim !== undefined) claims.push(claim);
+    }
+  }
+
   /** Of workers on this host that were killed. */
-  async #reclaim(count: number): Promise<Claim[]> {
-    const claims: Claim[] = [];
+  async #reclaim(claims: Claim[], count: number): Promise<void> {
     const claimed = join(this.#root, 'claimed');
     for (const owner of (await readdir(claimed)).filter((each) => each !== this.name && hasEnded(each))) {
       const files = await readdir(join(claimed, owner)).catch(() => []);
       for (const file of files.slice(0, count - claims.length)) {
-        const name = file.replace(/^\d+-/, '');
-        const place = this.#placeFor(name);
-        if (!(await moved(join(claimed, owner, file), place))) continue;
-        const claim = await this.#claimed(name, place, true);
-        if (await this.#isDone(name, owner, claim.workload)) await unlink(place);
+        const claim = await this.#take(join(claimed, owner, file), file.replace(/^\d+-/, ''), true);
+        if (claim === undefined) continue;
+        if (await this.#isDone(claim.name, owner, claim.workload)) await claim.forget();
         else claims.push(claim);
       }
       await this.#forget(owner).catch(() => {}); // there is more in it, or another worker was faster
     }
-    return claims;
   }
 
   async #forget(owner: string): Promise<void> {
@@ -142,7 +165,7 @@ export class FolderQueue implements WorkQueue {
     return worker === owner && typeof id === 'string' && ti?.id === id;
   }
 
-  async #claimed(name: string, place: string, again: boolean): Promise<Claim> {
+  async #claimed(name: string, place: string, again: boolean): Promise<Claim & { forget(): Promise<void> }> {
     const { value, problem } = await readJson(place);
     const declares = typeof value === 'object' && value !== null && 'declares' in value && value.declares !== null ? { declares: value.declares as Declaration } : {};
     return {
@@ -160,6 +183,7 @@ export class FolderQueue implements WorkQueue {
         await rename(place, join(this.#root, 'bad', name));
       },
       release: () => this.#putBack(name, place),
+      forget: () => unlink(place),
     };
   }
 
@@ -194,6 +218,15 @@ export class FolderQueue implements WorkQueue {
 
 const isName = (name: string): boolean => !name.startsWith('.') && name.endsWith('.json') && basename(name) === name;
 
+/** Where a file must be put under other, longer names. */
+function short(name: string): string {
+  if (Buffer.byteLength(name) <= mostNameBytes) return name;
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 16);
+  let kept = name;
+  while (Buffer.byteLength(kept) > mostNameBytes - 32) kept = kept.slice(0, -1);
+  return `${kept}~${hash}.json`;
+}
+
 /** False where it is not there: another worker was faster. */
 async function moved(from: string, to: string): Promise<boolean> {
   try {
@@ -205,12 +238,13 @@ async function moved(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** What a file has, or why it is none that can be read. Somebody else's mistake may be a FIFO, a link, a gigabyte. */
+/** What a file has, or why it is none that can be read. Somebody else's mistake may be a FIFO, a link, a gigabyte. @throws Where the host is in trouble. */
 async function readJson(path: string): Promise<{ readonly value?: unknown; readonly problem?: string }> {
   let file;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
+    if (isOfHost(error)) throw error;
     const { code } = error as NodeJS.ErrnoException;
     return { problem: code === 'ELOOP' ? 'it is a symbolic link' : `it cannot be opened: ${code}` };
   }
@@ -220,6 +254,7 @@ async function readJson(path: string): Promise<{ readonly value?: unknown; reado
     if (stats.size > mostBytes) return { problem: `it is larger than ${mostBytes} bytes` };
     return { value: JSON.parse(await file.readFile('utf8')) as unknown };
   } catch (error) {
+    if (isOfHost(error)) throw error;
     return { problem: error instanceof SyntaxError ? 'it is not JSON' : `it cannot be read: ${(error as NodeJS.ErrnoException).code}` };
   } finally {
     await file.close();

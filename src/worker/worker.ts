@@ -4,6 +4,7 @@ import type { Outcome } from '../supervisor/run.js';
 import type { RunOptions } from '../supervisor/options.js';
 import { Supervisor } from '../supervisor/supervisor.js';
 import type { Claim, WorkQueue } from './queue.js';
+import { isOfHost } from './trouble.js';
 
 /** Whom an event is about. */
 export interface Subject {
@@ -157,7 +158,7 @@ export class Worker {
     if (this.#draining.signal.aborted && !(error instanceof SallyportError)) return true;
     if (error instanceof UpstreamUnreachable) return true;
     if (error instanceof UpstreamFailed) return error.status >= 500 || error.status === 429;
-    if (error instanceof SupervisorClosed) return true;
+    if (error instanceof SupervisorClosed || isOfHost(error)) return true;
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ERR_TASK_START') return false;
     const starts = (this.#starts.get(name) ?? 0) + 1;
