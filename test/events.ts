@@ -1,5 +1,6 @@
 // What a supervisor tells of its tasks: events, metrics, the audit.
 
+import { spawnSync } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -179,6 +180,33 @@ events('an audit\'s file makes room for another; records are whole, in order, an
   using again = new AuditFile(path, { maxBytes: 4096, maxFiles: 3 });
   again.record(entry(300));
   assert.is(lines(path).at(-1)?.['id'], 300);
+});
+
+events('an audit that finds no descriptor for its next file loses none of those it has', () => {
+  const path = join(folder, 'starved.jsonl');
+  const program = `
+    import { closeSync, openSync } from 'node:fs';
+    import { AuditFile } from ${JSON.stringify(new URL('../lib/index.js', import.meta.url).href)};
+    const audit = new AuditFile(${JSON.stringify(path)}, { maxBytes: 4096, maxFiles: 4 });
+    const record = (id) => audit.record({ at: '2026-01-01T00:00:00.000Z', task: 't', id, method: 'GetVariable', outcome: 'allowed' });
+    let id = 0;
+    for (; id < 200; id++) record(id);
+    const open = [];
+    try { for (;;) open.push(openSync('/dev/null')); } catch {}
+    const failed = [];
+    while (failed.length < 20) try { record(id); id++; } catch (error) { failed.push(error.code); }
+    open.forEach((fd) => closeSync(fd));
+    record(id);
+    console.log(JSON.stringify([id, [...new Set(failed)]]));
+  `;
+  const { stdout, stderr } = spawnSync('bash', ['-c', 'ulimit -n 500; exec "$0" --input-type=module -e "$1"', process.execPath, program], { encoding: 'utf8' });
+  assert.is(stderr, '');
+  const [last, failed] = JSON.parse(stdout) as [number, string[]];
+  assert.equal(failed, ['EMFILE']);
+  const names = readdirSync(folder).filter((name) => name.startsWith('starved')).sort().reverse();
+  const ids = names.flatMap((name) => lines(join(folder, name)).map(({ id }) => id as number));
+  assert.equal(ids, Array.from({ length: ids.length }, (_, index) => last + 1 - ids.length + index));
+  assert.equal([names.length, ids.length > 3 * 30], [4, true]);
 });
 
 events('what is no file of this user alone is refused', () => {

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Audit } from '../broker/index.js';
 import { checkOptions, invalidArgument, LogRefused, outOfRange } from '../errors.js';
@@ -70,7 +70,8 @@ export class AuditFile implements Disposable {
   }
 
   #rotate(): void {
-    for (let number = this.#last; number > 0; number--) {
+    // Where it is not there, an earlier rotation could not open a new one, and moving the others again would lose the oldest each time.
+    for (let number = lstatSync(this.#path, { throwIfNoEntry: false }) === undefined ? 0 : this.#last; number > 0; number--) {
       try {
         renameSync(numbered(this.#path, number - 1), numbered(this.#path, number));
       } catch (error) {
