@@ -54,6 +54,9 @@ logs('whatever ids hold, names are those of files below the folder, and two trie
   }), { numRuns: 500 });
   assert.not.equal(laidOut({ ...owner, dag_id: 'a/b' }), laidOut({ ...owner, dag_id: 'a%2fb' }));
   assert.not.equal(laidOut({ ...owner, dag_id: `${'x'.repeat(249)}a` }), laidOut({ ...owner, dag_id: `${'x'.repeat(249)}b` }));
+  const [long = ''] = laidOut({ ...owner, dag_id: 'x'.repeat(250) });
+  assert.not.equal(laidOut({ ...owner, dag_id: long.slice('dag_id='.length) })[0], long);
+  assert.not.equal(laidOut({ ...owner, dag_id: 'a\ud800' }), laidOut({ ...owner, dag_id: 'a\udfff' }));
 });
 
 for (const log_path of ['/etc/x', '../x', 'a/../../x', 'a//x', './x', 'a/', 'a\0b', 'a\nb', '.', '..', `${'a/'.repeat(40)}x`, 'x'.repeat(256)]) {
@@ -156,6 +159,31 @@ for (const [what, put, names] of obstacles) {
     assert.ok(process.getActiveResourcesInfo().length <= before);
   });
 }
+
+logs('a rotation that got half way is gone on with, and loses no file', async () => {
+  const root = logFolder(freshFolder());
+  for (const [name, text] of [['a.log', 'newest'], ['a.log.1', 'older'], ['a.log.2', 'oldest']]) writeFileSync(join(root, name as string), `${text}\n`, { mode: 0o600 });
+  const opened = await OpenFolder.descend(root, []);
+  const there = (): string[] => readdirSync(root).sort().map((name) => `${name} ${readFileSync(join(root, name), 'utf8').trim()}`);
+  for (let times = 0; times < 5; times++) await opened.rotate('a.log', 3); // and each time there was no descriptor for a new one
+  assert.equal(there(), ['a.log.1 newest', 'a.log.2 older', 'a.log.3 oldest']);
+  writeFileSync(join(root, 'a.log'), 'new\n');
+  await opened.rotate('a.log', 3); // control
+  await opened.close();
+  assert.equal(there(), ['a.log.1 new', 'a.log.2 newest', 'a.log.3 older']);
+});
+
+logs('half a line that a killed supervisor left does not swallow the next', async () => {
+  const root = logFolder(freshFolder());
+  for (const [name, text] of [['torn.log', '{"event":"whole"}\n{"event":"ha'], ['whole.log', '{"event":"whole"}\n']]) writeFileSync(join(root, name as string), text as string, { mode: 0o600 });
+  for (const name of ['torn.log', 'whole.log', 'empty.log']) {
+    const file = await LogFile.open(await OpenFolder.descend(root, []), name, limits);
+    file.write(line('next'));
+    await file.close();
+  }
+  const events = (name: string): unknown[] => readFileSync(join(root, name), 'utf8').trimEnd().split('\n').map((text) => (text.endsWith('}') ? (JSON.parse(text) as Entry)['event'] : text));
+  assert.equal([events('torn.log'), events('whole.log'), events('empty.log')], [['whole', '{"event":"ha', 'next'], ['whole', 'next'], ['next']]);
+});
 
 logs('a folder that others could replace is refused', () => {
   const root = freshFolder();

@@ -29,7 +29,15 @@ const batchBytes = 1 << 18;
 /** After a failure. */
 const pauseMs = 1000;
 
-type Folder = Pick<OpenFolder, 'path' | 'append' | 'rotate' | 'close'>;
+interface Opened {
+  readonly file: FileHandle;
+  readonly size: number;
+  readonly torn?: boolean;
+}
+
+interface Folder extends Pick<OpenFolder, 'path' | 'rotate' | 'close'> {
+  append(name: string): Promise<Opened>;
+}
 
 interface Waiting {
   readonly text: string;
@@ -50,7 +58,7 @@ export class LogFile implements LineSink {
   #queued = 0;
   #writing: Promise<void> | undefined;
   #stalled = false;
-  #torn = false;
+  #torn: boolean;
   #lines = 0;
   /** In the write that is under way. */
   #inFlight = 0;
@@ -63,12 +71,13 @@ export class LogFile implements LineSink {
   readonly #wake: (() => void)[] = [];
   #hurry: (() => void) | undefined;
 
-  private constructor(folder: Folder, name: string, { file, size }: { file: FileHandle; size: number }, limits: LogFileLimits) {
+  private constructor(folder: Folder, name: string, { file, size, torn }: Opened, limits: LogFileLimits) {
     this.#folder = folder;
     this.#name = name;
     this.#limits = limits;
     this.#file = file;
     this.#size = size;
+    this.#torn = torn === true;
   }
 
   /** Takes the folder over. @throws As {@link OpenFolder.append}. */
@@ -190,11 +199,11 @@ export class LogFile implements LineSink {
   /** The new file is opened first, so that a failure leaves the old one in use. */
   async #rotate(): Promise<void> {
     await this.#folder.rotate(this.#name, this.#limits.maxFiles - 1);
-    const { file, size } = await this.#folder.append(this.#name);
+    const { file, size, torn } = await this.#folder.append(this.#name);
     const old = this.#file;
     this.#file = file;
     this.#size = size;
-    this.#torn = false;
+    this.#torn = torn === true;
     await old.close();
   }
 

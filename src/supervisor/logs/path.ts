@@ -41,9 +41,13 @@ function given(path: string): readonly string[] {
   return names;
 }
 
+/** What only names have that were too long. */
+const shortened = /~[0-9a-f]{32}$/;
+
 function fileName(name: string): string {
-  const safe = name.replace(/[\0-\x1f\x7f%/]/g, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
-  if (Buffer.byteLength(safe) <= mostNameBytes) return safe;
+  // Halves of surrogate pairs have no UTF-8: all would be the same.
+  const safe = name.replace(/[\0-\x1f\x7f%/]|\p{Surrogate}/gu, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  if (Buffer.byteLength(safe) <= mostNameBytes && !shortened.test(safe)) return safe;
   const hash = createHash('sha256').update(name).digest('hex').slice(0, 32);
   let kept = safe;
   while (Buffer.byteLength(kept) > mostNameBytes - hash.length - 1) kept = kept.slice(0, -1);
