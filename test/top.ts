@@ -193,6 +193,8 @@ top('a look is a table that a person can read', () => {
   12s ago  etl.extract r1                            failed after 1m05, the server does not know
   20s ago  etl.check r1                              success after 0.6s
 `);
+  const narrow = renderStatus(status, undefined, { ...plain, columns: 70 });
+  assert.is(narrow.at(-1), '  20s ago  etl.check r1                 success after 0.6s');
   const before: Status = { ...status, at: '2026-01-01T11:59:58.000Z', totals: { ...status.totals, requests: 4000 }, running: [row('load', { usage: { memoryBytes: 0, processes: 1, cpuSeconds: 30.5 } })] };
   const [, second, , , load] = renderStatus(status, before, plain);
   assert.match(second ?? '', '500 requests/s');

@@ -64,7 +64,7 @@ const columnsOfTask: readonly Column[] = [
 export function renderStatus(status: Status, before: Status | undefined, { paint, columns, rows, sort }: View): string[] {
   const ended = status.ended.slice(0, Math.max(0, Math.min(mostEnded, rows - 8)));
   const head = header(status, before, paint);
-  const tail = ended.length === 0 ? [] : ['', ...ended.map((task) => endedLine(task, status.at, paint))];
+  const tail = ended.length === 0 ? [] : ['', ...ended.map((task) => endedLine(task, status.at, Math.max(16, Math.min(40, columns - 43)), paint))];
   const room = Math.max(1, rows - head.length - tail.length - 2);
   const chosen = columnsOfTask.filter(({ from }) => columns >= from);
   const rest = Math.max(16, columns - 2 - chosen.reduce((sum, { width }) => sum + width + 2, 0));
@@ -107,10 +107,10 @@ function name({ task }: Pick<Row, 'task'>, room: number, paint: Paint): string {
   return pad(`${which}${left < 6 ? '' : paint('dim', more.length > left ? `${more.slice(0, left - 1)}…` : more)}`, room);
 }
 
-function endedLine({ task, state, durationMs, at, reported }: Status['ended'][number], now: string, paint: Paint): string {
+function endedLine({ task, state, durationMs, at, reported }: Status['ended'][number], now: string, room: number, paint: Paint): string {
   const took = durationMs === null ? '' : ` after ${durationMs < 9950 ? `${(durationMs / 1000).toFixed(1)}s` : duration(durationMs / 1000)}`;
   const unreported = reported || state === 'refused' || state === 'server_terminated' ? '' : paint('yellow', ', the server does not know');
-  return ` ${paint('dim', `${duration((Date.parse(now) - Date.parse(at)) / 1000)} ago`.padStart(8))}  ${name({ task }, 40, paint)}  ${paintState(state, state, paint)}${paint('dim', took)}${unreported}`;
+  return ` ${paint('dim', `${duration((Date.parse(now) - Date.parse(at)) / 1000)} ago`.padStart(8))}  ${name({ task }, room, paint)}  ${paintState(state, state, paint)}${paint('dim', took)}${unreported}`;
 }
 
 /** Of one core, since the last look or else since it began. */
