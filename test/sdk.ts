@@ -123,6 +123,15 @@ sdk('plain CommonJS works, compiled default exports too', async () => {
   assert.equal(terminal(await run('exports.__esModule = true; exports.default = () => 1;', { name: 'task.cjs' })), [['SucceedTask', 'success']]);
 });
 
+sdk('of what does not compile it is told where it is', async () => {
+  const ran = await run('\nexport default () => {\n  let a b;\n};');
+  assert.equal([ran.code, terminal(ran)], [0, [['TaskState', 'failed']]]);
+  assert.match(ran.stderr, /task\.mjs:3\n {2}let a b;\n {8}\^\n\n\[?SyntaxError: Unexpected identifier 'b'/);
+  assert.not.match(ran.stderr, / at /);
+  const parsed = await run('JSON.parse("{"); export default () => {};'); // its stack says where
+  assert.equal([parsed.code, terminal(parsed), parsed.stderr], [0, [['TaskState', 'failed']], '']);
+});
+
 sdk('a request that is refused throws an error with a code', async () => {
   const ran = await run(`
     import { variables, connections, xcom, TaskError } from 'sallyport/task';

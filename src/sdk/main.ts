@@ -23,7 +23,28 @@ function fileOf(bundle: string, path: string): string {
 }
 
 async function load(bundle: string, path: string): Promise<TaskModule> {
-  return (await import(pathToFileURL(fileOf(bundle, path)).href)) as TaskModule;
+  try {
+    return (await import(pathToFileURL(fileOf(bundle, path)).href)) as TaskModule;
+  } catch (error) {
+    if (error instanceof SyntaxError && saysNoPlace(error)) withoutPlace = error;
+    throw error;
+  }
+}
+
+/** What the compiler says of an ES module has Node's own frames and nothing else. */
+let withoutPlace: SyntaxError | undefined;
+
+function saysNoPlace({ stack }: Error): boolean {
+  const [first, ...frames] = String(stack).split('\n');
+  return first?.startsWith('SyntaxError') === true && frames.every((frame) => frame.includes('node:internal/'));
+}
+
+/** Where it is Node knows, and tells on stderr alone, when nobody catches the error. The exit code stays 0, for the report has been made. */
+async function showPlace(error: SyntaxError): Promise<never> {
+  process.removeAllListeners('uncaughtException');
+  process.once('exit', () => { process.exitCode = 0; });
+  error.stack = String(error); // the log has it
+  return new Promise(() => queueMicrotask(() => { throw error; }));
 }
 
 /** What keeps a task's promise from settling as it should. */
@@ -52,6 +73,7 @@ async function main(): Promise<number> {
   Object.defineProperty(process, 'stdin', { value: Readable.from([]), configurable: true });
   await runTask(() => load(bundle, client.start.dag_rel_path), broken());
   await client.end();
+  if (withoutPlace !== undefined) await showPlace(withoutPlace);
   return 0;
 }
 
