@@ -166,7 +166,7 @@ limits('processor time counts for all processes, those that have ended included'
   assert.is(await bounded(['python3', '-c', unwaited], { cpuSeconds: 1 }), 'cpuSeconds');
   // Each uses less than /proc counts, and belongs to nobody by the time it ends.
   const small = python(`t = time.time()\nwhile time.time() - t < 60:\n  pid = os.fork()\n  if pid == 0:\n    if os.fork() == 0:\n      s = time.process_time()\n      while time.process_time() - s < 0.004: pass\n    os._exit(0)\n  os.waitpid(pid, 0)`);
-  assert.is(await bounded(['python3', '-c', small], { cpuSeconds: 2 }), 'cpuSeconds');
+  assert.is(await bounded(['python3', '-c', small], { cpuSeconds: 1 }), 'cpuSeconds'); // after some 250, well before they are too many
   assert.is(await bounded(['python3', '-c', 'print(1)'], { cpuSeconds: 5 }), '{"kind":"exited","exitCode":0}');
 });
 
