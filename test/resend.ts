@@ -8,10 +8,13 @@ import { text } from 'node:stream/consumers';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Type } from '@sinclair/typebox';
+import { DescriptorReply } from '../lib/broker/descriptor.js';
+import { encodeFrame } from '../lib/broker/frame.js';
 import { method, serve, type AuditRecord } from '../lib/broker/index.js';
 import { launch, policies, type Task } from '../lib/index.js';
 import { findPython } from '../lib/policy/python.js';
 import { resendLoggingFd } from '../lib/supervisor/logs/resend.js';
+import { socketPair } from './helpers/socket-pair.js';
 import { Supervised } from './helpers/supervised.js';
 
 const resend = suite('resend');
@@ -67,6 +70,30 @@ async function run(source: string, limits: object = {}): Promise<Ran> {
   await broker.closed;
   return { logs: await Promise.all(read), stdout: await stdout, records, task };
 }
+
+resend('a task that does not read is looked at less and less often', async () => {
+  const { near: ours, far: theirs } = await socketPair();
+  const tries: number[] = [];
+  let isRead = false;
+  const broker = serve(ours, {
+    methods: {
+      Attached: method({ params: Type.Object({}), handler: () => new DescriptorReply('sent', (bytes) => {
+        tries.push(performance.now());
+        if (isRead) return bytes.length;
+        throw Object.assign(new Error('EAGAIN'), { code: 'EAGAIN' });
+      }, () => {}) }),
+    },
+    onViolation: () => {},
+  });
+  for (let id = 0; id < 16; id++) theirs.write(encodeFrame([id, { type: 'Attached' }]));
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  assert.ok(tries.length >= 16 && tries.length <= 16 * 10, `${tries.length}`); // every 5 ms: 4800
+  isRead = true;
+  const before = tries.length;
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  assert.is(tries.length, before + 16); // control: each goes out in the end, once
+  broker.close();
+});
 
 resend('the reply has a socket attached to its first bytes, and what is written there is read as a log', async () => {
   const { logs, stdout, records } = await run(`

@@ -20,8 +20,9 @@ export const defaultChannelLimits: ChannelLimits = Object.freeze({ ...defaultFra
  */
 export type Answer = (value: unknown, lane: Lane) => Promise<Uint8Array | AttachedReply>;
 
-/** How often a peer that must read before a descriptor can be sent is looked at. */
-const retryMs = 5;
+/** How soon a peer that must read before a descriptor can be sent is looked at again; each further time twice as late. */
+const leastRetryMs = 5;
+const mostRetryMs = 500;
 
 /**
  * Frames over a stream, with backpressure both ways: it reads on only while few requests are outstanding and the peer
@@ -119,9 +120,12 @@ export class Channel {
   /** What has a descriptor attached goes past the stream: when that holds nothing back, and with nothing in between. */
   async #writeAttached({ frame, attached }: AttachedReply): Promise<void> {
     try {
-      for (; !this.#ended && this.#stream.writable; await sleep(retryMs)) {
+      for (let retryMs = leastRetryMs; !this.#ended && this.#stream.writable; retryMs = Math.min(retryMs * 2, mostRetryMs)) {
         const sent = this.#stream.writableLength > 0 ? 0 : attached.send(frame);
-        if (sent === 0) continue;
+        if (sent === 0) {
+          await sleep(retryMs);
+          continue;
+        }
         if (sent < frame.length) this.#stream.write(frame.subarray(sent));
         return;
       }
