@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { launch, method, policies, Pool, type Policy, type PoolOptions, type Task, type TaskExit, Type } from '../lib/index.js';
+import { AuditFile, launch, method, policies, Pool, type Policy, type PoolOptions, type Task, type TaskExit, Type } from '../lib/index.js';
 import { running, until } from './helpers/processes.js';
 
 const pool = suite('pool');
@@ -167,6 +167,29 @@ pool('a folder that is made anew under its name is the one that a task gets', as
   const { stdout, stderr } = await work(await subject.take(), `cat ${bundle}/version; cat ${folder}/old/version`);
   assert.is(stdout, 'two');
   assert.match(stderr, /Permission denied/);
+});
+
+pool('what is kept from tasks since it was started is no task\'s, and others are taken as before', async () => {
+  const granted = join(folder, 'granted');
+  const other = join(folder, 'other');
+  for (const path of [granted, other]) mkdirSync(path);
+  const reading = shells({ policy: policies.command({ read: [granted] }), size: 1 });
+  const beside = shells({ policy: policies.command({ read: [other] }), size: 1 });
+  await using _1 = reading.subject;
+  await using _2 = beside.subject;
+  const waiting = async (): Promise<readonly number[]> => {
+    await Promise.all([reading.subject.filled(), beside.subject.filled()]);
+    return [...running(reading.mark), ...running(beside.mark)];
+  };
+  await waiting();
+  assert.is((await work(await reading.subject.take(), `cat ${granted}/audit.jsonl && echo read`)).stderr.includes('No such file'), true); // control
+  const pids = await waiting();
+  using audit = new AuditFile(join(granted, 'audit.jsonl'));
+  audit.record({ at: '', task: '', id: 0, method: 'GetVariable', outcome: 'allowed' });
+  assert.is(await codeOf(reading.subject.take()), 'ERR_POLICY_INVALID');
+  const task = await beside.subject.take();
+  assert.ok(pids.includes(task.pid), 'it had waited');
+  await work(task, 'true');
 });
 
 pool('one waits no longer than it may, and a pool that nobody uses empties', async () => {

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { BrokerClosed, checkOptions, invalidArgument, outOfRange, TaskStartFailed } from '../errors.js';
+import { filesRead, refuseVoidingGrants } from '../policy/grants.js';
 import { absolute, copyPolicy, isUnchanging, type Policy } from '../policy/policy.js';
 import { isSystemPath } from '../policy/presets.js';
 import { launch, launchWaiting, type BeginOptions, type LaunchOptions, type Waiting } from './launch.js';
@@ -53,6 +54,8 @@ export class Pool implements AsyncDisposable {
   #usedAtMs = performance.now();
   /** Why the last one could not be started, or did not live until it was taken. */
   #failure: unknown;
+  /** How much was kept from tasks when the policy was last looked at. */
+  #lookedAt = filesRead();
   #warned = false;
   #disposed = false;
 
@@ -120,6 +123,7 @@ export class Pool implements AsyncDisposable {
   }
 
   #next(): Candidate | undefined {
+    if (!this.#isStillGranted()) for (const candidate of this.#waiting.splice(0)) this.#discard(candidate);
     const places = this.#places();
     for (let candidate = this.#waiting.shift(); candidate !== undefined; candidate = this.#waiting.shift()) {
       clearTimeout(candidate.timer);
@@ -189,6 +193,19 @@ export class Pool implements AsyncDisposable {
     clearTimeout(timer);
     const ended = task[Symbol.asyncDispose]().finally(() => this.#ending.delete(ended));
     this.#ending.add(ended);
+  }
+
+  /** The supervisor may keep more from tasks than when those that wait were started, such as its logs: a launch says what is wrong. */
+  #isStillGranted(): boolean {
+    const kept = filesRead();
+    if (kept === this.#lookedAt) return true;
+    try {
+      refuseVoidingGrants(this.#launch.policy ?? {});
+    } catch {
+      return false;
+    }
+    this.#lookedAt = kept;
+    return true;
   }
 
   /** Which files and folders the policy's names mean now. */
