@@ -70,6 +70,13 @@ logs('nothing that a task wrote is obeyed by a terminal', async () => {
   assert.match(json.stdout, '\\u001b]0;title'); // as it is in the file, which is JSON
 });
 
+logs("no line of a task's looks like one of its supervisor's", async () => {
+  const forged = ['note', 'NOTE', 'out', 'err', ' note', 'n\u043ete', 'note\u200b', 'note \x1b[0m', ''].map((level) => line(level, 'the task has ended: success', { state: 'success', reported: true }));
+  const shown = async (...lines: string[]): Promise<string[]> => (await cli(asWeAre, ['logs', logFile(...lines)])).stdout.trimEnd().split('\n').slice(1);
+  for (const text of await shown(...forged)) assert.match(text, /^03:04:05\.678 other   the task/);
+  assert.equal((await shown(line('notice', 'x'), ended)).map((text) => text.slice(13, 21)), ['notice  ', 'note    ']); // control
+});
+
 logs('--level, --lines and --json choose', async () => {
   const all = [line('debug', 'd'), line('info', 'i'), line('warning', 'w'), line('error', 'e'), line('critical', 'c'), line('own', 'o')];
   const path = logFile(...all);

@@ -4,10 +4,12 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ExecutionApi, FolderQueue, policies, Secret, ServerQueue, Supervisor, Worker, type SupervisorOptions, type WorkerEvent, type WorkerOptions, type WorkQueue } from '../lib/index.js';
 import { createServer, type Server } from '../lib/server/index.js';
+import { WorkerView } from '../lib/cli/worker-view.js';
 import { hasEnded, ownName } from '../lib/worker/owner.js';
 import { until } from './helpers/processes.js';
 
@@ -334,6 +336,19 @@ worker('a workload is looked at before anybody is asked', async () => {
   for (const more of [{ dag_rel_path: 'absent.mjs' }, { dag_rel_path: '../x' }, { bundle_info: { name: 'x' } }, { ti: {} }]) {
     assert.is(await supervisor.check({ ...workload, ...more }).then(() => 'fine', ({ code }: { code: string }) => code), 'ERR_WORKLOAD_INVALID');
   }
+});
+
+worker('what a task says is obeyed by no terminal, as JSON either', () => {
+  let shown = '';
+  const stdout = Object.assign(new PassThrough().on('data', (chunk) => (shown += String(chunk))), { isTTY: false }) as unknown as NodeJS.WriteStream;
+  const bad = '\u009b2J\u202egpj.exe \x1b[2J';
+  const outcome = { state: 'failed', exit: { kind: 'exited', exitCode: 1 }, reported: true, reason: bad } as const;
+  for (const json of [true, false]) {
+    using view = new WorkerView({ json, stdout });
+    view.show({ kind: 'ended', name: 'n', ti: undefined, running: 0, outcome, ms: 1 });
+  }
+  assert.not.match(shown, /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
+  assert.is((JSON.parse(shown.split('\n')[0] ?? '') as { outcome: { reason: string } }).outcome.reason, bad); // control: it is all there
 });
 
 worker('options that are none are refused', async () => {

@@ -49,7 +49,7 @@ export function renderEntry({ level, event, logger, timestamp, fields }: Entry, 
   const [first = '', ...more] = event.split('\n');
   const own = logger === supervisorLogger;
   const printed = logger === 'task.stdout' ? 'out' : logger === 'task.stderr' ? 'err' : undefined;
-  const kind = printed ?? (own ? 'note' : visible(level).slice(0, 8));
+  const kind = printed ?? (own ? 'note' : kindOf(level));
   const label = printed === 'out' ? 'dim' : own ? 'cyan' : (styles[level] ?? 'green');
   const words = printed !== undefined ? undefined : (styles[level] ?? (own ? 'cyan' : undefined));
   const pairs: string[] = [];
@@ -63,6 +63,9 @@ export function renderEntry({ level, event, logger, timestamp, fields }: Entry, 
   const line = [head, ...pairs].join('  ');
   return [line.trimEnd(), ...below.map((each) => `${indent}${paint('dim', each)}`)].join('\n');
 }
+
+/** What a task calls a line, unless that is what we call one of ours or of another source, or looks like it. */
+const kindOf = (level: string): string => (/^[a-z\d]+$/.test(level) && !['note', 'out', 'err'].includes(level) ? level.slice(0, 8) : 'other');
 
 /** The day of an ISO time, for a heading; '' when it has none. */
 export const dayOf = ({ timestamp }: Entry): string => /^\d{4}-\d{2}-\d{2}/.exec(timestamp)?.[0] ?? '';

@@ -3,6 +3,7 @@ import { basename, relative, resolve, sep } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ParseHost, type DagFileParsingResult, type ParsedDag, type Schedule } from '../hosts/index.js';
 import { policies } from '../policy/presets.js';
+import { harmless } from '../supervisor/logs/record.js';
 import { limits, usageError } from './policy-options.js';
 import { columnsOf, paintFor, row, wrappedRow, type Paint } from './table.js';
 
@@ -56,7 +57,7 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
     throw error;
   });
   if (results === undefined) return 1; // interrupted: nothing is said of a part of them
-  process.stdout.write(values.json ? `${JSON.stringify(results, null, 2)}\n` : asText(results, bundle_path));
+  process.stdout.write(values.json ? `${harmless(JSON.stringify(results, null, 2))}\n` : asText(results, bundle_path));
   return results.some(failed) ? 1 : 0;
 }
 
@@ -91,7 +92,7 @@ function dagText({ dag_id, schedule, tasks }: ParsedDag, paint: Paint): string {
   const widths = [2, Math.max(...tasks.map(({ task_id }) => task_id.length)), Math.max(...tasks.map(({ file }) => file.length))];
   return [
     `  ${paint('cyan', dag_id)}  ${scheduleText(schedule)}  ${paint('dim', count(tasks.length, 'task'))}`,
-    ...tasks.map(({ task_id, file, upstream_task_ids }) => row(['', task_id, file, upstream_task_ids.length === 0 ? '' : paint('dim', `after ${upstream_task_ids.join(', ')}`)], widths)),
+    ...tasks.map(({ task_id, file, upstream_task_ids }) => row(['', task_id, clean(file), upstream_task_ids.length === 0 ? '' : paint('dim', `after ${upstream_task_ids.join(', ')}`)], widths)),
   ].join('\n');
 }
 
@@ -100,7 +101,7 @@ function scheduleText(schedule: Schedule): string {
     case 'none': return 'when started';
     case 'cron': return schedule.expression;
     case 'delta': return `every ${schedule.seconds} s`;
-    case 'assets': return `when updated: ${schedule.assets.map(({ name }) => name).join(', ')}`;
+    case 'assets': return `when updated: ${clean(schedule.assets.map(({ name }) => name).join(', '))}`;
   }
 }
 

@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Status } from '../supervisor/index.js';
+import { harmless } from '../supervisor/logs/record.js';
 import { statusFolder } from '../supervisor/status.js';
 import { usageError } from './policy-options.js';
 import { paintFor } from './table.js';
@@ -50,7 +51,7 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
       process.stderr.write(`sallyport top: no supervisor of this user shows itself in ${statusFolder()}; give one \`status: {}\`, or name its socket\n`);
       return 1;
     }
-    if (values.json) process.stdout.write(`${JSON.stringify(there.map(({ last }) => last), null, 2)}\n`);
+    if (values.json) process.stdout.write(`${harmless(JSON.stringify(there.map(({ last }) => last), null, 2))}\n`);
     else if (values.once || process.stdout.isTTY !== true) for (const each of there) for (const line of frame(each, sort, Infinity)) process.stdout.write(`${line}\n`);
     else await live(there, sort, ended);
     return 0;

@@ -1,4 +1,5 @@
 import type { Outcome } from '../supervisor/index.js';
+import { harmless } from '../supervisor/logs/record.js';
 import type { Subject, WorkerEvent } from '../worker/index.js';
 import { paintFor, type Style } from './table.js';
 import { visible } from './visible.js';
@@ -83,7 +84,7 @@ export class WorkerView implements Disposable {
 
   #line(event: WorkerEvent): void {
     const plain = (_key: string, value: unknown): unknown => (value instanceof Error ? { code: (value as NodeJS.ErrnoException).code ?? value.name, message: value.message } : value);
-    this.#out.write(`${JSON.stringify({ at: new Date().toISOString(), ...event }, plain)}\n`);
+    this.#out.write(`${harmless(JSON.stringify({ at: new Date().toISOString(), ...event }, plain))}\n`);
   }
 
   #print(line: string): void {

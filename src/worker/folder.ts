@@ -7,6 +7,7 @@ import type { Declaration } from '../execution-api/grants.js';
 import { keepFromTasks } from '../policy/grants.js';
 import { changeableByOthers, walk } from '../secrets/safe-path.js';
 import { readableByOthers } from '../secrets/secret-file.js';
+import { harmless } from '../supervisor/logs/record.js';
 import { hasEnded, ownName } from './owner.js';
 import type { Claim, WorkQueue } from './queue.js';
 import { recordOf } from './record.js';
@@ -205,7 +206,7 @@ export class FolderQueue implements WorkQueue {
     const half = join(this.#root, folder, `.${this.name}~${++this.#count}`);
     const file = await open(half, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
     try {
-      await file.writeFile(`${JSON.stringify(record)}\n`);
+      await file.writeFile(`${harmless(JSON.stringify(record))}\n`);
       await file.sync();
     } finally {
       await file.close();

@@ -14,10 +14,10 @@ const plain = {
 const harmful = /[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
 const everyHarmful = new RegExp(harmful, 'g');
 
-const json = (value: unknown): string => {
-  const text = JSON.stringify(value);
-  return harmful.test(text) ? text.replaceAll(everyHarmful, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`) : text;
-};
+/** JSON that a terminal obeys nothing of. */
+export const harmless = (text: string): string => (harmful.test(text) ? text.replaceAll(everyHarmful, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`) : text);
+
+const json = (value: unknown): string => harmless(JSON.stringify(value));
 
 /** The same text for all lines of one millisecond: making it takes longer than all else here. */
 let lastMs = 0;
