@@ -285,6 +285,28 @@ function encodable(value: unknown): Uint8Array {
   }
 }
 
+host('a file that sends definitions without end is not looked through without end', () => {
+  const result = new ParseResult({ fileloc: '/b/f', relative_fileloc: 'f', bundle_name: 'b', dag_ids: ['*'] });
+  const send = (...serialized_dags: object[]): number => {
+    const before = performance.now();
+    result.row.handler({ fileloc: '/b/f', serialized_dags, more: true } as never, { task: 't', signal: new AbortController().signal });
+    return performance.now() - before;
+  };
+  const tasks = (count: number): object => Object.fromEntries(Array.from({ length: count }, (_, index) => [`t${index}`, { file: 'a' }]));
+  const declares = { variables: Array.from({ length: 250 }, (_, index) => `${index}`) };
+  send({ dag_id: 'dear', tasks: tasks(4_000), default_args: { declares } }); // a million names to copy
+  send({ dag_id: 'cheap', tasks: tasks(1_000), default_args: { declares } }); // control
+  send(...Array.from({ length: 997 }, () => ({ dag_id: 'same', tasks: tasks(1) })));
+  const large = { dag_id: 'late', tasks: tasks(4_000) };
+  const first = send({ ...large, dag_id: 'last' });
+  let later = 0;
+  for (let times = 0; times < 20; times++) later += send(large);
+  assert.ok(later < first, `${later} ms for twenty, ${first} for one`);
+  const { serialized_dags, import_errors } = result.result((text) => text);
+  assert.equal(serialized_dags.map(({ dag_id }) => dag_id), ['cheap', 'same', 'last']);
+  assert.match(import_errors['/b/f'] ?? '', /too much for so many tasks/);
+});
+
 host('files define the ids of their own bundle alone', async () => {
   const source = `import { dag } from 'sallyport/dag'; export default [${simple('sales_daily')}, ${simple('payroll')}];`;
   const result = await parse(source, { request: { dag_ids: ['sales_*'] } });

@@ -53,7 +53,7 @@ const dagFields = [
 const mostTasks = 4096;
 const mostNames = 1000;
 /** Characters of what is declared for all tasks, times the tasks. */
-const mostShared = 4 << 20;
+const mostShared = 1 << 20;
 const seconds = 2 ** 31 - 1;
 
 /**

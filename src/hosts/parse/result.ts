@@ -32,6 +32,7 @@ export interface ParseWarning {
 const mostDags = 1000;
 /** Of all definitions of a file together, as JSON: what a file can have its host keep. */
 const mostBytes = 32 << 20;
+const tooMany = `the file defines more than ${mostDags} DAGs, or ${mostBytes >> 20} MiB of them`;
 const Text = (maxLength: number) => Type.String({ maxLength });
 const Nullish = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 
@@ -59,6 +60,7 @@ export class ParseResult {
   readonly #warnings: ParseWarning[] = [];
   readonly #errors: string[] = [];
   #bytes = 0;
+  #tried = 0;
   #finish: () => void = () => {};
   /** Resolves when the child has said all. */
   readonly said = new Promise<void>((resolve) => { this.#finish = resolve; });
@@ -122,6 +124,8 @@ export class ParseResult {
 
   #add(declaration: unknown): void {
     const { dag_ids, ...where } = this.#file;
+    // Looking through a definition takes the host's time, for one that is not kept too.
+    if (++this.#tried > mostDags || this.#bytes > mostBytes) return this.fail(tooMany);
     let dag: SerializedDag;
     try {
       dag = serialize(declaration);
@@ -132,7 +136,7 @@ export class ParseResult {
     if (!dag_ids.some((pattern) => covers(pattern, dag.dag_id))) return this.fail(`the DAG "${dag.dag_id}" is none that files of bundle "${where.bundle_name}" may define`);
     if (this.#dags.has(dag.dag_id)) return this.fail(`the DAG "${dag.dag_id}" is defined twice`);
     this.#bytes += JSON.stringify(dag).length;
-    if (this.#dags.size >= mostDags || this.#bytes > mostBytes) return this.fail(`the file defines more than ${mostDags} DAGs, or ${mostBytes >> 20} MiB of them`);
+    if (this.#bytes > mostBytes) return this.fail(tooMany);
     this.#dags.set(dag.dag_id, Object.freeze({ ...dag, ...where }));
   }
 }
