@@ -1,6 +1,6 @@
 // Requests through the broker, one after the other from each of 1, 8 and 64 tasks, beside the same frames between two C processes
 // in the same round. The tasks are C too: what is measured is the broker, from the kernel's bytes to the kernel's bytes, with the
-// lookup, the check, the record and the reply of each. Once wherever the scheduler puts it, and once with all on one processor.
+// lookup, the check, the record and the reply of each; and beside a Node process that gives back what it reads. Once wherever the scheduler puts it, and once with all on one processor.
 
 import { execFileSync, fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -38,6 +38,8 @@ interface Order {
   readonly program: string;
   readonly tasks: number;
   readonly count: number;
+  /** Nothing but Node: its socket gives back the bytes that it reads. */
+  readonly echo?: true;
 }
 
 const self = fileURLToPath(import.meta.url);
@@ -45,9 +47,10 @@ const policy = policies.command();
 const methods = { ping: method({ params: Type.Object({ key: Type.String() }), handler: () => ({ type: 'pong' }) }) };
 
 /** In the measured process. */
-async function measure({ program, tasks, count }: Order): Promise<Sample> {
+async function measure({ program, tasks, count, echo }: Order): Promise<Sample> {
   const before = process.cpuUsage();
-  const started = await Promise.all(Array.from({ length: tasks }, () => launch([program, 'requests', String(count)], { policy, methods })));
+  const started = await Promise.all(Array.from({ length: tasks }, () => launch([program, 'requests', String(count)], { policy, ...(echo ? { channel: true } : { methods }) })));
+  if (echo) for (const { channel } of started) channel?.on('data', (bytes: Buffer) => channel.write(bytes));
   const printed = await Promise.all(started.map(async (task) => JSON.parse((await task.output()).stdout) as Printed));
   const { user, system } = process.cpuUsage(before);
   const seconds = (Math.max(...printed.map(({ ended }) => ended)) - Math.min(...printed.map(({ begun }) => begun))) / 1e9;
@@ -103,6 +106,8 @@ async function rowsOf(where: string, onOne: readonly string[], program: string):
   for (let round = -warmUp; round < rounds; round++) {
     const floor = floorSample(program, onOne);
     if (round >= 0) keep('C, two processes', floor);
+    const echo = await broker.sample({ program, tasks: 1, count: counts[1] ?? 0, echo: true });
+    if (round >= 0) keep('Node, an echo', echo);
     for (const [tasks, count] of Object.entries(counts)) {
       const sample = await broker.sample({ program, tasks: Number(tasks), count });
       if (round >= 0) keep(`broker, ${tasks} ${tasks === '1' ? 'task' : 'tasks'}`, sample);
@@ -135,7 +140,7 @@ if (process.argv[2] === '--measure') {
         const span = ({ median, quartiles }: Summary, digits: number): string => `${median.toFixed(digits)} [${quartiles.map((value) => value.toFixed(digits)).join('-')}]`;
         const spent = Number.isNaN(cpu.median) ? '' : `, ${cpu.median.toFixed(0)} us of CPU each`;
         // Several wait for each other, which two processes do not.
-        const against = what === 'broker, 1 task' ? `, ${ratio.median.toPrecision(2)} (${ratio.interval.map((value) => value.toPrecision(2)).join('-')}) times the p50 of the floor` : '';
+        const against = what === 'broker, 1 task' || what === 'Node, an echo' ? `, ${ratio.median.toPrecision(2)} (${ratio.interval.map((value) => value.toPrecision(2)).join('-')}) times the p50 of the floor` : '';
         console.log(`  ${what.padEnd(18)} ${span(perSecond, 0).padStart(24)} a second, p50 ${span(p50, 1)} us, p99 ${p99.median.toFixed(0)} us${spent}${against}`);
       }
     }
