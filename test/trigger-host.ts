@@ -233,6 +233,26 @@ host('whatever a process says, its host answers, and what it says of itself stan
   assert.equal(watched.outcomes(victim), [['went']]);
 });
 
+host('a trigger ends once, whatever its process says and how often', async () => {
+  const ends: unknown[] = [];
+  await using watched = watch({ lookup, onChanges: async ({ finished, failures, events }) => {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    ends.push(...finished, ...failures.map(([id, [reason]]) => [id, reason]), ...events.map(([id, { payload }]) => [id, payload]));
+  } });
+  const attacker = bundles.trigger({
+    source: `${raw} export default async ({ kwargs: { id } }) => {
+      await request('TriggerStateChanges', { events: [[id, { payload: 'before' }]] });
+      const told = Array.from({ length: 8 }, (_, at) => request('TriggerStateChanges', { finished: [id, id], failures: [[id, ['also']]], events: at === 0 ? [] : [[id, { payload: 'after' }]] }));
+      await Promise.all(told); await new Promise(() => {}); };`,
+    kwargs: {},
+  });
+  const { id } = attacker;
+  await watched.host.sync({ to_create: [{ ...attacker, kwargs: { id } }] });
+  await until(() => ends.includes(id));
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.equal([ends, watched.host.running], [[[id, 'before'], id], []]); // the first two: control
+});
+
 host('a process has no more hidden for having many triggers', async () => {
   await using watched = watch({ lookup });
   const beside = Array.from({ length: 20 }, () => bundles.waiting('never-here'));

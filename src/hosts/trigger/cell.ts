@@ -41,6 +41,8 @@ export class Cell {
   readonly #masking: TaskMasking;
   readonly #held = new Map<number, Held>();
   readonly #gone = new Set<number>();
+  /** What became of these is being told. */
+  readonly #ending = new Set<number>();
   readonly #toCreate = new Map<number, Held>();
   readonly #toCancel = new Set<number>();
   #child: Child | undefined;
@@ -193,14 +195,22 @@ export class Cell {
 
   async #tell({ events, finished, failures }: StateChanges): Promise<void> {
     const shown = (text: string): string => this.#masker?.redact(text) ?? text;
+    // Of what a child says of one trigger's end the first word counts, while it is being told too.
+    const ends = new Set<number>();
+    const isFirst = (id: number): boolean => this.#held.has(id) && !this.#ending.has(id) && !ends.has(id) && ends.add(id).has(id);
     const changes = {
-      events: (events ?? []).filter(([id]) => this.#held.has(id)),
-      finished: (finished ?? []).filter((id) => this.#held.has(id)),
-      failures: (failures ?? []).filter(([id]) => this.#held.has(id)).map(([id, reasons]) => [id, (reasons ?? ['it failed']).map(shown)] as const),
+      events: (events ?? []).filter(([id]) => this.#held.has(id) && !this.#ending.has(id)),
+      finished: (finished ?? []).filter(isFirst),
+      failures: (failures ?? []).filter(([id]) => isFirst(id)).map(([id, reasons]) => [id, (reasons ?? ['it failed']).map(shown)] as const),
     };
     if (changes.events.length + changes.finished.length + changes.failures.length === 0) return;
-    await this.#options.deliver(changes);
-    for (const id of [...changes.finished, ...changes.failures.map(([id]) => id)]) this.forget(id);
+    for (const id of ends) this.#ending.add(id);
+    try {
+      await this.#options.deliver(changes);
+      for (const id of ends) this.forget(id);
+    } finally {
+      for (const id of ends) this.#ending.delete(id);
+    }
   }
 
   /** Until there is something to tell the child, or it is to show that it lives. */
