@@ -180,7 +180,8 @@ hardening('a thread that ended still shows our memory to who has it open; a proc
     let watching: ReturnType<typeof watcher> | undefined;
     let ended = '';
     const { error, fixture } = await hardened({}, options, async ({ pid }) => {
-      const program = spawn(withoutCapabilities[0] ?? '', [...withoutCapabilities.slice(1), 'sleep', '60']);
+      const [sleeper = '', ...words] = [...withoutCapabilities, 'sleep', '60'];
+      const program = spawn(sleeper, words);
       await once(program, 'spawn');
       const threads = readdirSync(`/proc/${pid}/task`).filter((id) => id !== String(pid));
       watching = watcher(what === 'thread' ? threads : [String(program.pid)]);
