@@ -1,17 +1,8 @@
-import type { Resource } from '../../authorization/index.js';
+import type { Identity as TaskIdentity, Resource } from '../../authorization/index.js';
 import { BrokerDenied } from '../../errors.js';
 
 /** Whom the channel belongs to: known from the descriptor, never from a message. */
-export interface Identity {
-  /** The task instance's. */
-  readonly id: string;
-  readonly dag_id: string;
-  readonly run_id: string;
-  readonly task_id: string;
-  /** -1 for a task that is not mapped. */
-  readonly map_index: number;
-  readonly try_number: number;
-}
+export type Identity = Pick<TaskIdentity, 'id' | 'dag_id' | 'run_id' | 'task_id' | 'map_index' | 'try_number'>;
 
 type Named = { readonly [Field in keyof Identity]?: Identity[Field] | null | undefined };
 
