@@ -102,6 +102,23 @@ hostile('what comes after the last word changes nothing of it, and ends with the
   assert.is(await world.state(id), 'success');
 });
 
+hostile('what a task keeps is bounded, by keys and by its life, each answered once', async () => {
+  const { id, outcome, lines, records } = await run(`${raw}
+    export default () => {
+      const counts = {};
+      const ask = (id, type, fields) => { send(frame(id, type, fields)); const message = receive(); const [, , error] = message; return error?.detail?.reason ?? codeIn(message); };
+      for (let n = 1; n <= 1003; n++) { const what = ask(n, 'SetTaskStateStore', { key: 'k' + n, value: n }); counts[what] = (counts[what] ?? 0) + 1; }
+      console.log(JSON.stringify([counts, ask(2000, 'SetTaskStateStore', { key: 'k1', value: 'again' }), ask(2001, 'SucceedTask')]));
+      console.log(JSON.stringify([ask(2002, 'SetTaskStateStore', { key: 'k2', value: 'late' }), ask(2003, 'ClearTaskStateStore'), ask(2004, 'GetTaskStateStore', { key: 'k1' })]));
+      process.exit(0);
+    };
+  `);
+  const [before, after] = lines.map((line) => JSON.parse(line) as unknown);
+  assert.equal(before, [{ OKResponse: 1000, state_store_full: 3 }, 'OKResponse', 'done']);
+  assert.equal(after, ['not_running', 'not_running', 'not_running']);
+  assert.equal([outcome.state, await world.state(id), records.length], ['success', 'success', 1003 + 2 + 3]);
+});
+
 hostile('a number may come again when it was answered, and ends the task before', async () => {
   const source = (together: number): string => `${raw}
     export default () => {

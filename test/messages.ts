@@ -135,7 +135,7 @@ messages('what is denied the server would have done: it is the broker that refus
 messages('what is not in the table is denied: answering in the place of people, later messages, no message at all', async () => {
   await using scene = await Scene.start(server, { grants: 'airflow' });
   await scene.api.askHuman({ ti_id: scene.self.id, options: ['yes', 'no'], subject: 'go?' });
-  for (const type of ['UpdateHITLDetail', 'AwaitInputTask', 'SetTaskStateStore', 'Heartbeat', '__proto__', 'constructor', '']) {
+  for (const type of ['UpdateHITLDetail', 'AwaitInputTask', 'Heartbeat', '__proto__', 'constructor', '']) {
     refused(await scene.ask({ type, ti_id: scene.self.id, chosen_options: ['yes'], params_input: {}, key: 'k', value: 1 }), scene);
   }
   assert.is((await scene.api.getHumanAnswer(scene.self.id)).response_received, false);
@@ -166,6 +166,7 @@ messages('a server that says 404 is an answer where Airflow has a word for it', 
   assert.is(await absent({ type: 'GetVariable', key: 'absent' }), 'VARIABLE_NOT_FOUND');
   assert.is(await absent({ type: 'GetConnection', conn_id: 'absent' }), 'CONNECTION_NOT_FOUND');
   assert.is(await absent({ type: 'GetAssetByName', name: 'absent' }), 'ASSET_NOT_FOUND');
+  assert.is(await absent({ type: 'GetTaskStateStore', key: 'absent' }), 'TASK_STORE_NOT_FOUND');
   assert.is(await absent({ type: 'GetXComSequenceItem', key: 'absent', offset: 3 }), 'XCOM_NOT_FOUND');
   assert.equal((await scene.ask({ type: 'GetXCom', key: 'absent', ...others }))[1], { type: 'XComResult', key: 'absent', value: null });
   const [, , error] = await scene.ask({ type: 'GetDagRun', dag_id: 'weekly', run_id: 'absent' });
@@ -221,13 +222,18 @@ messages('values that are not JSON, and times that are none, are refused and not
     { type: 'CreateHITLDetailPayload', options: [], subject: 's' },
     { type: 'GetXComSequenceItem', key: 'k', offset: 0.5 },
     { type: 'MaskSecret', value: new Date() },
+    { type: 'SetTaskStateStore', key: 'k', value: new Date() },
+    { type: 'SetTaskStateStore', key: 'k', value: null },
+    { type: 'SetTaskStateStore', key: '', value: 1 },
+    { type: 'SetTaskStateStore', key: 'k', value: 1, expires_at: 'tomorrow' },
   ]) refused(await scene.ask(wrong), scene);
-  assert.equal((await scene.ask({ type: 'RescheduleTask', reschedule_date: '2030-01-01T00:00:00+01:00' })), [12, null, null]); // control
+  assert.equal((await scene.ask({ type: 'SetTaskStateStore', key: 'k', value: 2 ** 50, expires_at: '2099-01-01T00:00:00Z' }))[1], { type: 'OKResponse', ok: true }); // control
+  assert.equal((await scene.ask({ type: 'RescheduleTask', reschedule_date: '2030-01-01T00:00:00+01:00' })).slice(1), [null, null]);
 });
 
 messages('a path that could lead elsewhere is refused before anything is sent', async () => {
   await using scene = await Scene.start(server, { grants: 'airflow' });
-  for (const [message, field] of [[{ type: 'GetVariable' }, 'key'], [{ type: 'DeleteVariable' }, 'key'], [{ type: 'GetConnection' }, 'conn_id'], [{ type: 'GetDag' }, 'dag_id']] as const) {
+  for (const [message, field] of [[{ type: 'GetVariable' }, 'key'], [{ type: 'DeleteVariable' }, 'key'], [{ type: 'GetConnection' }, 'conn_id'], [{ type: 'GetDag' }, 'dag_id'], [{ type: 'DeleteTaskStateStore' }, 'key']] as const) {
     const [, , error] = await scene.ask({ ...message, [field]: '../task-instances' });
     assert.is((error?.['detail'] as Record<string, unknown>)['code'], 'ERR_BROKER_METHOD');
   }

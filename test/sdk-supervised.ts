@@ -89,7 +89,7 @@ async function faked(source: string, options: FakeOptions, ending = 'mjs'): Prom
 }
 
 const everything = `
-  import { assets, connections, context, dagRuns, log, maskSecret, skipDownstream, TaskError, triggerDagRun, variables, xcom } from 'sallyport/task';
+  import { assets, connections, context, dagRuns, log, maskSecret, skipDownstream, state, TaskError, triggerDagRun, variables, xcom } from 'sallyport/task';
   const code = async (promise) => { try { await promise; return 'done'; } catch (error) { return [error instanceof TaskError, error.code]; } };
   export default async (given) => {
     const { dag_id, run_id } = context.ti;
@@ -109,6 +109,14 @@ const everything = `
     seen.own = [await xcom.pull({ key: 'rows' }), await xcom.pull({ key: 'mistake' }), await xcom.pullAll({ key: 'rows' })];
     seen.others = [await xcom.pull({ task_id: 'extract' }), await xcom.pull({ task_id: 'extract', key: 'other', map_index: 1 })];
     seen.notJson = await code(xcom.push('date', new Date(0)));
+    seen.state = [await state.get('offset'), await state.get('offset', { default: 0 })];
+    await state.set('offset', { row: 7 }, { retentionMs: 60_000 });
+    await state.set('a/b c', false, { retentionMs: Infinity });
+    await state.set('gone', 1);
+    await state.delete('gone');
+    seen.kept = [await state.get('offset'), await state.get('a/b c', { default: true }), await state.get('gone'), await code(state.set('d', new Date(0))), await code(state.set('n', null))];
+    await state.clear();
+    seen.cleared = await state.get('offset');
     seen.asset = [(await assets.get({ name: 'report' })).uri, (await assets.get({ uri: 's3://report' })).name, await code(assets.get({ name: 'none' }))];
     seen.events = await assets.events({ name: 'report' }, { limit: 1, after: new Date(0) });
     assets.updated({ name: 'report', uri: 's3://report' }, { extra: { rows: 3 } });
@@ -141,6 +149,7 @@ sdk('all that a task can do, under a supervisor and with the fake', async () => 
     assert.is(outcome.state, 'success', JSON.stringify([outcome, lines]));
     const { value } = await api.getXCom({ dag_id, ...own, key: 'return_value' });
     assert.equal(value, faking.returned);
+    assert.equal((value as { kept: unknown }).kept, [{ row: 7 }, false, null, [true, 'ERR_BROKER_DENIED'], [true, 'ERR_BROKER_DENIED']]);
     assert.equal((value as { keys: string[] }).keys, ['colour', 'cursor']); // what it may read, and no other
     assert.equal((await api.getAssetEvents({ name: 'report' })).asset_events.map(({ extra, source_task_id }) => [extra, source_task_id]), [[{ rows: 3 }, 'load']]);
     assert.equal(lines.filter(({ source }) => source === 'stdout').map(({ line }) => line), ['say ***']);
@@ -194,6 +203,26 @@ for (const [what, source, state, { retry, reason, ending = 'mjs' } = {}] of ends
     });
   });
 }
+
+sdk("what a task keeps its next try finds, and another task's does not", async () => {
+  const file = bundled(`import { state } from 'sallyport/task';
+    export default async () => {
+      const came = await state.get('came', { default: 0 });
+      await state.set('came', came + 1);
+      if (came === 0) throw new Error('the first time');
+      return came;
+    };`, 'mjs');
+  await using api = new ExecutionApi({ baseUrl: server.url ?? '' });
+  await using supervisor = new Supervisor({ api, bundles: { b: bundle } });
+  const run = async (task_id: string, try_number: number): Promise<Outcome> => {
+    const ti = { id: randomUUID(), dag_id, run_id: 'keeping', task_id, map_index: -1, try_number };
+    await server.seed({ taskInstances: [{ ...ti, max_tries: 1 }] });
+    return supervisor.run({ type: 'ExecuteTask', ti, dag_rel_path: file, bundle_info: { name: 'b' } }, { token: Secret.fromBytes(Buffer.from(await server.issueWorkloadToken(ti.id))) });
+  };
+  const states: string[] = [];
+  for (const [task_id, try_number] of [['load', 1], ['other', 1], ['load', 2]] as const) states.push((await run(task_id, try_number)).state);
+  assert.equal(states, ['up_for_retry', 'up_for_retry', 'success']);
+});
 
 sdk('what was not granted ends a task as a failure that says so, and nothing of it is told', async () => {
   for (const source of [

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fakeSupervisor, type FakeOptions } from '../lib/sdk/testing.js';
-import { context, defer, log, maskSecret, request, TaskError, triggerDagRun, variables, xcom } from '../lib/sdk/index.js';
+import { context, defer, log, maskSecret, request, state, TaskError, triggerDagRun, variables, xcom } from '../lib/sdk/index.js';
 import { codeOf } from './helpers/code-of.js';
 
 const testing = suite('sdk-testing');
@@ -128,6 +128,22 @@ testing('of a mapped task each instance has its own, and of earlier runs theirs'
     assert.is(await xcom.pull({ task_id: 'old', include_prior_dates: true }), 1);
     assert.is(await code(request('GetXComSequenceItem', { key: 'return_value', dag_id: 'dag', run_id: 'manual__1', task_id: 'extract', offset: 7 })), 'XCOM_NOT_FOUND');
   }, { xcoms: [...xcoms, { task_id: 'old', run_id: 'earlier', value: 1 }] });
+});
+
+testing('what earlier tries have left is there, and what the task keeps is seen', async () => {
+  const fake = fakeSupervisor({ state: { offset: 41 } });
+  await fake.within(async () => {
+    assert.is(await state.get<number>('offset'), 41);
+    await state.set('offset', 42, { retentionMs: Infinity });
+    await state.set('job', 'j1');
+    assert.is(await code(state.set('job', 'j2', { retentionMs: 0 })), 'ERR_OUT_OF_RANGE');
+    assert.is(await code(state.set('job', undefined)), 'ERR_BROKER_DENIED');
+  });
+  assert.equal(fake.state, new Map<string, unknown>([['offset', 42], ['job', 'j1']]));
+  const [, forEver, month] = fake.requests;
+  assert.is(forEver?.['expires_at'], null);
+  const days = (Date.parse(String(month?.['expires_at'])) - Date.now()) / 86_400_000;
+  assert.ok(days > 29 && days <= 30, String(days));
 });
 
 testing('answers of the test come first, and what nobody answers is refused by name', async () => {

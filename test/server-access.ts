@@ -185,6 +185,31 @@ access('switches that Airflow\'s authorization would not ask are refused', async
   assert.is(code, 'ERR_OUT_OF_RANGE');
 });
 
+for (const [mode, options] of Object.entries({ ...modes, airflow: { authorization: 'airflow' } } as const)) {
+  access(`with ${mode}: a task's state store is its own`, () =>
+    withWorld(options, async ({ api, tasks }) => {
+      const sibling = await api.running({ dag_id: 'red-1', run_id, task_id: 't', map_index: 3 });
+      const [owner, store] = [tasks['red-1'], `store/ti/${tasks['red-1'].id}`];
+      assert.is((await owner.ask('PUT', `${store}/k`, { value: 'own' })).status, 204); // control
+      for (const task of [tasks['red-2'], tasks['blue-1'], sibling]) {
+        for (const [method, path, body] of [['GET', `${store}/k`], ['PUT', `${store}/k`, { value: 'forged' }], ['DELETE', `${store}/k`], ['DELETE', store]] as const) {
+          const reply = await task.ask(method, path, body);
+          assert.equal([reply.status, reason(reply)], [403, 'subject_mismatch'], `${method} ${path}`);
+        }
+      }
+      assert.equal((await owner.ask('GET', `${store}/k`)).body, { value: 'own' });
+      assert.is((await owner.ask('DELETE', store)).status, 204);
+    }));
+}
+
+access('a policy can take the state store away, and is not asked for its keys', () =>
+  withWorld({ policy: ({ action, resource }) => !(resource.kind === 'task_instance' && action === 'write') }, async ({ tasks, records }) => {
+    const task = tasks['red-1'];
+    assert.is((await task.ask('GET', `store/ti/${task.id}/k`)).status, 404); // control
+    const reply = await task.ask('PUT', `store/ti/${task.id}/k`, { value: 1 });
+    assert.equal([reply.status, reason(reply), records.at(-1)?.rule, records.at(-1)?.name], [403, 'access_denied', 'policy', `red-1/${run_id}/t`]);
+  }));
+
 // --- Live tries
 
 const anything = (task: Task, dag = 'red-1'): readonly (readonly [string, string, unknown?])[] => [
@@ -193,6 +218,9 @@ const anything = (task: Task, dag = 'red-1'): readonly (readonly [string, string
   ['GET', 'connections/all'],
   ['GET', xcom(dag)],
   ['POST', xcom(dag, { task: task.task_id }), 1],
+  ['PUT', `store/ti/${task.id}/k`, { value: 1 }],
+  ['GET', `store/ti/${task.id}/k`],
+  ['DELETE', `store/ti/${task.id}/k`],
 ];
 const ends: readonly Record<string, unknown>[] = [
   ...['success', 'failed', 'skipped', 'removed', 'up_for_retry'].map((state) => ({ state, end_date: endDate })),
@@ -206,7 +234,7 @@ access('a try that does not run, or not any more, is answered 409', async () => 
     const task = await api.task({ dag_id: 'red-1', run_id, task_id: String(end['state']) });
     for (const [method, path, body] of anything(task)) assert.equal(conflict(await task.ask(method, path, body)), [409, 'not_running', 'queued']);
     assert.is((await task.run()).status, 200);
-    for (const [method, path, body] of anything(task)) assert.ok([200, 201, 404].includes((await task.ask(method, path, body)).status), path); // control
+    for (const [method, path, body] of anything(task)) assert.ok([200, 201, 204, 404].includes((await task.ask(method, path, body)).status), path); // control
     assert.is((await task.state(end)).status, 204);
     for (const [method, path, body] of anything(task)) assert.equal(conflict(await task.ask(method, path, body)), [409, 'not_running', end['state']]);
   }

@@ -113,4 +113,74 @@ routes('an XCom of a run that is not there, or too long to map, is not written',
   expect(await task.ask('POST', `${task.xcom('k')}?mapped_length=1024`, 1), 201);
 });
 
+// --- What a task keeps for its own later tries
+
+const states = (task: Task, key?: string): string => `store/ti/${task.id}${key === undefined ? '' : `/${encodeURIComponent(key)}`}`;
+
+routes("a task's state store is that of its tries in one run, and of no other task instance", async () => {
+  await using api = await ApiServer.start();
+  const which = { task_id: 'load', map_index: 0 };
+  const first = await api.running({ ...which, try_number: 1 });
+  refused(await first.ask('GET', states(first, 'a/b c')), 404, 'not_found');
+  expect(await first.ask('PUT', states(first, 'a/b c'), { value: 1 }), 204);
+  for (const value of [0, false, '', [], {}, { at: [1, null, 'é\u{1F512}'] }, -1.5, Number.MAX_SAFE_INTEGER]) {
+    expect(await first.ask('PUT', states(first, 'a/b c'), { value, expires_at: null }), 204);
+    expect(await first.ask('GET', states(first, 'a/b c')), 200, { value });
+  }
+  const mapped = await api.running({ ...which, map_index: 1 });
+  const other = await api.running();
+  for (const task of [mapped, other]) refused(await task.ask('GET', states(task, 'a/b c')), 404, 'not_found');
+  const second = await api.running({ ...which, try_number: 2 });
+  expect(await second.ask('GET', states(second, 'a/b c')), 200, { value: Number.MAX_SAFE_INTEGER });
+  expect(await second.ask('PUT', states(second, 'k'), { value: 'kept' }), 204);
+  expect(await mapped.ask('PUT', states(mapped, 'k'), { value: 'theirs' }), 204);
+  refused(await first.ask('GET', states(first, 'k')), 410, 'not_found');
+  expect(await second.ask('DELETE', states(second, 'a/b c')), 204);
+  expect(await second.ask('DELETE', states(second, 'a/b c')), 204);
+  refused(await second.ask('GET', states(second, 'a/b c')), 404, 'not_found');
+  expect(await second.ask('DELETE', `${states(second)}/`), 422); // an empty key is not all of them
+  expect(await second.ask('GET', states(second, 'k')), 200, { value: 'kept' });
+  expect(await second.ask('DELETE', states(second)), 204);
+  refused(await second.ask('GET', states(second, 'k')), 404, 'not_found');
+  expect(await mapped.ask('GET', states(mapped, 'k')), 200, { value: 'theirs' });
+});
+
+routes('a state that has expired is gone, is forgotten, and makes room', async () => {
+  let clock = Date.parse('2026-04-06T00:00:00Z');
+  await using api = await ApiServer.start({ now: () => clock, tokenLifetimeSeconds: 3600 });
+  const task = await api.running();
+  expect(await task.ask('PUT', states(task, 'short'), { value: 1, expires_at: '2026-04-06T01:00:10+01:00' }), 204);
+  expect(await task.ask('PUT', states(task, 'long'), { value: 2 }), 204);
+  clock += 9_999;
+  expect(await task.ask('GET', states(task, 'short')), 200, { value: 1 });
+  clock += 1;
+  refused(await task.ask('GET', states(task, 'short')), 404, 'not_found');
+  expect(await task.ask('PUT', states(task, 'short'), { value: 3, expires_at: '2026-04-06T00:00:20Z' }), 204);
+  expect(await task.ask('GET', states(task, 'short')), 200, { value: 3 });
+  clock += 60_000;
+  expect(await task.ask('PUT', states(task, 'other'), { value: 4 }), 204); // cleans up
+  clock -= 60_000; // control: what is not there any more does not come back
+  refused(await task.ask('GET', states(task, 'short')), 404, 'not_found');
+  expect(await task.ask('GET', states(task, 'long')), 200, { value: 2 });
+});
+
+routes('a state of the wrong kind, or too large, or one too many is not kept', async () => {
+  await using api = await ApiServer.start();
+  const task = await api.running();
+  for (const body of [undefined, {}, [], 'x', { value: null }, { value: 1, state: 1 }, { value: 1, expires_at: 'tomorrow' }, { value: 1, expires_at: '2026-02-31T00:00:00Z' }, '{"value":9007199254740993}', '{"value":{"a":[1e400]}}', '{"value":{"__proto__":1}}', { value: 'x'.repeat(65_534) }]) {
+    expect(await task.ask('PUT', states(task, 'k'), body), 422);
+  }
+  expect(await task.ask('PUT', states(task, 'k'.repeat(513)), { value: 1 }), 422);
+  refused(await task.ask('GET', states(task, 'k')), 404, 'not_found');
+  expect(await task.ask('PUT', states(task, 'k'.repeat(512)), { value: 'x'.repeat(65_533) }), 204); // control
+  expect(await task.ask('PUT', states(task, 'gone'), { value: 1, expires_at: '2020-01-01T00:00:00Z' }), 204);
+  for (let n = 1; n < 1000; n++) expect(await task.ask('PUT', states(task, `k${n}`), { value: n }), 204);
+  refused(await task.ask('PUT', states(task, 'one more'), { value: 1 }), 409, 'state_store_full');
+  expect(await task.ask('PUT', states(task, 'k7'), { value: 'changed' }), 204);
+  const other = await api.running();
+  expect(await other.ask('PUT', states(other, 'one more'), { value: 1 }), 204);
+  expect(await task.ask('DELETE', states(task, 'k7')), 204);
+  expect(await task.ask('PUT', states(task, 'one more'), { value: 1 }), 204);
+});
+
 routes.run();

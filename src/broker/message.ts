@@ -10,14 +10,16 @@ export interface Request {
   readonly params: Readonly<Record<string, unknown>>;
 }
 
-/** Airflow's ErrorType, whole: its Python child refuses any other word. `PERMISSION_DENIED` is one since 3.2.2. */
+/** Airflow's ErrorType, whole: its Python child refuses any other word. `PERMISSION_DENIED` is one since 3.2.2, those of stores since 3.3. */
 export type ErrorType =
   | 'API_SERVER_ERROR'
   | 'ASSET_NOT_FOUND'
+  | 'ASSET_STORE_NOT_FOUND'
   | 'CONNECTION_NOT_FOUND'
   | 'DAGRUN_ALREADY_EXISTS'
   | 'GENERIC_ERROR'
   | 'PERMISSION_DENIED'
+  | 'TASK_STORE_NOT_FOUND'
   | 'VARIABLE_NOT_FOUND'
   | 'XCOM_NOT_FOUND';
 

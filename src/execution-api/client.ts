@@ -3,12 +3,13 @@ import { Type } from '@sinclair/typebox';
 import { outOfRange } from '../errors.js';
 import { Secret } from '../secrets/secret.js';
 import { assertStatus, errorDetail, parse, unexpected } from './answer.js';
-import { get, Queries } from './queries.js';
+import { get } from './queries.js';
 import {
   Connection, type EnterRunning, FirstToken, type Heartbeat, type HitlAnswer, HitlRequest, HitlResponse, InactiveAssets, PreviousSuccessfulRun, RescheduleStart, RunContext, type SetVariable,
   type SkipDownstream, type StateUpdate, Variable, VariableKeys, WaitingWork, XCom,
 } from './schema.js'; // prettier-ignore
 import type { ExecutionApiOptions, RequestOptions } from './session.js';
+import { StateStores } from './state-stores.js';
 import { path, query, type Request, type Transport } from './transport.js';
 
 export type { AssetEventFilter, DagRunFilter, TaskInstanceFilter } from './queries.js';
@@ -57,7 +58,7 @@ const vital = (request: Request): Request => ({ ...request, vital: true });
  *
  * No message repeats a body, an id or a token.
  */
-export class ExecutionApi extends Queries {
+export class ExecutionApi extends StateStores {
   /**
    * @param transport Connections of another client's, which closes them. Internal: see {@link withToken}.
    * @throws {RangeError} `ERR_OUT_OF_RANGE`: a base URL that is not http or https, or with user, password, query or fragment.

@@ -9,6 +9,7 @@ import { TaskMasking } from './methods/masking.js';
 import { own } from './methods/own.js';
 import type { MessagesApi, Row, RowOptions } from './methods/row.js';
 import { type Identity, Self } from './methods/self.js';
+import { stateStores } from './methods/state-stores.js';
 import { taskInstances } from './methods/task-instances.js';
 import { variables } from './methods/variables.js';
 import { xcoms } from './methods/xcoms.js';
@@ -38,5 +39,5 @@ export type ExecutionApiMethods = MethodTable & Readonly<Record<string, Row>>;
 /** Airflow's messages as rows of one task's method table: who may ask, and which call of the API answers. */
 export function executionApiMethods({ api, identity, grants = 'declared', declares = {}, report, masker, masking = new TaskMasking(masker) }: MethodOptions): ExecutionApiMethods {
   const options: RowOptions = { api, self: new Self(identity), reach: reachOf(grants, declares, identity), masking, masker };
-  return { ...variables(options), ...connections(options), ...xcoms(options), ...assets(options), ...dagRuns(options), ...taskInstances(options), ...own(options), ...final(options, report) };
+  return { ...variables(options), ...connections(options), ...xcoms(options), ...assets(options), ...dagRuns(options), ...taskInstances(options), ...own(options), ...stateStores(options), ...final(options, report) };
 }

@@ -6,6 +6,7 @@ import { closed, Nullable, Timestamp } from './schema/common.js';
 export * from './schema/assets.js';
 export * from './schema/dags.js';
 export * from './schema/hitl.js';
+export * from './schema/state-stores.js';
 export * from './schema/task-instances.js';
 
 /**

@@ -14,6 +14,7 @@ export { onKill, type KillHook } from './kill.js';
 export { log } from './log.js';
 export { defer, fail, reschedule, skip, TaskOutcome, type Deferral } from './outcome.js';
 export type { AssetKey, AssetUpdate } from './outlets.js';
+export { state, type StateOptions } from './state.js';
 export type { Connection, DagRun, TaskContext, TaskFunction, TaskInstance, XComRef } from './types.js';
 export { variables } from './variables.js';
 export { xcom } from './xcom.js';

@@ -56,7 +56,7 @@ export class FakeSupervisor extends World {
 
   /** @throws TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE`: an option that is none. */
   constructor(options: FakeOptions = {}) {
-    checkOptions('options', options, ['variables', 'connections', 'xcoms', 'assets', 'dagRuns', 'context', 'answers']);
+    checkOptions('options', options, ['variables', 'connections', 'xcoms', 'state', 'assets', 'dagRuns', 'context', 'answers']);
     const start = startDetails(options.context);
     super(options, start.ti);
     this.#start = start;

@@ -111,6 +111,10 @@ const stateIs = (state: string) => async (body: unknown, { api, self }: Scene): 
   assert.is(states.task_states[run_id]?.[self.task_id], state);
 };
 const push = (key: string, value: unknown) => ({ api, self }: Scene): Promise<void> => api.setXCom({ ...self, key }, value);
+const keep = (key: string, value: unknown) => ({ api, self }: Scene): Promise<void> => api.setTaskStateStore(self.id, key, { value });
+const ok = { type: 'OKResponse', ok: true };
+/** Whether it is found; anything but a 404 is no answer to that. */
+const has = (call: () => Promise<unknown>): Promise<boolean> => call().then(() => true, (error: { status?: number }) => (assert.is(error.status, 404), false));
 export const others = { dag_id, run_id, task_id: 'other' };
 /** A message that names its task instance, and may leave that out. */
 const ofItself = (type: string, more: Record<string, unknown> = {}) => ({
@@ -151,6 +155,19 @@ export const cases: readonly Case[] = [
     type: 'DeleteXCom', given: push('k', 1), ask: ({ ofXCom }) => ({ key: 'k', ...ofXCom }), denied: [],
     answer: async (body: unknown, { api, self }: Scene) => assert.equal([body, (await api.getXCom({ ...self, key: 'k' })).value], [null, null]),
     never: [() => ({ key: 'k', ...others }), ({ ofXCom }) => ({ key: 'k', ...ofXCom, dag_id: 'weekly' })],
+  },
+  { ...ofItself('GetTaskStateStore', { key: 'at' }), given: keep('at', { row: 7 }), answer: { type: 'TaskStateStoreResult', value: { row: 7 } } },
+  {
+    ...ofItself('SetTaskStateStore', { key: 'a/b c', value: [1, 'two'], expires_at: new Date('2099-01-01') }),
+    answer: async (body: unknown, { api, self }: Scene) => assert.equal([body, await api.getTaskStateStore(self.id, 'a/b c')], [ok, [1, 'two']]),
+  },
+  {
+    ...ofItself('DeleteTaskStateStore', { key: 'at' }), given: keep('at', 1),
+    answer: async (body: unknown, { api, self }: Scene) => assert.equal([body, await has(() => api.getTaskStateStore(self.id, 'at'))], [ok, false]),
+  },
+  {
+    ...ofItself('ClearTaskStateStore'), given: keep('at', 1),
+    answer: async (body: unknown, { api, self }: Scene) => assert.equal([body, await has(() => api.getTaskStateStore(self.id, 'at'))], [ok, false]),
   },
   { type: 'GetAssetByName', grants: { assets: ['report'] }, declares: { assets: ['rep*'] }, ask: () => ({ name: 'report' }), answer: (body: Record<string, unknown> | null) => assert.equal([body?.['type'], body?.['uri']], ['AssetResult', 's3://report']), denied: [() => ({ name: 'other' })] },
   { type: 'GetAssetByUri', grants: { assets: ['s3://report'] }, declares: { assets: ['s3://r*'] }, ask: () => ({ uri: 's3://report' }), answer: (body: Record<string, unknown> | null) => assert.equal([body?.['type'], body?.['name']], ['AssetResult', 'report']), denied: [() => ({ uri: 's3://other' })] },

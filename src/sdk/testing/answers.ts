@@ -17,6 +17,11 @@ function assertJson(type: string, value: unknown): void {
   if (!isJson(value ?? null)) throw new TaskError('ERR_BROKER_DENIED', `method "${type}" has a value that is not JSON`);
 }
 
+function assertState(type: string, value: unknown): void {
+  if (value == null) throw new TaskError('ERR_BROKER_DENIED', `method "${type}" has no value`);
+  assertJson(type, value);
+}
+
 /** The messages that the fake knows, as a supervisor answers them. */
 export function answers(world: World): Readonly<Record<string, Answer>> {
   const matching = (wanted: Fields): StoredXCom[] =>
@@ -67,6 +72,21 @@ export function answers(world: World): Readonly<Record<string, Answer>> {
       world.pushed.set(String(key), value);
     },
     DeleteXCom: ({ key }) => void world.pushed.delete(String(key)),
+
+    GetTaskStateStore: ({ key }) => ({ type: 'TaskStateStoreResult', value: world.state.get(String(key)) ?? absent('TASK_STORE_NOT_FOUND', { key }) }),
+    SetTaskStateStore: ({ key, value }) => {
+      assertState('SetTaskStateStore', value);
+      world.state.set(String(key), value);
+      return ok;
+    },
+    DeleteTaskStateStore: ({ key }) => {
+      world.state.delete(String(key));
+      return ok;
+    },
+    ClearTaskStateStore: () => {
+      world.state.clear();
+      return ok;
+    },
 
     GetAssetByName: ({ name }) => ({ type: 'AssetResult', ...whole(asset({ name }) ?? absent('ASSET_NOT_FOUND', { name })) }),
     GetAssetByUri: ({ uri }) => ({ type: 'AssetResult', ...whole(asset({ uri }) ?? absent('ASSET_NOT_FOUND', { uri })) }),

@@ -33,6 +33,8 @@ export interface FakeSeed {
   /** By conn_id. */
   readonly connections?: Readonly<Record<string, Partial<Omit<Connection, 'conn_id'>>>>;
   readonly xcoms?: readonly FakeXCom[];
+  /** What earlier tries of the task have left, by key. */
+  readonly state?: Readonly<Record<string, unknown>>;
   readonly assets?: readonly (Pick<Asset, 'name' | 'uri'> & Partial<Asset> & { readonly aliases?: readonly string[]; readonly events?: readonly Partial<AssetEvent>[] })[];
   /** Runs of this DAG and of others. The task's own is always there. */
   readonly dagRuns?: readonly (Pick<DagRun, 'dag_id' | 'run_id'> & Partial<DagRun> & { readonly state?: string })[];
@@ -57,6 +59,8 @@ export class World {
   readonly connections: Map<string, Partial<Omit<Connection, 'conn_id'>>>;
   /** XComs that the task has pushed, by key. */
   readonly pushed = new Map<string, unknown>();
+  /** What the task keeps for its next try, by key. Nothing expires here. */
+  readonly state: Map<string, unknown>;
   /** What the task has had hidden. */
   readonly masked: unknown[] = [];
   /** Runs that the task has started. */
@@ -68,11 +72,12 @@ export class World {
   readonly ti: TaskInstance;
   readonly #xcoms: readonly StoredXCom[];
 
-  protected constructor({ variables = {}, connections = {}, xcoms = [], assets = [], dagRuns = [] }: FakeSeed, ti: TaskInstance) {
+  protected constructor({ variables = {}, connections = {}, xcoms = [], state = {}, assets = [], dagRuns = [] }: FakeSeed, ti: TaskInstance) {
     this.ti = ti;
     this.variables = new Map(Object.entries(variables));
     this.connections = new Map(Object.entries(connections));
     this.#xcoms = xcoms.map((each) => ({ dag_id: ti.dag_id, run_id: ti.run_id, key: 'return_value', map_index: -1, ...each }));
+    this.state = new Map(Object.entries(state));
     this.assets = assets;
     this.dagRuns = [{ dag_id: ti.dag_id, run_id: ti.run_id, state: 'running' }, ...dagRuns].map((run) => ({ run_type: 'manual', conf: {}, state: 'success', ...run }));
   }

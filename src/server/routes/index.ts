@@ -9,10 +9,11 @@ import { hitl } from './hitl.js';
 import { taskInstanceQueries } from './task-instance-queries.js';
 import { taskInstances } from './task-instances.js';
 import { taskReschedules } from './task-reschedules.js';
+import { taskStateStore } from './task-state-store.js';
 import { variables } from './variables.js';
 import { xcoms } from './xcoms.js';
 
-const nouns = [health, taskInstances, taskInstanceQueries, taskReschedules, hitl, variables, connections, dagRuns, dags, assets];
+const nouns = [health, taskInstances, taskInstanceQueries, taskReschedules, taskStateStore, hitl, variables, connections, dagRuns, dags, assets];
 
 /** The routes below `/execution`, one file a noun. A new noun is a file and a name here. */
 export async function routes(app: App, context: AccessOptions): Promise<void> {

@@ -167,6 +167,28 @@ const migrations: readonly (readonly string[])[] = [
   ],
   [`CREATE INDEX task_instances_waiting ON task_instances (queue) WHERE state IN ('queued', 'restarting')`],
   [`ALTER TABLE tokens ADD COLUMN given_for TEXT`],
+  [
+    `CREATE TABLE task_state_store (
+       dag_id TEXT NOT NULL,
+       run_id TEXT NOT NULL,
+       task_id TEXT NOT NULL,
+       map_index INTEGER NOT NULL,
+       key TEXT NOT NULL,
+       value TEXT NOT NULL,
+       expires_at TEXT,
+       PRIMARY KEY (dag_id, run_id, task_id, map_index, key),
+       FOREIGN KEY (dag_id, run_id) REFERENCES dag_runs
+     )`,
+    `CREATE INDEX task_state_store_by_expiry ON task_state_store (expires_at) WHERE expires_at IS NOT NULL`,
+    `CREATE TABLE asset_state_store (
+       name TEXT NOT NULL,
+       uri TEXT NOT NULL,
+       key TEXT NOT NULL,
+       value TEXT NOT NULL,
+       PRIMARY KEY (name, uri, key),
+       FOREIGN KEY (name, uri) REFERENCES assets
+     )`,
+  ],
 ];
 
 /** Brings the tables to this build's version, in the transaction that it runs in. */

@@ -1,0 +1,66 @@
+import { Type } from '@sinclair/typebox';
+import { BrokerDenied } from '../../errors.js';
+import { assertJson, iso, Moment, Nullish } from './fields.js';
+import { found, ok, type Question, row, type RowOptions, type Rows } from './row.js';
+
+const TiId = Nullish(Type.String());
+/** 512 is Airflow's column. */
+const Key = Type.String({ minLength: 1, maxLength: 512 });
+
+const OfTask = Type.Object({ ti_id: TiId, key: Key });
+const SetTaskStateStore = Type.Object({ ti_id: TiId, key: Key, value: Type.Unknown(), expires_at: Nullish(Moment) });
+const ClearTaskStateStore = Type.Object({ ti_id: TiId });
+
+/** @throws {BrokerDenied} `ERR_BROKER_DENIED`: null, which neither server takes, or no JSON. */
+function assertState(method: string, value: unknown): void {
+  if (value == null) throw new BrokerDenied(method, 'has no value; to have none, delete the key');
+  assertJson(method, value);
+}
+
+/** What outlives a try. Of Airflow 3.3. */
+export function stateStores({ api, self }: RowOptions): Rows {
+  const reads = (): readonly Question[] => [['read', self.resource]];
+  const writes = (): readonly Question[] => [['write', self.resource]];
+
+  return {
+    GetTaskStateStore: row({
+      params: OfTask,
+      permit: ({ ti_id, key }) => ({ ti_id: self.id('GetTaskStateStore', ti_id), key }),
+      about: reads,
+      handler: ({ ti_id, key }, { signal }) => found('TASK_STORE_NOT_FOUND', { key }, async () => ({ type: 'TaskStateStoreResult', value: await api.getTaskStateStore(ti_id, key, { signal }) })),
+    }),
+
+    SetTaskStateStore: row({
+      params: SetTaskStateStore,
+      permit: ({ ti_id, key, value, expires_at }) => {
+        assertState('SetTaskStateStore', value);
+        return { ti_id: self.id('SetTaskStateStore', ti_id), key, state: { value, expires_at: iso(expires_at) ?? null } };
+      },
+      about: writes,
+      handler: async ({ ti_id, key, state }, { signal }) => {
+        await api.setTaskStateStore(ti_id, key, state, { signal });
+        return ok;
+      },
+    }),
+
+    DeleteTaskStateStore: row({
+      params: OfTask,
+      permit: ({ ti_id, key }) => ({ ti_id: self.id('DeleteTaskStateStore', ti_id), key }),
+      about: writes,
+      handler: async ({ ti_id, key }, { signal }) => {
+        await api.deleteTaskStateStore(ti_id, key, { signal });
+        return ok;
+      },
+    }),
+
+    ClearTaskStateStore: row({
+      params: ClearTaskStateStore,
+      permit: ({ ti_id }) => ({ ti_id: self.id('ClearTaskStateStore', ti_id) }),
+      about: writes,
+      handler: async ({ ti_id }, { signal }) => {
+        await api.clearTaskStateStore(ti_id, { signal });
+        return ok;
+      },
+    }),
+  };
+}
