@@ -6,7 +6,7 @@ import { dag } from '../lib/sdk/dag/index.js';
 import { serialize } from '../lib/definition/dag.js';
 
 const definition = suite('definition');
-const nothing = { variables: [], writableVariables: [], connections: [], xcoms: [], outlets: [], assets: [], dags: [], triggers: [], skips: [], defers: [] };
+const nothing = { variables: [], writableVariables: [], connections: [], xcoms: [], outlets: [], assets: [], assetStates: [], dags: [], triggers: [], skips: [], defers: [] };
 const tasks = { a: { file: 'a.mjs' } };
 
 definition('what is left out is what Airflow has', () => {

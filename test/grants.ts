@@ -45,7 +45,7 @@ const types = Object.keys(executionApiMethods({ api: {} as never, identity: own,
 const names = fc.constantFrom(...Object.values(own).map(String), ...Object.values(other), 'granted', 'grant', 'Granted', 'granted ', '*', '..', '', 'success');
 const value = fc.oneof({ weight: 6, arbitrary: names }, fc.constantFrom<unknown>(null, undefined, -1, 0, 3, 4, 1.5, true, new Date(0), new Uint8Array(2), [own.run_id], [own.run_id, other.run_id], ['granted'], [['granted', 0]], [['other-task', 0]], {}, { a: NaN }, '2030-01-01T00:00:00Z'));
 const fields = ['key', 'conn_id', 'dag_id', 'run_id', 'task_id', 'map_index', 'ti_id', 'try_number', 'name', 'uri', 'alias_name', 'value', 'description', 'include_prior_dates', 'offset', 'start', 'stop', 'step',
-  'rendered_fields', 'rendered_map_index', 'tasks', 'classpath', 'next_method', 'trigger_kwargs', 'state', 'logical_date', 'run_ids', 'states', 'conf', 'reset_dag_run', 'options', 'subject', 'reschedule_date', 'id', 'identity']; // prettier-ignore
+  'rendered_fields', 'rendered_map_index', 'tasks', 'classpath', 'next_method', 'trigger_kwargs', 'state', 'logical_date', 'run_ids', 'states', 'conf', 'reset_dag_run', 'options', 'subject', 'reschedule_date', 'expires_at', 'id', 'identity']; // prettier-ignore
 const message = fc.record({ type: fc.constantFrom(...types), fields: fc.dictionary(fc.constantFrom(...fields), value, { maxKeys: 8 }) });
 const one = (...values: readonly unknown[]) => fc.constantFrom(undefined, ...values);
 const id = (field: 'dag_id' | 'run_id' | 'task_id') => fc.constantFrom(own[field], own[field], other[field], 'granted');
@@ -57,7 +57,7 @@ const plausible = fc.record({
     dag_id: id('dag_id'), run_id: id('run_id'), task_id: id('task_id'), key: fc.constantFrom('granted', 'other', 'a/b'), map_index: one(null, -1, 3, 4), ti_id: one(null, own.id, own.id.toUpperCase(), other.id), try_number: one(1, 2, 3),
     conn_id: named, name: named, uri: named, alias_name: named, classpath: named, value: one('v', null), include_prior_dates: one(true, false), offset: one(0, -1), step: one(1, -1), rendered_fields: one({ a: 'b' }), rendered_map_index: one('n'),
     tasks: one(['granted'], ['granted', 'other'], [['granted', 1]], [['other', 1]]), next_method: one('next'), state: one('failed', 'success'), logical_date: one('2030-01-01T00:00:00Z', new Date(0)), run_ids: one(null, [], [own.run_id], [other.run_id], [own.run_id, other.run_id]),
-    conf: one({}), reset_dag_run: one(true), options: one(['yes']), subject: one('s'), reschedule_date: one(new Date(0)), id: one(other.id), identity: one(other),
+    conf: one({}), reset_dag_run: one(true), options: one(['yes']), subject: one('s'), reschedule_date: one(new Date(0)), expires_at: one(null, new Date(0)), id: one(other.id), identity: one(other),
   }),
 }); // prettier-ignore
 
@@ -102,11 +102,19 @@ const allowed: Readonly<Record<string, (...args: never[]) => boolean>> = {
   getRescheduleStart: (id: string, try_number: number) => id === own.id && try_number <= own.try_number,
   askHuman: ({ ti_id }: { readonly ti_id: string }) => ti_id === own.id,
   getHumanAnswer: (id: string) => id === own.id,
+  getTaskStateStore: (id: string) => id === own.id,
+  setTaskStateStore: (id: string, _key: string, { value }: { readonly value: unknown }) => id === own.id && value != null,
+  deleteTaskStateStore: (id: string) => id === own.id,
+  clearTaskStateStore: (id: string) => id === own.id,
+  getAssetStateStore: (by: { readonly name?: string; readonly uri?: string }) => granted(by.name, by.uri),
+  setAssetStateStore: (by: { readonly name?: string; readonly uri?: string }, _key: string, value: unknown) => granted(by.name, by.uri) && value != null,
+  deleteAssetStateStore: (by: { readonly name?: string; readonly uri?: string }) => granted(by.name, by.uri),
+  clearAssetStateStore: (by: { readonly name?: string; readonly uri?: string }) => granted(by.name, by.uri),
   claim: (update: { readonly state: string; readonly classpath?: string }) => update.state !== 'deferred' || granted(update.classpath),
 };
 
 const onlyGranted: Grants = {
-  variables: ['granted'], writableVariables: ['granted'], connections: ['granted'], xcoms: [{ task_id: 'granted' }], outlets: ['granted'], assets: ['granted'], dags: ['granted'], triggers: ['granted'], skips: ['granted'], defers: ['granted'],
+  variables: ['granted'], writableVariables: ['granted'], connections: ['granted'], xcoms: [{ task_id: 'granted' }], outlets: ['granted'], assets: ['granted'], assetStates: ['granted'], dags: ['granted'], triggers: ['granted'], skips: ['granted'], defers: ['granted'],
 }; // prettier-ignore
 
 for (const [what, messages, least] of [['of any form', message, 8], ['that are nearly right', plausible, 15]] as const) {
@@ -166,7 +174,7 @@ suiteOfGrants('what a task has hidden is bounded by its lines too, and is looked
 });
 
 suiteOfGrants('with everything granted a task still speaks for itself alone', async () => {
-  const self = new Set(['setXCom', 'deleteXCom', 'setRenderedFields', 'setRenderedMapIndex', 'getPreviousSuccessfulRun', 'getInactiveAssets', 'getRescheduleStart', 'askHuman', 'getHumanAnswer']);
+  const self = new Set(['setXCom', 'deleteXCom', 'setRenderedFields', 'setRenderedMapIndex', 'getPreviousSuccessfulRun', 'getInactiveAssets', 'getRescheduleStart', 'askHuman', 'getHumanAnswer', 'getTaskStateStore', 'setTaskStateStore', 'deleteTaskStateStore', 'clearTaskStateStore']);
   const reached = new Set<string>();
   const { calls, ask } = recorded('airflow');
   await fc.assert(fc.asyncProperty(plausible, async ({ type, fields: asked }) => {

@@ -39,7 +39,7 @@ async function python3(scenes: readonly Scene[], asked: readonly (readonly [scen
 
 const finals = ['SucceedTask', 'RetryTask', 'TaskState', 'DeferTask', 'RescheduleTask'];
 /** Of later versions than the one that is installed. */
-const later = ['ClearTaskStateStore', 'DeleteTaskStateStore', 'GetAssetsByAlias', 'GetTaskStateStore', 'GetVariableKeys', 'GetXComCount', 'SetTaskStateStore'];
+const later = [...cases.map(({ type }) => type).filter((type) => type.includes('StateStore')), 'GetAssetsByAlias', 'GetVariableKeys', 'GetXComCount'].sort();
 /** What its model is called where that is not what the wire says. */
 const models: Readonly<Record<string, string>> = { XComLengthResponse: 'XComCountResponse' };
 /** What Airflow adds, in a value that is otherwise the one of the case. */

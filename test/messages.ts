@@ -167,6 +167,7 @@ messages('a server that says 404 is an answer where Airflow has a word for it', 
   assert.is(await absent({ type: 'GetConnection', conn_id: 'absent' }), 'CONNECTION_NOT_FOUND');
   assert.is(await absent({ type: 'GetAssetByName', name: 'absent' }), 'ASSET_NOT_FOUND');
   assert.is(await absent({ type: 'GetTaskStateStore', key: 'absent' }), 'TASK_STORE_NOT_FOUND');
+  assert.is(await absent({ type: 'GetAssetStateStoreByUri', uri: 's3://other', key: 'absent' }), 'ASSET_STORE_NOT_FOUND');
   assert.is(await absent({ type: 'GetXComSequenceItem', key: 'absent', offset: 3 }), 'XCOM_NOT_FOUND');
   assert.equal((await scene.ask({ type: 'GetXCom', key: 'absent', ...others }))[1], { type: 'XComResult', key: 'absent', value: null });
   const [, , error] = await scene.ask({ type: 'GetDagRun', dag_id: 'weekly', run_id: 'absent' });
@@ -224,6 +225,9 @@ messages('values that are not JSON, and times that are none, are refused and not
     { type: 'MaskSecret', value: new Date() },
     { type: 'SetTaskStateStore', key: 'k', value: new Date() },
     { type: 'SetTaskStateStore', key: 'k', value: null },
+    { type: 'SetAssetStateStoreByName', name: 'report', key: 'k', value: null },
+    { type: 'SetAssetStateStoreByUri', uri: 's3://report', key: 'k', value: new Date() },
+    { type: 'SetAssetStateStoreByUri', name: 'report', key: 'k', value: 1 },
     { type: 'SetTaskStateStore', key: '', value: 1 },
     { type: 'SetTaskStateStore', key: 'k', value: 1, expires_at: 'tomorrow' },
   ]) refused(await scene.ask(wrong), scene);

@@ -50,7 +50,7 @@ const simple = (dag_id: string): string => `dag({ dag_id: '${dag_id}', tasks: { 
 
 // --- What a file defines
 
-const nothing = { variables: [], writableVariables: [], connections: [], xcoms: [], outlets: [], assets: [], dags: [], triggers: [], skips: [], defers: [] };
+const nothing = { variables: [], writableVariables: [], connections: [], xcoms: [], outlets: [], assets: [], assetStates: [], dags: [], triggers: [], skips: [], defers: [] };
 
 host('a file defines workflows, and they come back as data', async () => {
   const result = await parse(`
@@ -72,7 +72,7 @@ host('a file defines workflows, and they come back as data', async () => {
   );
   assert.equal(dag?.tasks.map(({ task_id, file: path, retries, upstream_task_ids, downstream_task_ids, declares, outlets }) => ({ task_id, path, retries, upstream_task_ids, downstream_task_ids, declares, outlets })), [
     { task_id: 'extract', path: 'tasks/one.mjs', retries: 2, upstream_task_ids: [], downstream_task_ids: ['load'], declares: { ...nothing, variables: ['from_*'], connections: ['warehouse'] }, outlets: [] },
-    { task_id: 'load', path: 'tasks/one.mjs', retries: 0, upstream_task_ids: ['extract'], downstream_task_ids: [], declares: { ...nothing, connections: ['warehouse'], xcoms: ['daily/extract/*'], outlets: ['sales'] }, outlets: [{ name: 'sales', uri: 'sales' }] },
+    { task_id: 'load', path: 'tasks/one.mjs', retries: 0, upstream_task_ids: ['extract'], downstream_task_ids: [], declares: { ...nothing, connections: ['warehouse'], xcoms: ['daily/extract/*'], outlets: ['sales'], assetStates: ['sales'] }, outlets: [{ name: 'sales', uri: 'sales' }] },
   ]);
   assert.equal(JSON.parse(JSON.stringify(result)), result);
 });

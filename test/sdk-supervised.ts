@@ -120,6 +120,13 @@ const everything = `
     seen.asset = [(await assets.get({ name: 'report' })).uri, (await assets.get({ uri: 's3://report' })).name, await code(assets.get({ name: 'none' }))];
     seen.events = await assets.events({ name: 'report' }, { limit: 1, after: new Date(0) });
     assets.updated({ name: 'report', uri: 's3://report' }, { extra: { rows: 3 } });
+    const watermark = assets.state({ name: 'report' });
+    seen.watermark = [await watermark.get('rows'), await watermark.get('rows', { default: 0 })];
+    await watermark.set('rows', 41);
+    seen.marked = [await assets.state({ uri: 's3://report' }).get('rows'), await code(watermark.set('d', new Date(0))), await code(assets.state({ name: 'none' }).get('rows')), await code(assets.state({ name: 'none' }).set('rows', 1))];
+    await watermark.set('left', [1]);
+    await watermark.delete('rows');
+    seen.left = [await watermark.get('rows'), await watermark.get('left')];
     seen.run = [(await dagRuns.get(dag_id, run_id)).run_id === run_id, await dagRuns.state(dag_id, run_id), await code(dagRuns.state(dag_id, 'none'))];
     const started = await triggerDagRun('weekly', { conf: { from: 'here' } });
     seen.started = [typeof started, await dagRuns.state('weekly', started), await code(triggerDagRun('weekly', { run_id: started }))];
@@ -133,7 +140,7 @@ const everything = `
 `;
 const grants = {
   variables: ['colour', 'none', 'cursor'], writableVariables: ['cursor', 'old'], connections: ['db', 'none'], xcoms: [{ task_id: 'extract' }], outlets: ['report'],
-  assets: ['report', 's3://report', 'none'], dags: [dag_id, 'weekly'], triggers: ['weekly'], skips: ['clean'],
+  assets: ['report', 's3://report', 'none'], assetStates: ['report', 's3://report', 'none'], dags: [dag_id, 'weekly'], triggers: ['weekly'], skips: ['clean'],
 }; // prettier-ignore
 
 sdk('all that a task can do, under a supervisor and with the fake', async () => {
@@ -144,18 +151,20 @@ sdk('all that a task can do, under a supervisor and with the fake', async () => 
     context: { dag_run: { dag_id } },
   });
   assert.is(faking.state, 'success', JSON.stringify(faking.error));
-  const seed: Seed = { variables: { colour: 'green', old: '1', size: '3' }, connections: [{ conn_id: 'db', conn_type: 'postgres', login: 'me' }], assets: [{ name: 'report', uri: 's3://report' }], dags: [{ dag_id: 'weekly' }] };
+  const seed: Seed = { variables: { colour: 'green', old: '1', size: '3' }, connections: [{ conn_id: 'db', conn_type: 'postgres', login: 'me' }], assets: [{ name: 'report', uri: 's3://report' }], dags: [{ dag_id: 'weekly' }, { dag_id, declares: { assetStates: ['*'] } }] };
   await supervised(everything, { seed, options: { grants } }, async ({ outcome, lines, api, ...own }) => {
     assert.is(outcome.state, 'success', JSON.stringify([outcome, lines]));
     const { value } = await api.getXCom({ dag_id, ...own, key: 'return_value' });
     assert.equal(value, faking.returned);
     assert.equal((value as { kept: unknown }).kept, [{ row: 7 }, false, null, [true, 'ERR_BROKER_DENIED'], [true, 'ERR_BROKER_DENIED']]);
+    assert.equal((value as { marked: unknown[] }).marked, [41, [true, 'ERR_BROKER_DENIED'], 'done', [true, 'API_SERVER_ERROR']]);
     assert.equal((value as { keys: string[] }).keys, ['colour', 'cursor']); // what it may read, and no other
     assert.equal((await api.getAssetEvents({ name: 'report' })).asset_events.map(({ extra, source_task_id }) => [extra, source_task_id]), [[{ rows: 3 }, 'load']]);
     assert.equal(lines.filter(({ source }) => source === 'stdout').map(({ line }) => line), ['say ***']);
   });
   const { fake, message } = faking;
   assert.equal([fake.variables.get('cursor'), fake.variables.has('old'), fake.masked, fake.skipped], ['42', false, ['hunter2-hunter2'], ['clean', ['clean', 1]]]);
+  assert.equal([...(fake.assetStates.get('report') ?? [])], [['left', [1]]]);
   assert.equal(fake.triggered.map(({ dag_id: of, conf }) => [of, conf]), [['weekly', { from: 'here' }], ['weekly', undefined]]);
   assert.equal([...fake.pushed.keys()], ['rows', 'return_value']);
   assert.equal(message['outlet_events'], [{ dest_asset_key: { name: 'report', uri: 's3://report' }, extra: { rows: 3 } }]);

@@ -202,12 +202,80 @@ for (const [mode, options] of Object.entries({ ...modes, airflow: { authorizatio
     }));
 }
 
+/** Of the task `t` of each DAG: red-1 has `red` as an inlet or outlet, blue-1 declares all, red-2 and common neither. */
+const assetSeed: Seed = {
+  assets: [{ name: 'red', uri: 'red:', team: 'red' }, { name: 'blue', uri: 'blue:', team: 'blue' }, { name: 'all', uri: 'all:' }],
+  dags: [
+    { dag_id: 'red-1', bundle: 'reds', task_assets: { t: [{ name: 'red', uri: 'red:' }, { name: 'all', uri: 'all:' }, { name: 'blue', uri: 'blue:' }, { name: 'none', uri: 'none:' }], other: [] } },
+    { dag_id: 'red-2', bundle: 'reds', task_assets: { other: [{ name: 'red', uri: 'red:' }] } },
+    { dag_id: 'blue-1', bundle: 'blues', declares: { variables: ['*'], assetStates: ['*'] } },
+    { dag_id: 'common', bundle: 'commons', declares: { assetStates: ['re', 'all'] } },
+  ],
+};
+const state = (asset: string): string => `store/asset/by-${asset.endsWith(':') ? 'uri' : 'name'}/value?key=k&${asset.endsWith(':') ? 'uri' : 'name'}=${asset}`;
+const assetRows = (mode: keyof typeof modes | 'airflow'): readonly Row[] => {
+  const put = { value: 1 };
+  if (mode === 'airflow') return ['red', 'red:', 'blue', 'all'].flatMap((asset): Row[] => [['PUT', state(asset), put, 204, 204, 204, 204], ['GET', state(asset), undefined, 200, 200, 200, 200]]);
+  const teams = mode === 'teams' || mode === 'both';
+  return [
+    ['PUT', state('red'), put, 204, 403, teams ? 403 : 204, 403],
+    ['GET', state('red'), undefined, 200, 403, teams ? 403 : 200, 403],
+    ['GET', state('red:'), undefined, 200, 403, teams ? 403 : 200, 403],
+    ['PUT', state('blue:'), put, teams ? 403 : 204, 403, 204, 403],
+    ['GET', state('blue'), undefined, teams ? 403 : 200, 403, 200, 403],
+    // What is nobody's a team's task reads and does not change.
+    ['PUT', state('all'), put, teams ? 403 : 204, 403, teams ? 403 : 204, 204],
+    ['GET', state('all'), undefined, 200, 403, 200, 200],
+    ['GET', state('all:'), undefined, 200, 403, 200, 403],
+    ['DELETE', state('all'), undefined, teams ? 403 : 204, 403, teams ? 403 : 204, 204],
+    ['DELETE', state('red').replace('value', 'clear'), undefined, 204, 403, teams ? 403 : 204, 403],
+    ['GET', state('none'), undefined, teams ? 403 : 404, 403, teams ? 403 : 404, 403],
+    ['PUT', state('none'), put, teams ? 403 : 404, 403, teams ? 403 : 404, 403],
+  ];
+};
+for (const [mode, options] of Object.entries({ ...modes, airflow: { authorization: 'airflow' } } as const)) {
+  access(`with ${mode}: who keeps state about which asset`, () =>
+    withWorld(options, async ({ api, tasks, records }) => {
+      await api.server.seed(assetSeed);
+      for (const [method, path, body, ...statuses] of assetRows(mode as 'off')) {
+        for (const [index, dag] of dags.entries()) {
+          const reply = await tasks[dag].ask(method, path, body);
+          assert.is(reply.status, statuses[index], `${dag} ${method} ${path} ${JSON.stringify(reply.body)}`);
+          if (reply.status === 403) assert.is(reason(reply), 'access_denied');
+          const record = records.pop();
+          if (mode === 'airflow') assert.is(record, undefined);
+          else assert.equal([record?.dag_id, record?.kind, record?.allowed, records.length], [dag, 'asset_state', reply.status !== 403, 0]);
+        }
+      }
+    }));
+}
+
+access("an asset that is not the task's is refused alike, there or not, and what it is told says so", () =>
+  withWorld({}, async ({ api, tasks, records }) => {
+    await api.server.seed(assetSeed);
+    const of = async (asset: string): Promise<string> => JSON.stringify(await tasks['red-2'].ask('GET', state(asset)).then(({ status, body }) => [status, body])).replaceAll(asset, 'NAME');
+    assert.is(await of('red'), await of('gone'));
+    assert.equal([records[0]?.rule, records[0]?.reason], ['own-asset-state', 'not_own']);
+    // What a DAG declares holds from the next request on; its tasks alone gain by it.
+    await api.server.seed({ dags: [{ dag_id: 'red-2', bundle: 'reds', declares: { assetStates: ['r*'] } }] });
+    assert.is((await tasks['red-2'].ask('GET', state('red'))).status, 404);
+    assert.is((await tasks['common'].ask('GET', state('red'))).status, 403);
+  }));
+
 access('a policy can take the state store away, and is not asked for its keys', () =>
   withWorld({ policy: ({ action, resource }) => !(resource.kind === 'task_instance' && action === 'write') }, async ({ tasks, records }) => {
     const task = tasks['red-1'];
     assert.is((await task.ask('GET', `store/ti/${task.id}/k`)).status, 404); // control
     const reply = await task.ask('PUT', `store/ti/${task.id}/k`, { value: 1 });
     assert.equal([reply.status, reason(reply), records.at(-1)?.rule, records.at(-1)?.name], [403, 'access_denied', 'policy', `red-1/${run_id}/t`]);
+  }));
+
+access("a policy can take an asset's state store away, and gives none", () =>
+  withWorld({ policy: ({ action, resource }) => resource.kind !== 'asset_state' || action === 'read' }, async ({ api, tasks, records }) => {
+    await api.server.seed(assetSeed);
+    assert.is((await tasks['red-1'].ask('GET', state('red'))).status, 404); // control
+    assert.equal([(await tasks['red-1'].ask('PUT', state('red'), { value: 1 })).status, records.at(-1)?.rule, records.at(-1)?.name], [403, 'policy', 'red']);
+    assert.equal([(await tasks['red-2'].ask('GET', state('red'))).status, records.at(-1)?.rule], [403, 'own-asset-state']);
   }));
 
 // --- Live tries

@@ -23,7 +23,7 @@ interface Document {
 }
 
 async function withDocuments(use: (api: ApiServer, admin: string, documents: { readonly execution: Document; readonly admin: Document }) => Promise<void>): Promise<void> {
-  await using api = await ApiServer.start({ adminCredential: Secret.fromBytes(Buffer.from(credential)) }, { variables: { region: 'north' }, connections: [{ conn_id: 'c', conn_type: 'x' }], assets: [{ name: 'a', uri: 's3://a' }] });
+  await using api = await ApiServer.start({ adminCredential: Secret.fromBytes(Buffer.from(credential)) }, { variables: { region: 'north' }, connections: [{ conn_id: 'c', conn_type: 'x' }], assets: [{ name: 'a', uri: 's3://a' }], dags: [{ dag_id: 'daily', task_assets: { t: [{ name: 'a', uri: 's3://a' }] } }] });
   const admin = await api.server.listenAdmin();
   const [execution, ofAdmin] = await Promise.all([api.ask('GET', 'openapi.json'), api.ask('GET', `${admin}openapi.json`, credential)]);
   await use(api, admin, { execution: execution.body as Document, admin: ofAdmin.body as Document });
@@ -99,6 +99,10 @@ const requests: readonly (readonly [string, string, { readonly body?: unknown; r
   ['get', '/execution/assets/by-name', { query: 'name=a' }],
   ['get', '/execution/assets/by-uri', { query: 'uri=s3://a' }],
   ['get', '/execution/assets/by-alias', { query: 'alias_name=none' }],
+  ...['name=a', 'uri=s3://a'].flatMap((query): (typeof requests)[number][] => {
+    const path = `/execution/store/asset/by-${query.split('=', 1)[0]}`;
+    return [['put', `${path}/value`, { query: `${query}&key=k`, body: { value: 1 } }], ['get', `${path}/value`, { query: `${query}&key=k` }], ['delete', `${path}/value`, { query: `${query}&key=k` }], ['delete', `${path}/clear`, { query }]];
+  }),
   ['get', '/execution/asset-events/by-asset', { query: 'name=a&uri=s3://a' }],
   ['get', '/execution/asset-events/by-asset-alias', { query: 'name=none' }],
   ['patch', '/execution/task-instances/{id}/state', { body: { state: 'success', end_date: endDate } }],

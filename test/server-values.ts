@@ -183,4 +183,56 @@ routes('a state of the wrong kind, or too large, or one too many is not kept', a
   expect(await task.ask('PUT', states(task, 'one more'), { value: 1 }), 204);
 });
 
+// --- What tasks keep about an asset
+
+const about = (by: 'name' | 'uri', asset: string, key?: string): string => `store/asset/by-${by}/${key === undefined ? 'clear' : 'value'}?${new URLSearchParams({ [by]: asset, ...(key !== undefined && { key }) })}`;
+
+routes("an asset's state store is one, by its name and its URI, for all tasks that it belongs to, and outlives runs", async () => {
+  const table = { name: 'a table', uri: 's3://table?x=1&y' };
+  await using api = await ApiServer.start({}, { assets: [table, { name: 'other', uri: 'o' }], dags: [{ dag_id: 'daily', task_assets: { load: [table], clean: [{ name: 'other', uri: 'o' }, table] } }] });
+  const load = await api.running({ task_id: 'load' });
+  const clean = await api.running({ task_id: 'clean', run_id: 'another' });
+  refused(await load.ask('GET', about('name', table.name, 'a/b c')), 404, 'not_found');
+  for (const value of [0, false, '', [], { at: [1, null, 'é\u{1F512}'] }]) {
+    expect(await load.ask('PUT', about('name', table.name, 'a/b c'), { value }), 204);
+    expect(await clean.ask('GET', about('uri', table.uri, 'a/b c')), 200, { value });
+  }
+  expect(await clean.ask('PUT', about('uri', table.uri, 'k'), { value: 1 }), 204);
+  expect(await clean.ask('PUT', about('uri', 'o', 'k'), { value: 'kept' }), 204);
+  expect(await load.ask('DELETE', about('name', table.name, 'k')), 204);
+  expect(await load.ask('DELETE', about('name', table.name, 'k')), 204);
+  refused(await clean.ask('GET', about('name', table.name, 'k')), 404, 'not_found');
+  for (const query of ['', '?name=', '?name=a%20table&key=', '?uri=o']) expect(await load.ask('DELETE', `store/asset/by-name/value${query}`), 422);
+  expect(await clean.ask('GET', about('name', table.name, 'a/b c')), 200, { value: { at: [1, null, 'é\u{1F512}'] } });
+  expect(await clean.ask('DELETE', about('uri', table.uri)), 204);
+  refused(await load.ask('GET', about('name', table.name, 'a/b c')), 404, 'not_found');
+  expect(await clean.ask('GET', about('name', 'other', 'k')), 200, { value: 'kept' });
+});
+
+routes('an asset that is not there, or not active, has no state store, and its name leads to no namesake', async () => {
+  const [gone, active] = [{ name: 'table', uri: 's3://a-gone' }, { name: 'table', uri: 's3://b' }];
+  await using api = await ApiServer.start({}, { assets: [{ ...gone, is_active: false }, active], dags: [{ dag_id: 'daily', task_assets: { old: [gone], new: [active], none: [{ name: 'none', uri: 'none' }] } }] });
+  const tasks = { old: await api.running({ task_id: 'old' }), new: await api.running({ task_id: 'new' }), none: await api.running({ task_id: 'none' }) };
+  for (const [method, key, body] of [['GET', 'k'], ['PUT', 'k', { value: 1 }], ['DELETE', 'k'], ['DELETE']] as const) {
+    refused(await tasks.old.ask(method, about('name', 'table', key), body), 404, 'not_found');
+    refused(await tasks.none.ask(method, about('name', 'none', key), body), 404, 'not_found');
+  }
+  expect(await tasks.new.ask('PUT', about('name', 'table', 'k'), { value: 1 }), 204); // control
+  refused(await tasks.old.ask('GET', about('name', 'table', 'k')), 404, 'not_found');
+});
+
+routes("a state of an asset of the wrong kind, or too large, or one too many is not kept", async () => {
+  const table = { name: 'table', uri: 's3://table' };
+  await using api = await ApiServer.start({}, { assets: [table], dags: [{ dag_id: 'daily', task_assets: { load: [table] } }] });
+  const task = await api.running({ task_id: 'load' });
+  for (const body of [undefined, {}, { value: null }, { value: 1, expires_at: null }, '{"value":9007199254740993}', { value: 'x'.repeat(65_534) }]) expect(await task.ask('PUT', about('name', 'table', 'k'), body), 422);
+  refused(await task.ask('GET', about('name', 'table', 'k')), 404, 'not_found');
+  expect(await task.ask('PUT', about('name', 'table', 'k'), { value: 'x'.repeat(65_533) }), 204); // control
+  for (let n = 1; n < 1000; n++) expect(await task.ask('PUT', about('uri', 's3://table', `k${n}`), { value: n }), 204);
+  refused(await task.ask('PUT', about('name', 'table', 'one more'), { value: 1 }), 409, 'state_store_full');
+  expect(await task.ask('PUT', about('name', 'table', 'k7'), { value: 'changed' }), 204);
+  expect(await task.ask('DELETE', about('name', 'table', 'k7')), 204);
+  expect(await task.ask('PUT', about('name', 'table', 'one more'), { value: 1 }), 204);
+});
+
 routes.run();

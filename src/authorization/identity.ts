@@ -22,4 +22,6 @@ export interface Declares {
   readonly connections?: readonly string[];
   /** `dag_id/task_id/key`, of any run and map index. `*` in one of the three stays within it. */
   readonly xcoms?: readonly string[];
+  /** Assets, by name or URI, whose state stores its tasks share, besides those that are a task's inlets and outlets. */
+  readonly assetStates?: readonly string[];
 }

@@ -1,5 +1,5 @@
 /** What a decision is about. */
-export type ResourceKind = 'variable' | 'connection' | 'xcom' | 'dag_run' | 'dag' | 'asset' | 'task_instance';
+export type ResourceKind = 'variable' | 'connection' | 'xcom' | 'dag_run' | 'dag' | 'asset' | 'asset_state' | 'task_instance';
 
 /** `write` makes or changes, and triggers or clears a run. `transition` is a try's own `run`, `heartbeat` and `state`. */
 export type Action = 'read' | 'write' | 'delete' | 'transition';
@@ -17,6 +17,9 @@ export type Resource =
   | { readonly kind: 'asset'; readonly name: string }
   | { readonly kind: 'asset'; readonly uri: string }
   | { readonly kind: 'asset'; readonly alias: string }
+  /** An asset's state store, whatever the key. `own`: it is the asking task's inlet or outlet, or its DAG declares it; in a supervisor, it was granted. */
+  | { readonly kind: 'asset_state'; readonly name: string; readonly own: boolean }
+  | { readonly kind: 'asset_state'; readonly uri: string; readonly own: boolean }
   /** Task instances of a DAG, as `count`, `states` and `previous` tell of them; or the one that asks. */
   | { readonly kind: 'task_instance'; readonly dag_id: string; readonly run_id?: string | undefined; readonly task_id?: string | undefined };
 
@@ -39,6 +42,8 @@ export function nameOf(resource: Resource): string {
       return `${resource.dag_id}/${resource.run_id}/${resource.task_id}/${resource.map_index}/${resource.key}`;
     case 'dag':
       return resource.dag_id;
+    case 'asset_state':
+      return 'name' in resource ? resource.name : resource.uri;
     case 'asset':
       return 'name' in resource ? resource.name : 'uri' in resource ? resource.uri : resource.alias;
     case 'dag_run':

@@ -50,6 +50,12 @@ function ownXComWrite({ identity, action, resource }: Question): Verdict | undef
   return isOwnXCom(identity, resource) ? verdicts.own : verdicts.notOwn;
 }
 
+/** A task keeps state of its own inlets and outlets, and of what its DAG declares: Airflow lets whoever has a token read and change that of every asset. */
+function ownAssetState({ resource }: Question): Verdict | undefined {
+  if (resource.kind !== 'asset_state') return undefined;
+  return resource.own ? verdicts.own : verdicts.notOwn;
+}
+
 function isOwnXCom(identity: Identity, { dag_id, run_id, task_id, map_index }: Resource & { kind: 'xcom' }): boolean {
   return identity.dag_id === dag_id && identity.run_id === run_id && identity.task_id === task_id && identity.map_index === map_index;
 }
@@ -84,6 +90,7 @@ function predeclared({ identity, resource }: Question, { predeclared: wanted }: 
 /** Asked from the first to the last; the first no is the answer. After these comes the deployment's own policy. docs/authorization.md */
 export const rules: readonly Rule[] = [
   { name: 'own-xcom-write', ask: ownXComWrite },
+  { name: 'own-asset-state', ask: ownAssetState },
   { name: 'live-try', ask: liveTry },
   { name: 'team', ask: team },
   { name: 'declared', ask: predeclared },

@@ -105,7 +105,7 @@ function tasks(dag_id: string, value: unknown, defaults: Fields<(typeof defaultF
       file: fileBelow(`${path}.file`, args.file),
       upstream_task_ids,
       downstream_task_ids: [] as string[],
-      declares: together(shared, own, { xcoms: upstream_task_ids.map((up) => `${dag_id}/${up}/*`), outlets: names(outlets), assets: names(inlets) }),
+      declares: together(shared, own, { xcoms: upstream_task_ids.map((up) => `${dag_id}/${up}/*`), outlets: names(outlets), assets: names(inlets), assetStates: names([...inlets, ...outlets]) }),
       inlets,
       outlets,
       retries: whole(`${path}.retries`, args.retries ?? 0, 0, 1000),

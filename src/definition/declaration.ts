@@ -66,7 +66,7 @@ export interface TaskDefaults {
 }
 
 /** What a supervisor's `declares` takes: each a list of names, or of patterns in which `*` stands for any characters. */
-export const resourceKinds = ['variables', 'writableVariables', 'connections', 'xcoms', 'outlets', 'assets', 'dags', 'triggers', 'skips', 'defers'] as const;
+export const resourceKinds = ['variables', 'writableVariables', 'connections', 'xcoms', 'outlets', 'assets', 'assetStates', 'dags', 'triggers', 'skips', 'defers'] as const;
 export type ResourceKind = (typeof resourceKinds)[number];
 
 /** Names, or patterns, of what a task will ask for; `xcoms` are `dag_id/task_id/key`. docs/messages.md says what each is for. */

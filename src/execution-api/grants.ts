@@ -5,7 +5,7 @@ import type { XComName } from './client.js';
 import type { Identity } from './methods/self.js';
 
 /** What is granted by name. */
-const kinds = ['variables', 'writableVariables', 'connections', 'outlets', 'assets', 'dags', 'triggers', 'skips', 'defers'] as const;
+const kinds = ['variables', 'writableVariables', 'connections', 'outlets', 'assets', 'assetStates', 'dags', 'triggers', 'skips', 'defers'] as const;
 type Kind = (typeof kinds)[number];
 
 /** What a task may ask for beyond what is its own: its XComs, its run, its own life. Nothing that is not named. */
@@ -22,6 +22,8 @@ export interface Grants {
   readonly outlets?: readonly string[] | 'any';
   /** Names, URIs and aliases of assets it may look up, their events too. @default [] */
   readonly assets?: readonly string[] | 'any';
+  /** Names and URIs of assets whose state store it may read and change; neither is granted by the other, nor by `outlets`. @default [] */
+  readonly assetStates?: readonly string[] | 'any';
   /** DAGs whose runs and task instances it may look at, its own DAG's other runs as well. @default [] */
   readonly dags?: readonly string[] | 'any';
   /** DAGs it may start runs of, or have done again. @default [] */

@@ -131,7 +131,7 @@ export const WaitingWork = Type.Object({
       dag_rel_path: Type.String(),
       bundle_info: Type.Object({ name: Type.String(), version: Nullable(Type.String()) }),
       /** What its DAG declares; null where that says nothing. */
-      declares: Nullable(Type.Unsafe<Declares>(Type.Object({ variables: Names, connections: Names, xcoms: Names }))),
+      declares: Nullable(Type.Unsafe<Declares>(Type.Object({ variables: Names, connections: Names, xcoms: Names, assetStates: Names }))),
     }),
   ),
 });

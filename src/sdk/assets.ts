@@ -1,5 +1,6 @@
 import { client } from './client.js';
 import { addOutlet, type AssetKey, type AssetUpdate } from './outlets.js';
+import { valueOf } from './state.js';
 
 export interface Asset extends AssetKey {
   readonly group: string;
@@ -29,6 +30,19 @@ export interface AssetEventRange {
 
 type Fields = Readonly<Record<string, unknown>>;
 
+/** What tasks keep about an asset, for each other and for later runs: any JSON but null, 64 KiB of it for each of 1000 keys at most. */
+export interface AssetState {
+  /** null where there is none, or no such asset, and no default. @throws {TaskError} `ERR_BROKER_DENIED`: not among the supervisor's `assetStates`; so do the others. */
+  get<Value = unknown>(key: string): Promise<Value | null>;
+  get<Value = unknown, Default = Value>(key: string, options: { readonly default: Default }): Promise<Value | Default>;
+  /** Makes or changes one, which stays until somebody deletes it. */
+  set(key: string, value: unknown): Promise<void>;
+  /** One that is not there is gone. */
+  delete(key: string): Promise<void>;
+  /** All keys, whoever has set them. */
+  clear(): Promise<void>;
+}
+
 export const assets = Object.freeze({
   /** By name or URI. @throws {TaskError} `ASSET_NOT_FOUND`; `ERR_BROKER_DENIED`: not among the supervisor's `assets`. */
   async get(by: { readonly name: string } | { readonly uri: string }): Promise<Asset> {
@@ -44,6 +58,27 @@ export const assets = Object.freeze({
       ? await client().request('GetAssetEventByAssetAlias', { alias_name: of.alias, ...range })
       : await client().request('GetAssetEventByAsset', { name: of.name ?? null, uri: of.uri ?? null, ...range });
     return (reply as Fields)['asset_events'] as AssetEvent[];
+  },
+
+  /**
+   * The state store of an asset, by name or URI: `const watermark = assets.state({ name: 'orders' })`. Nothing is asked yet. Needs a server of
+   * Airflow 3.3, or `sallyport/server`, which asks besides that the asset is an inlet or outlet of the task, or declared by its DAG.
+   */
+  state(of: { readonly name: string } | { readonly uri: string }): AssetState {
+    const [suffix, asset] = 'name' in of ? ['ByName', { name: of.name }] : ['ByUri', { uri: of.uri }];
+    const ask = (what: string, fields: Fields): Promise<unknown> => client().request(`${what}AssetStateStore${suffix}`, { ...asset, ...fields });
+    return Object.freeze({
+      get: (key: string, options: { readonly default: unknown } = { default: null }): Promise<never> => valueOf('ASSET_STORE_NOT_FOUND', options.default as never, () => ask('Get', { key })),
+      async set(key: string, value: unknown): Promise<void> {
+        await ask('Set', { key, value });
+      },
+      async delete(key: string): Promise<void> {
+        await ask('Delete', { key });
+      },
+      async clear(): Promise<void> {
+        await ask('Clear', {});
+      },
+    });
   },
 
   /**

@@ -58,6 +58,8 @@ const Declares = Type.Object(
     connections: Type.Optional(Type.Array(Id)),
     /** `dag_id/task_id/key`. */
     xcoms: Type.Optional(Type.Array(Type.String({ pattern: '^[^/]+/[^/]+/.+$', maxLength: 1024 }))),
+    /** Assets, by name or URI, whose state stores its tasks share, with pre-declaration or without. */
+    assetStates: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 1500 }))),
   },
   closed,
 );

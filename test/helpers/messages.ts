@@ -125,6 +125,24 @@ const ofItself = (type: string, more: Record<string, unknown> = {}) => ({
 });
 const ofRun = (type: string, more: Record<string, unknown> = {}) => ({ type, grants: { dags: ['weekly'] }, declares: { dags: ['week*'] }, ask: () => ({ dag_id: 'weekly', run_id: 'w1', ...more }), denied: [() => ({ dag_id, run_id: 'earlier', ...more }), () => ({ dag_id: 'monthly', run_id: 'w1', ...more })] });
 
+/** The four messages about an asset's state store, by its name or its URI. */
+const ofAssetState = (suffix: 'ByName' | 'ByUri', by: { readonly name: string } | { readonly uri: string }, notGranted: Readonly<Record<string, string>>): Case[] => {
+  const [asset = ''] = Object.values(by);
+  const shared = { grants: { assetStates: [asset] }, declares: { assetStates: [`${asset.slice(0, -1)}*`] } };
+  // Nothing that another of these cases has left.
+  const given = async ({ api }: Scene): Promise<void> => {
+    await api.clearAssetStateStore(by);
+    await api.setAssetStateStore(by, 'at', { row: 7 });
+  };
+  const gone = async (body: unknown, { api }: Scene): Promise<void> => assert.equal([body, await has(() => api.getAssetStateStore(by, 'at'))], [ok, false]);
+  return [
+    { ...shared, type: `GetAssetStateStore${suffix}`, given, ask: () => ({ ...by, key: 'at' }), answer: { type: 'AssetStateStoreResult', value: { row: 7 } }, denied: [() => ({ ...notGranted, key: 'at' })] },
+    { ...shared, type: `SetAssetStateStore${suffix}`, given, ask: () => ({ ...by, key: 'a/b c', value: false }), answer: async (body: unknown, { api }: Scene) => assert.equal([body, await api.getAssetStateStore(by, 'a/b c')], [ok, false]), denied: [() => ({ ...notGranted, key: 'at', value: 1 })] },
+    { ...shared, type: `DeleteAssetStateStore${suffix}`, given, ask: () => ({ ...by, key: 'at' }), answer: gone, denied: [() => ({ ...notGranted, key: 'at' })] },
+    { ...shared, type: `ClearAssetStateStore${suffix}`, given, ask: () => by, answer: gone, denied: [() => notGranted] },
+  ];
+};
+
 /** All that there are. test/messages.ts compares them with the table. */
 export const cases: readonly Case[] = [
   { type: 'GetVariable', grants: { variables: ['colour'] }, declares: { variables: ['colo*'] }, ask: () => ({ key: 'colour' }), answer: { type: 'VariableResult', key: 'colour', value: 'green' }, denied: [() => ({ key: 'mine' }), () => ({ key: 'Colour' })] },
@@ -174,6 +192,8 @@ export const cases: readonly Case[] = [
   { type: 'GetAssetsByAlias', grants: { assets: ['daily'] }, declares: { assets: ['daily'] }, ask: () => ({ alias_name: 'daily' }), answer: { type: 'AssetsByAliasResult', assets: [] }, denied: [() => ({ alias_name: 'weekly' })] },
   { type: 'GetAssetEventByAsset', grants: { assets: ['report', 's3://report'] }, declares: { assets: ['*report'] }, ask: () => ({ name: 'report', uri: 's3://report', after: new Date(0), before: null, limit: 5, ascending: true }), answer: { type: 'AssetEventsResult', asset_events: [] }, denied: [() => ({ name: 'report', uri: 's3://other' }), () => ({ name: 'other', uri: null }), () => ({ name: '', uri: '' })] },
   { type: 'GetAssetEventByAssetAlias', grants: { assets: ['daily'] }, declares: { assets: ['dai*'] }, ask: () => ({ alias_name: 'daily' }), answer: { type: 'AssetEventsResult', asset_events: [] }, denied: [() => ({ alias_name: 'weekly' })] },
+  ...ofAssetState('ByName', { name: 'report' }, { name: 'other' }),
+  ...ofAssetState('ByUri', { uri: 's3://report' }, { uri: 's3://other' }),
   { ...ofRun('GetDagRun'), answer: (body: Record<string, unknown> | null) => assert.equal([body?.['type'], body?.['run_id']], ['DagRunResult', 'w1']) },
   { ...ofRun('GetDagRunState'), answer: { type: 'DagRunStateResult', state: 'running' } },
   { ...ofRun('GetTaskBreadcrumbs'), answer: { type: 'TaskBreadcrumbsResult', breadcrumbs: [] } },

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { BrokerDenied } from '../../errors.js';
-import { assertJson, iso, Moment, Nullish } from './fields.js';
+import type { AssetRef } from '../state-stores.js';
+import { assertJson, iso, Moment, Name, Nullish } from './fields.js';
 import { found, ok, type Question, row, type RowOptions, type Rows } from './row.js';
 
 const TiId = Nullish(Type.String());
@@ -17,8 +18,12 @@ function assertState(method: string, value: unknown): void {
   assertJson(method, value);
 }
 
-/** What outlives a try. Of Airflow 3.3. */
-export function stateStores({ api, self }: RowOptions): Rows {
+/** What outlives a try: a task's own, and that of assets. Of Airflow 3.3. */
+export function stateStores(options: RowOptions): Rows {
+  return { ...taskStateStore(options), ...assetStateStore(options, 'ByName', 'name'), ...assetStateStore(options, 'ByUri', 'uri') };
+}
+
+function taskStateStore({ api, self }: RowOptions): Rows {
   const reads = (): readonly Question[] => [['read', self.resource]];
   const writes = (): readonly Question[] => [['write', self.resource]];
 
@@ -59,6 +64,69 @@ export function stateStores({ api, self }: RowOptions): Rows {
       about: writes,
       handler: async ({ ti_id }, { signal }) => {
         await api.clearTaskStateStore(ti_id, { signal });
+        return ok;
+      },
+    }),
+  };
+}
+
+/** The same four for an asset, by what the message calls it. */
+function assetStateStore({ api, reach }: RowOptions, suffix: 'ByName' | 'ByUri', by: 'name' | 'uri'): Rows {
+  type Named = { readonly name?: string; readonly uri?: string };
+  const named = by === 'name' ? { name: Name } : { uri: Name };
+  /** Undefined where it was not granted. */
+  const granted = (asked: Named): AssetRef | undefined => {
+    const [name = '', uri = ''] = [asked.name, asked.uri];
+    if (!reach.has('assetStates', by === 'name' ? name : uri)) return undefined;
+    return by === 'name' ? { name } : { uri };
+  };
+  const about = (action: 'read' | 'write' | 'delete') => <P extends { readonly asset: AssetRef }>({ asset }: P): readonly Question[] => [[action, { kind: 'asset_state', ...asset, own: true }]];
+  const keyed = ({ key, ...asked }: Named & { readonly key: string }) => {
+    const asset = granted(asked);
+    return asset && { asset, key };
+  };
+
+  return {
+    [`GetAssetStateStore${suffix}`]: row({
+      params: Type.Object({ ...named, key: Key }),
+      permit: keyed,
+      about: about('read'),
+      handler: ({ asset, key }, { signal }) => found('ASSET_STORE_NOT_FOUND', { key }, async () => ({ type: 'AssetStateStoreResult', value: await api.getAssetStateStore(asset, key, { signal }) })),
+    }),
+
+    [`SetAssetStateStore${suffix}`]: row({
+      params: Type.Object({ ...named, key: Key, value: Type.Unknown() }),
+      permit: ({ value, ...asked }) => {
+        assertState(`SetAssetStateStore${suffix}`, value);
+        const which = keyed(asked);
+        return which && { ...which, value };
+      },
+      about: about('write'),
+      handler: async ({ asset, key, value }, { signal }) => {
+        await api.setAssetStateStore(asset, key, value, { signal });
+        return ok;
+      },
+    }),
+
+    [`DeleteAssetStateStore${suffix}`]: row({
+      params: Type.Object({ ...named, key: Key }),
+      permit: keyed,
+      about: about('delete'),
+      handler: async ({ asset, key }, { signal }) => {
+        await api.deleteAssetStateStore(asset, key, { signal });
+        return ok;
+      },
+    }),
+
+    [`ClearAssetStateStore${suffix}`]: row({
+      params: Type.Object(named),
+      permit: (asked) => {
+        const asset = granted(asked);
+        return asset && { asset };
+      },
+      about: about('delete'),
+      handler: async ({ asset }, { signal }) => {
+        await api.clearAssetStateStore(asset, { signal });
         return ok;
       },
     }),

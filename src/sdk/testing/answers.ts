@@ -29,6 +29,26 @@ export function answers(world: World): Readonly<Record<string, Answer>> {
       .filter((each) => (['key', 'dag_id', 'task_id'] as const).every((field) => each[field] === wanted[field]) && (wanted['include_prior_dates'] === true || each.run_id === wanted['run_id']))
       .sort((a, b) => a.map_index - b.map_index);
   const asset = (wanted: Fields) => world.assets.find(({ name, uri }) => Object.entries(wanted).every(([field, value]) => value == null || { name, uri }[field] === value));
+  const assetState = (by: 'name' | 'uri', called: unknown) => world.assetStates.get(asset({ [by]: called })?.name ?? '');
+  const assetStates = (suffix: 'ByName' | 'ByUri', by: 'name' | 'uri'): Readonly<Record<string, Answer>> => {
+    const kept = ({ [by]: called }: Fields) => assetState(by, called) ?? absent('API_SERVER_ERROR', { status_code: 404, [by]: called });
+    return {
+      [`GetAssetStateStore${suffix}`]: ({ key, [by]: called }) => ({ type: 'AssetStateStoreResult', value: assetState(by, called)?.get(String(key)) ?? absent('ASSET_STORE_NOT_FOUND', { key }) }),
+      [`SetAssetStateStore${suffix}`]: ({ key, value, ...asked }) => {
+        assertState(`SetAssetStateStore${suffix}`, value);
+        kept(asked).set(String(key), value);
+        return ok;
+      },
+      [`DeleteAssetStateStore${suffix}`]: ({ key, ...asked }) => {
+        kept(asked).delete(String(key));
+        return ok;
+      },
+      [`ClearAssetStateStore${suffix}`]: (asked) => {
+        kept(asked).clear();
+        return ok;
+      },
+    };
+  };
   const whole = ({ name, uri, group = 'asset', extra = {} }: World['assets'][number]) => ({ name, uri, group, extra });
   const run = ({ dag_id, run_id }: Fields) =>
     world.dagRuns.find((each) => each['dag_id'] === dag_id && each['run_id'] === run_id) ?? absent('API_SERVER_ERROR', { status_code: 404, dag_id, run_id });
@@ -87,6 +107,9 @@ export function answers(world: World): Readonly<Record<string, Answer>> {
       world.state.clear();
       return ok;
     },
+
+    ...assetStates('ByName', 'name'),
+    ...assetStates('ByUri', 'uri'),
 
     GetAssetByName: ({ name }) => ({ type: 'AssetResult', ...whole(asset({ name }) ?? absent('ASSET_NOT_FOUND', { name })) }),
     GetAssetByUri: ({ uri }) => ({ type: 'AssetResult', ...whole(asset({ uri }) ?? absent('ASSET_NOT_FOUND', { uri })) }),

@@ -35,7 +35,7 @@ export interface FakeSeed {
   readonly xcoms?: readonly FakeXCom[];
   /** What earlier tries of the task have left, by key. */
   readonly state?: Readonly<Record<string, unknown>>;
-  readonly assets?: readonly (Pick<Asset, 'name' | 'uri'> & Partial<Asset> & { readonly aliases?: readonly string[]; readonly events?: readonly Partial<AssetEvent>[] })[];
+  readonly assets?: readonly (Pick<Asset, 'name' | 'uri'> & Partial<Asset> & { readonly aliases?: readonly string[]; readonly events?: readonly Partial<AssetEvent>[]; readonly state?: Readonly<Record<string, unknown>> })[];
   /** Runs of this DAG and of others. The task's own is always there. */
   readonly dagRuns?: readonly (Pick<DagRun, 'dag_id' | 'run_id'> & Partial<DagRun> & { readonly state?: string })[];
 }
@@ -68,6 +68,8 @@ export class World {
   /** Tasks that it has had skipped. */
   readonly skipped: unknown[] = [];
   readonly assets: NonNullable<FakeSeed['assets']>;
+  /** What tasks keep about each asset, by its name and then by key. */
+  readonly assetStates: ReadonlyMap<string, Map<string, unknown>>;
   readonly dagRuns: Record<string, unknown>[];
   readonly ti: TaskInstance;
   readonly #xcoms: readonly StoredXCom[];
@@ -79,6 +81,7 @@ export class World {
     this.#xcoms = xcoms.map((each) => ({ dag_id: ti.dag_id, run_id: ti.run_id, key: 'return_value', map_index: -1, ...each }));
     this.state = new Map(Object.entries(state));
     this.assets = assets;
+    this.assetStates = new Map(assets.map(({ name, state: kept = {} }) => [name, new Map(Object.entries(kept))]));
     this.dagRuns = [{ dag_id: ti.dag_id, run_id: ti.run_id, state: 'running' }, ...dagRuns].map((run) => ({ run_type: 'manual', conf: {}, state: 'success', ...run }));
   }
 

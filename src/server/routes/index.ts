@@ -1,5 +1,6 @@
 import type { AccessOptions } from '../access.js';
 import type { App } from '../app.js';
+import { assetStateStore } from './asset-state-store.js';
 import { assets } from './assets.js';
 import { connections } from './connections.js';
 import { dagRuns } from './dag-runs.js';
@@ -13,7 +14,7 @@ import { taskStateStore } from './task-state-store.js';
 import { variables } from './variables.js';
 import { xcoms } from './xcoms.js';
 
-const nouns = [health, taskInstances, taskInstanceQueries, taskReschedules, taskStateStore, hitl, variables, connections, dagRuns, dags, assets];
+const nouns = [health, taskInstances, taskInstanceQueries, taskReschedules, taskStateStore, hitl, variables, connections, dagRuns, dags, assets, assetStateStore];
 
 /** The routes below `/execution`, one file a noun. A new noun is a file and a name here. */
 export async function routes(app: App, context: AccessOptions): Promise<void> {

@@ -54,7 +54,7 @@ const owners: Readonly<Record<string, string>> = {
 function ownership(resource: Resource): { readonly kind: string; readonly owned: string } {
   if (resource.kind === 'variable') return { kind: 'variable', owned: 'key' in resource ? resource.key : resource.prefix };
   if (resource.kind === 'connection') return { kind: 'connection', owned: resource.conn_id };
-  if (resource.kind !== 'asset') return { kind: 'dag', owned: resource.dag_id };
+  if (resource.kind !== 'asset' && resource.kind !== 'asset_state') return { kind: 'dag', owned: resource.dag_id };
   if ('name' in resource) return { kind: 'asset name', owned: resource.name };
   return 'uri' in resource ? { kind: 'asset uri', owned: resource.uri } : { kind: 'asset alias', owned: resource.alias };
 }
