@@ -109,7 +109,8 @@ workers('what is no credential, or another kind of one, opens nothing', async ()
   expectReply(await ask(api, 'nonsense', credential), 422);
   for (const wrong of [undefined, task.token, 'x']) assert.is((await waiting(api, wrong)).status, wrong === undefined ? 401 : 403);
   const { paths } = (await api.ask('GET', '../sallyport/v1/openapi.json')).body as { paths: Record<string, Record<string, { security: unknown[] }>> };
-  assert.equal(Object.entries(paths).map(([path, { get, post }]) => [path, (get ?? post)?.security.length]), [['/sallyport/v1/task-instances/{id}/token', 1], ['/sallyport/v1/workloads', 1]]);
+  assert.ok(Object.keys(paths).includes('/sallyport/v1/task-instances/{id}/token') && Object.keys(paths).includes('/sallyport/v1/workloads'));
+  for (const [path, operations] of Object.entries(paths)) for (const { security } of Object.values(operations)) assert.is(security.length, 1, path);
   expectReply(await ask(api, id, credential), 201); // control
 });
 

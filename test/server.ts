@@ -315,15 +315,20 @@ server('a database is for its owner alone, one of an older version is brought to
     const database = join(folder, 'db');
     {
       await using api = await ApiServer.start({ database });
-      await api.task();
+      const waits = await api.running({ dag_id: 'of-a-bundle' });
+      assert.is((await waits.state({ state: 'deferred', classpath: 'a.B', next_method: 'go_on' })).status, 204);
       for (const name of ['db', 'db-wal', 'db-shm']) assert.is(statSync(join(folder, name)).mode & 0o777, 0o600, name);
     }
     const { DatabaseSync } = await import('@photostructure/sqlite');
     const db = new DatabaseSync(database);
-    db.exec('DROP TABLE task_state_store; DROP TABLE asset_state_store; ALTER TABLE tokens DROP COLUMN given_for; UPDATE schema_version SET version = 2');
+    db.exec('DROP TABLE triggers; DROP TABLE triggerers; ALTER TABLE workers DROP COLUMN role; DROP TABLE task_state_store; DROP TABLE asset_state_store; ALTER TABLE tokens DROP COLUMN given_for; UPDATE schema_version SET version = 2');
     {
       await using api = await ApiServer.start({ database });
       assert.is((await (await api.running()).heartbeat()).status, 204);
+      await api.server.seed({ bundles: [{ name: 'b' }], dags: [{ dag_id: 'of-a-bundle', bundle: 'b' }] });
+      using credential = await api.server.addTriggerer({ name: 't', queues: ['default'] });
+      const asked = await api.ask('PUT', `../sallyport/v1/triggerers/${randomUUID()}`, credential.use((bytes) => Buffer.from(bytes).toString()), { bundles: ['b'], capacity: 1, running: [] });
+      assert.equal((asked.body as { to_create: { classpath: string }[] }).to_create.map(({ classpath }) => classpath), ['a.B']);
     }
     db.exec('UPDATE schema_version SET version = 99');
     db.close();

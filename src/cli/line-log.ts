@@ -38,6 +38,6 @@ export class LineLog {
 }
 
 /** Other workers' too, which no process knows. */
-const workerCredential = /(sallyport-worker-)[\w-]{20,}/g;
+const workerCredential = /(sallyport-(?:worker|triggerer)-)[\w-]{20,}/g;
 
 const open = (path: string): number => (path === '-' ? 1 : openSync(path, 'a', 0o600));

@@ -8,6 +8,7 @@ export * from './schema/dags.js';
 export * from './schema/hitl.js';
 export * from './schema/state-stores.js';
 export * from './schema/task-instances.js';
+export * from './schema/triggers.js';
 
 /**
  * The bodies of Airflow's Execution API at this version, once: the client checks what it is

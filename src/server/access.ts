@@ -8,7 +8,7 @@ import { Gate } from './gate.js';
 import type { Memo } from './memo.js';
 import { invalidToken, Problem } from './problem.js';
 import type { Database } from './store/sql.js';
-import { findWorker, type Worker } from './store/workers.js';
+import { findWorker, type Role, type Worker } from './store/workers.js';
 import type { Tokens } from './tokens.js';
 import { credentialHash } from './worker.js';
 
@@ -22,7 +22,9 @@ export type Access =
   /** As `self`, and a workload token will do: to start the task instance. */
   | 'self-or-workload'
   /** A worker, with its credential: for the first token of a task instance. */
-  | 'worker';
+  | 'worker'
+  /** A triggerer, with its own: for triggers, and what comes of them. */
+  | 'triggerer';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -86,9 +88,9 @@ export function guard(app: App, options: AccessOptions): void {
 
   async function admit(request: FastifyRequest): Promise<void> {
     const { access } = request.routeOptions.config;
-    if (access === 'worker') {
-      const worker = await database.run(findWorker(credentialHash(bearerOf(request))));
-      if (worker === undefined) throw invalidCredential();
+    if (access === 'worker' || access === 'triggerer') {
+      const worker = await database.run(findWorker(access, credentialHash(bearerOf(request))));
+      if (worker === undefined) throw invalidCredential(access);
       request.worker = worker;
       return;
     }
@@ -104,7 +106,7 @@ export function guard(app: App, options: AccessOptions): void {
   // meanwhile does nothing any more, and is not renewed.
   app.addHook('preValidation', (request, reply, done) => {
     const { access } = request.routeOptions.config;
-    if (request.is404 || access === 'public' || access === 'worker' || (access === 'task' && !isSoonOver(claimsOf(request), now()))) return done();
+    if (request.is404 || access === 'public' || access === 'worker' || access === 'triggerer' || (access === 'task' && !isSoonOver(claimsOf(request), now()))) return done();
     passed(request, reply).then(() => done(), done);
   });
 
@@ -142,7 +144,7 @@ export function claimsOf(request: FastifyRequest): TokenClaims {
   return known(request, request.claims);
 }
 
-/** Which worker asks, on a route of access `worker`. */
+/** Which worker asks, on a route of access `worker`, or which triggerer. */
 export function workerOf(request: FastifyRequest): Worker {
   return known(request, request.worker);
 }
@@ -190,7 +192,7 @@ function bearerOf(request: FastifyRequest): string {
   return token;
 }
 
-export const invalidCredential = (): Problem => new Problem(403, { reason: 'invalid_token', message: 'Invalid worker credential' });
+export const invalidCredential = (role: Role = 'worker'): Problem => new Problem(403, { reason: 'invalid_token', message: `Invalid ${role} credential` });
 
 async function authenticate(tokens: Tokens, request: FastifyRequest, scopes: readonly TokenScope[]): Promise<TokenClaims> {
   try {

@@ -8,6 +8,7 @@
  *     > {"issueWorkloadToken": "task instance id"}                   < {"token": "…"}
  *     > {"addWorker": {"name": "…", "queues": ["…"]}}               < {"credential": "…"}
  *     > {"revokeWorker": "name"}, {"revokeTokens": "all"}             < {"ended": 3}
+ *     > {"addTriggerer": {…}}, {"revokeTriggerer": "name"}           as of workers
  *
  * What cannot be done is answered `{"error": {"code", "message"}}`, and ends it when it was the first line.
  * It ends when stdin does. It hardens itself before it looks at what it was told: it holds the signing key.
@@ -60,6 +61,8 @@ const Order = Type.Union([
   Type.Object({ issueWorkloadToken: Type.String() }, closed),
   Type.Object({ addWorker: WorkerOptions }, closed),
   Type.Object({ revokeWorker: Type.String() }, closed),
+  Type.Object({ addTriggerer: WorkerOptions }, closed),
+  Type.Object({ revokeTriggerer: Type.String() }, closed),
   Type.Object({ revokeTokens: Which }, closed),
 ]);
 
@@ -78,11 +81,15 @@ async function start(line: string): Promise<Server> {
 
 async function obey(server: Server, line: string): Promise<object> {
   const order: unknown = JSON.parse(line);
-  if (!Value.Check(Order, order)) throw outOfRange('line', '{"seed"}, {"issueWorkloadToken"}, {"addWorker"}, {"revokeWorker"} or {"revokeTokens"}');
+  if (!Value.Check(Order, order)) throw outOfRange('line', '{"seed"}, {"issueWorkloadToken"}, {"addWorker"}, {"revokeWorker"}, {"addTriggerer"}, {"revokeTriggerer"} or {"revokeTokens"}');
   if ('issueWorkloadToken' in order) return { token: await server.issueWorkloadToken(order.issueWorkloadToken) };
-  if ('addWorker' in order) {
-    using credential = await server.addWorker(order.addWorker);
+  if ('addWorker' in order || 'addTriggerer' in order) {
+    using credential = 'addWorker' in order ? await server.addWorker(order.addWorker) : await server.addTriggerer(order.addTriggerer);
     return { credential: credential.use((bytes) => Buffer.from(bytes).toString('latin1')) };
+  }
+  if ('revokeTriggerer' in order) {
+    await server.revokeTriggerer(order.revokeTriggerer);
+    return {};
   }
   if ('revokeWorker' in order) return { ended: await server.revokeWorker(order.revokeWorker) };
   if ('revokeTokens' in order) return { ended: await server.revokeTokens(order.revokeTokens as Revocation) };

@@ -16,9 +16,11 @@ export interface ServerProcess extends AsyncDisposable {
   seed(seed: Seed): Promise<void>;
   /** The token a scheduler would put into the task's workload. */
   issueWorkloadToken(taskInstanceId: string): Promise<Secret>;
-  /** As of a {@link Server}; so are the next two. */
+  /** As of a {@link Server}; so are the next four. */
   addWorker(worker: WorkerOptions): Promise<Secret>;
   revokeWorker(name: string): Promise<number>;
+  addTriggerer(triggerer: WorkerOptions): Promise<Secret>;
+  revokeTriggerer(name: string): Promise<void>;
   revokeTokens(which: Revocation): Promise<number>;
   /** Ends it and waits until it is gone. Twice is fine. */
   close(): Promise<void>;
@@ -76,6 +78,13 @@ export async function spawnServer(configuration: ServerConfiguration = {}): Prom
       },
       async revokeWorker(revokeWorker) {
         return (await tell({ revokeWorker }))['ended'] as number;
+      },
+      async addTriggerer(addTriggerer) {
+        const { credential } = await tell({ addTriggerer });
+        return Secret.fromBytes(Buffer.from(credential as string, 'latin1'));
+      },
+      async revokeTriggerer(revokeTriggerer) {
+        await tell({ revokeTriggerer });
       },
       async revokeTokens(revokeTokens) {
         return (await tell({ revokeTokens }))['ended'] as number;

@@ -51,11 +51,23 @@ export const SeedDagRun = Type.Object(
   closed,
 );
 
-/** What a DAG says it needs; with pre-declaration anything else is refused. Names, or patterns with `*` for any characters. */
+const Names = Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 2048 })));
+
+/**
+ * What a DAG says it needs; with pre-declaration any other variable, connection or XCom is refused. Names, or patterns with `*` for any
+ * characters. A worker that takes from the server grants all of it by the preset `declared`.
+ */
 const Declares = Type.Object(
   {
     variables: Type.Optional(Type.Array(Id)),
     connections: Type.Optional(Type.Array(Id)),
+    writableVariables: Names,
+    outlets: Names,
+    assets: Names,
+    dags: Names,
+    triggers: Names,
+    skips: Names,
+    defers: Names,
     /** `dag_id/task_id/key`. */
     xcoms: Type.Optional(Type.Array(Type.String({ pattern: '^[^/]+/[^/]+/.+$', maxLength: 1024 }))),
     /** Assets, by name or URI, whose state stores its tasks share, with pre-declaration or without. */

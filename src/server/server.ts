@@ -10,6 +10,8 @@ import { apiVersion } from '../execution-api/schema.js';
 import { Memo } from './memo.js';
 import { openApi } from './openapi.js';
 import { firstToken } from './routes/first-token.js';
+import { triggerers } from './routes/triggerers.js';
+import { triggerLookups } from './routes/trigger-lookups.js';
 import { waitingWork } from './routes/waiting-work.js';
 import { routes } from './routes/index.js';
 import { wellKnown } from './routes/well-known.js';
@@ -18,9 +20,11 @@ import { openDatabase, type PostgresOptions } from './store/index.js';
 import { seedAll } from './store/seed.js';
 import { getTaskInstance } from './store/task-instances.js';
 import { storedNow } from './store/time.js';
-import { revokeWorker } from './store/workers.js';
+import { revokeTriggerer } from './store/triggers.js';
+import { revokeWorker, type Role } from './store/workers.js';
 import { enrol, type WorkerOptions } from './worker.js';
 import { type KeyOptions, keysFor, Tokens } from './tokens.js';
+import { Waits } from './waits.js';
 import type { Revocation } from './store/tokens.js';
 
 export interface ServerOptions {
@@ -112,6 +116,15 @@ export interface Server extends AsyncDisposable {
    */
   revokeWorker(name: string): Promise<number>;
   /**
+   * Lets a triggerer have what task instances of its queues, of its team's DAGs, or of both are deferred to: docs/triggerer.md. No worker has its name.
+   *
+   * @returns Its credential, which is kept here as a hash and told once. It opens nothing else.
+   * @throws {RangeError} `ERR_OUT_OF_RANGE`, as of {@link addWorker}.
+   */
+  addTriggerer(triggerer: WorkerOptions): Promise<Secret>;
+  /** Ends a triggerer's credential; its triggers are for others from then on. @throws {RangeError} `ERR_OUT_OF_RANGE`: there is no such triggerer. */
+  revokeTriggerer(name: string): Promise<void>;
+  /**
    * Signs with another key from now on; what is neither it nor among the others verifies nothing any more. docs/tokens.md has the order
    * in which to do it. Secrets and agents that are not used any more may be destroyed and closed when no request is under way.
    *
@@ -159,12 +172,12 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   guard(app, context);
   wellKnown(app, context);
   openApi(app, { title: 'Execution API', version: apiVersion, prefix: '/execution', rest: 'key', credential: 'a token of a task instance' });
-  openApi(app, { title: 'Sallyport', version: '1', prefix: '/sallyport/v1', rest: 'name', credential: "a worker's credential" });
-  firstToken(app, context);
-  waitingWork(app, context);
+  openApi(app, { title: 'Sallyport', version: '1', prefix: '/sallyport/v1', rest: 'name', credential: "a worker's or a triggerer's credential" });
+  for (const beside of [firstToken, waitingWork, triggerers, triggerLookups]) beside(app, context);
   await app.register(async (scope) => routes(scope as typeof app, context), { prefix: '/execution' });
   if (adminApp !== undefined && asAdmin !== undefined) admin(adminApp, asAdmin, context);
   const apps = [app, ...(adminApp === undefined ? [] : [adminApp])];
+  const waits = new Waits(database, now, (error) => onError(error, 'the end of a wait'));
   let url: string | undefined;
   let closed: Promise<void> | undefined;
 
@@ -172,7 +185,14 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     const timer = setTimeout(() => apps.forEach(({ server }) => server.closeAllConnections()), graceMs);
     await Promise.all(apps.map((each) => each.close()));
     clearTimeout(timer);
+    await waits.close();
     await database.close();
+  }
+
+  async function added(role: Role, options: WorkerOptions): Promise<Secret> {
+    const { credential, wrong } = await enrol(database, role, options);
+    if (wrong !== undefined) throw outOfRange(`${role}.${wrong}`, wrong === 'team' ? 'a team that there is' : 'a name that no worker and no triggerer has');
+    return Secret.fromBytes(Buffer.from(credential, 'latin1'));
   }
 
   const server: Server = {
@@ -207,15 +227,15 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       if (signer !== undefined && (signer.issuer !== options.signer?.issuer || signer.audience !== options.signer?.audience)) throw outOfRange('keys.signer', 'one with the issuer and the audience of the one before');
       tokens.useKeys(keysFor(given, signer === undefined ? options : Object.fromEntries(lasting.map((name) => [name, options[name]]).filter(([, value]) => value !== undefined)), now));
     },
-    async addWorker(worker) {
-      const { credential, wrong } = await enrol(database, worker);
-      if (wrong !== undefined) throw outOfRange(`worker.${wrong}`, wrong === 'team' ? 'a team that there is' : 'a name that no worker has');
-      return Secret.fromBytes(Buffer.from(credential, 'latin1'));
-    },
+    addWorker: (worker) => added('worker', worker),
     async revokeWorker(name) {
       const ended = await database.transaction(revokeWorker(name, storedNow(now())));
       if (ended === undefined) throw outOfRange('name', 'the name of a worker');
       return ended;
+    },
+    addTriggerer: (triggerer) => added('triggerer', triggerer),
+    async revokeTriggerer(name) {
+      if (!(await database.transaction(revokeTriggerer(name, storedNow(now()))))) throw outOfRange('name', 'the name of a triggerer');
     },
     async revokeTokens(which) {
       return tokens.revoke(checkRevocation(which));

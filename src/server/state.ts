@@ -112,6 +112,29 @@ export function leaveRunning(ti: TaskInstance, update: StateUpdate): Change {
   return { set: { ...over, ...rendered } };
 }
 
+/** What a deferred task goes on with: its trigger's event; or that the trigger has failed, or was waited for too long. */
+export type Resumption = { readonly event: unknown } | { readonly failure: readonly string[] } | 'timeout';
+
+/** Airflow's next_method of a task that is to fail where it goes on. */
+export const failsWhereItGoesOn = '__fail__';
+
+/** Airflow's handle_event_submit, submit_failure and check_trigger_timeouts: the same try waits for a worker again, and what it waited for is over. */
+export function resume(ti: TaskInstance, how: Resumption): Change {
+  if (ti.replaced === 1) return gone;
+  if (ti.state !== 'deferred') return { conflict: { reason: 'invalid_state', message: 'TI does not wait for a trigger', previous_state: ti.state } };
+  const queued = { state: 'queued', trigger: null } as const;
+  if (how === 'timeout') return { set: { ...queued, next_method: failsWhereItGoesOn, next_kwargs: JSON.stringify({ error: 'Trigger timeout' }) } };
+  if ('failure' in how) return { set: { ...queued, next_method: failsWhereItGoesOn, next_kwargs: JSON.stringify({ error: 'Trigger failure', traceback: how.failure }) } };
+  return { set: { ...queued, next_kwargs: JSON.stringify(withEvent(JSON.parse(ti.next_kwargs ?? 'null'), how.event)) } };
+}
+
+/** Python's tasks of before 3.2 send a dict as `{"__type": "dict", "__var": {…}}`. */
+function withEvent(kwargs: unknown, event: unknown): object {
+  if (typeof kwargs !== 'object' || kwargs === null || Array.isArray(kwargs)) return { event };
+  const { __type, __var } = kwargs as { readonly __type?: unknown; readonly __var?: unknown };
+  return __type === 'dict' && typeof __var === 'object' ? { ...kwargs, __var: { ...__var, event } } : { ...kwargs, event };
+}
+
 /**
  * What a scheduler or an operator does: what waits or was put off goes on to `scheduled` or `queued`, and whatever has not
  * ended is ended. Whoever runs it learns of that at the next heartbeat.

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { DagRunNote, EnterRunning, Heartbeat, InactiveAssets, PreviousSuccessfulRun, RenderedFields, RenderedMapIndex, RunContext, SkipDownstream, StateUpdate } from '../../execution-api/schema.js';
 import { claimsOf, idempotencyKeyOf, isAllowed, refreshedToken, type AccessOptions } from '../access.js';
 import type { App } from '../app.js';
+import { durationMs } from '../duration.js';
 import { type OutletChange, outletChanges } from '../outlets.js';
 import { invalidToken, notFound, Problem } from '../problem.js';
 import { type Change, enterRunning, heartbeat, leaveRunning, shouldRetry, type TaskInstance } from '../state.js';
@@ -15,6 +16,7 @@ import type { TokenRecord } from '../../tokens/index.js';
 import { beatTaskInstance, changeTaskInstance, getTaskInstance, setDagRunNote, setRenderedFields, setRenderedMapIndex, skipTasks } from '../store/task-instances.js';
 import { fromStored, storedNow } from '../store/time.js';
 import { exchangeToken } from '../store/tokens.js';
+import { addTrigger } from '../store/triggers.js';
 import { getXComKeys } from '../store/xcoms.js';
 import { Message, NoContent, ofTaskInstance as params } from './params.js';
 
@@ -85,7 +87,8 @@ export function taskInstances(app: App, { database, tokens, authorization, autho
       const writable = await writableOf(request, outlet);
       if (writable !== undefined) outlets.push(writable);
     }
-    await change(request.params.id, (row) => leaveRunning(row, body), (ti) => registerOutlets(ti, outlets, timestamp()));
+    const wait = body.state === 'deferred' ? waitOf(body, now()) : undefined;
+    await change(request.params.id, (row) => leaveRunning(row, body), (ti) => (wait === undefined ? registerOutlets(ti, outlets, timestamp()) : addTrigger(ti.id, wait)));
     return reply.code(204).send();
   });
 
@@ -131,4 +134,12 @@ export function taskInstances(app: App, { database, tokens, authorization, autho
     if (inactive_assets === undefined) throw notFound('Task Instance');
     return { inactive_assets: [...inactive_assets] };
   });
+}
+
+/** @throws {Problem} 422: its timeout is no duration, or ends in no year that there is. */
+function waitOf({ queue = null, trigger_timeout = null }: Extract<StateUpdate, { state: 'deferred' }>, now: number): Parameters<typeof addTrigger>[1] {
+  if (trigger_timeout === null) return { queue, now: storedNow(now), timeout_at: null };
+  const at = now + (durationMs(trigger_timeout) ?? Infinity);
+  if (!(Math.abs(at) < 8e15)) throw new Problem(422, [{ loc: ['body', 'trigger_timeout'], msg: 'must be a duration of ISO 8601', type: 'time_delta_parsing' }]);
+  return { queue, now: storedNow(now), timeout_at: storedNow(at) };
 }

@@ -189,6 +189,22 @@ const migrations: readonly (readonly string[])[] = [
        FOREIGN KEY (name, uri) REFERENCES assets
      )`,
   ],
+  [
+    `ALTER TABLE workers ADD COLUMN role TEXT NOT NULL DEFAULT 'worker'`,
+    `CREATE TABLE triggerers (id TEXT PRIMARY KEY, name TEXT NOT NULL REFERENCES workers, heartbeat_at TEXT NOT NULL)`,
+    `CREATE TABLE triggers (
+       id BIGINT PRIMARY KEY,
+       task_instance_id TEXT NOT NULL UNIQUE REFERENCES task_instances,
+       queue TEXT,
+       created_at TEXT NOT NULL,
+       timeout_at TEXT,
+       triggerer TEXT REFERENCES triggerers ON DELETE SET NULL
+     )`,
+    `CREATE INDEX triggers_by_triggerer ON triggers (triggerer, created_at)`,
+    `CREATE INDEX triggers_by_timeout ON triggers (timeout_at)`,
+    // What was deferred before there were triggerers: without its timeout, which nobody had begun to count.
+    `INSERT INTO triggers (id, task_instance_id, created_at) SELECT ROW_NUMBER() OVER (ORDER BY id), id, '1970-01-01T00:00:00.000000Z' FROM task_instances WHERE state = 'deferred' AND trigger IS NOT NULL`,
+  ],
 ];
 
 /** Brings the tables to this build's version, in the transaction that it runs in. */

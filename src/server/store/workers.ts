@@ -10,28 +10,31 @@ export interface Worker {
   readonly team: string | null;
 }
 
+/** What a credential is for: first tokens, or triggers. Neither is good for the other. */
+export type Role = 'worker' | 'triggerer';
+
 /** A name that was revoked may be given again, with another credential. */
-const add = `${insertInto('workers', ['name', 'credential_hash', 'team', 'queues'], '')}
-  ON CONFLICT (name) DO UPDATE SET credential_hash = excluded.credential_hash, team = excluded.team, queues = excluded.queues, revoked_at = NULL
+const add = `${insertInto('workers', ['name', 'credential_hash', 'team', 'queues', 'role'], '')}
+  ON CONFLICT (name) DO UPDATE SET credential_hash = excluded.credential_hash, team = excluded.team, queues = excluded.queues, role = excluded.role, revoked_at = NULL
   WHERE workers.revoked_at IS NOT NULL RETURNING name`;
 
 /** In a transaction. @returns What is wrong with it: then nothing was added. */
-export function* addWorker({ name, queues, team }: Worker, credential_hash: string): Sql<'name' | 'team' | undefined> {
+export function* addWorker(role: Role, { name, queues, team }: Worker, credential_hash: string): Sql<'name' | 'team' | undefined> {
   if (team !== null && (yield* one('SELECT name FROM teams WHERE name = :team', { team })) === undefined) return 'team';
-  return (yield* one(add, { name, credential_hash, team, queues: JSON.stringify(queues) })) === undefined ? 'name' : undefined;
+  return (yield* one(add, { name, credential_hash, team, role, queues: JSON.stringify(queues) })) === undefined ? 'name' : undefined;
 }
 
 const columns = 'SELECT name, queues, team FROM workers';
 type Row = Omit<Worker, 'queues'> & { readonly queues: string };
 const workerOf = ({ name, queues, team }: Row): Worker => ({ name, team, queues: JSON.parse(queues) as string[] });
 
-export function* findWorker(credential_hash: string): Sql<Worker | undefined> {
-  const row = yield* one<Row>(`${columns} WHERE credential_hash = :credential_hash AND revoked_at IS NULL`, { credential_hash });
+export function* findWorker(role: Role, credential_hash: string): Sql<Worker | undefined> {
+  const row = yield* one<Row>(`${columns} WHERE credential_hash = :credential_hash AND role = :role AND revoked_at IS NULL`, { credential_hash, role });
   return row && workerOf(row);
 }
 
-export function* getWorkers(): Sql<readonly Worker[]> {
-  return (yield* all<Row>(`${columns} WHERE revoked_at IS NULL ORDER BY name`)).map(workerOf);
+export function* getWorkers(role: Role): Sql<readonly Worker[]> {
+  return (yield* all<Row>(`${columns} WHERE role = :role AND revoked_at IS NULL ORDER BY name`, { role })).map(workerOf);
 }
 
 /** In a transaction. Whoever revokes the worker waits until it is over, and sees what was registered in it. */
@@ -39,9 +42,14 @@ export function* holdWorker(name: string): Sql<boolean> {
   return (yield* one(`SELECT name FROM workers WHERE name = :name AND revoked_at IS NULL${forUpdate}`, { name })) !== undefined;
 }
 
+/** @returns False where there is none. */
+export function* endCredential(role: Role, name: string, now: string): Sql<boolean> {
+  return (yield* one('UPDATE workers SET revoked_at = :now WHERE name = :name AND role = :role AND revoked_at IS NULL RETURNING name', { name, role, now })) !== undefined;
+}
+
 /** In a transaction. @returns How many tokens have ended with it; undefined where there is no such worker. */
 export function* revokeWorker(name: string, now: string): Sql<number | undefined> {
-  if ((yield* one('UPDATE workers SET revoked_at = :now WHERE name = :name AND revoked_at IS NULL RETURNING name', { name, now })) === undefined) return undefined;
+  if (!(yield* endCredential('worker', name, now))) return undefined;
   return yield* revokeTokens({ worker: name }, now);
 }
 
