@@ -251,6 +251,15 @@ sdk('a deferred task goes on by the export that it named, with its arguments and
   const context = { next_method: 'resume', next_kwargs: { a: 1, event: { ready: true } } };
   assert.equal((await faked(source, { context })).returned, ['task', 1, { ready: true }]);
   assert.is((await faked(source, { context: { next_method: 'elsewhere' } })).reason, 'TaskError: the task file exports no function "elsewhere", by which it is to go on [ERR_TASK_FILE]');
+  for (const [next_kwargs, reason] of [
+    [{ error: 'Trigger failure', traceback: ['Error: no such bucket', '    at file.mjs:3'] }, 'TaskError: the trigger that the task waited for has failed: Error: no such bucket\n    at file.mjs:3 [ERR_TRIGGER_FAILED]'],
+    [{ error: 'Trigger timeout' }, 'TaskError: the trigger that the task waited for has not fired in time [ERR_TRIGGER_TIMEOUT]'],
+    [null, 'TaskError: the trigger that the task waited for has failed [ERR_TRIGGER_FAILED]'],
+  ] as const) {
+    const ran = await faked(source, { context: { next_method: '__fail__', next_kwargs } as never });
+    assert.equal([ran.state, ran.reason], ['failed', reason]);
+    assert.is((await faked(source, { context: { next_method: '__fail__', next_kwargs, should_retry: true } as never })).state, 'up_for_retry');
+  }
   assert.equal((await faked('module.exports = { default: () => 1, ...Object.fromEntries([["resume", (_, { a }) => a]]) };', { context }, 'cjs')).returned, 1);
   // Under a supervisor: deferred, made to wait again by a scheduler, and run as Airflow's would be, by the same workload.
   const file = bundled(`import { defer } from 'sallyport/task'; export default () => defer({ trigger: 'lib.Timer', method_name: 'resume', kwargs: { a: 1 } });

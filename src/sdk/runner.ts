@@ -1,6 +1,7 @@
 import { client, type Supervisor } from './client.js';
 import { TaskError } from './error.js';
 import { context } from './context.js';
+import { deferralFailure, failsWhereItGoesOn } from './deferral.js';
 import { killSwitch } from './kill.js';
 import { log } from './log.js';
 import { finalMessage } from './outcome.js';
@@ -52,6 +53,7 @@ const now = (): string => new Date().toISOString();
 async function call(module: TaskModule, { start }: Supervisor): Promise<unknown> {
   const { next_method = null, next_kwargs } = start.ti_context;
   if (next_method === null) return entryOf(module)(context);
+  if (next_method === failsWhereItGoesOn) throw deferralFailure(next_kwargs);
   const method = module[next_method] ?? (module['default'] as TaskModule | undefined)?.[next_method];
   if (typeof method !== 'function') throw new TaskError('ERR_TASK_FILE', `the task file exports no function "${next_method}", by which it is to go on`);
   return (method as TaskFunction)(context, next_kwargs ?? {});
