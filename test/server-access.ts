@@ -354,7 +354,7 @@ access('overtime lets a try have its last words, by the server\'s clock, and ren
   clock += 2_000;
   assert.equal(conflict(await task.ask('POST', xcom('red-1'), 1)), [409, 'not_running', 'success']);
   const late = await api.running({ dag_id: 'red-1', run_id, task_id: 'late' });
-  clock += 500_000;
+  clock += 1_000_000;
   assert.is((await late.heartbeat()).headers.get('refreshed-api-token') === null, false); // control
   assert.is((await late.state({ state: 'success', end_date: endDate })).status, 204);
   const reply = await late.ask('GET', 'variables/all');

@@ -1,4 +1,4 @@
-// What test/server-tokens.ts and test/server-workers.ts ask of the server with SQLite, asked of it with PostgreSQL.
+// What test/server-tokens.ts, test/server-late.ts and test/server-workers.ts ask of the server with SQLite, asked of it with PostgreSQL.
 import { onPostgres } from './helpers/on-postgres.js';
 
-await onPostgres('server-tokens-postgres', ['tokens', 'workers'].map((name) => () => import(`./server-${name}.js`)));
+await onPostgres('server-tokens-postgres', ['tokens', 'late', 'workers'].map((name) => () => import(`./server-${name}.js`)));

@@ -625,6 +625,16 @@ supervisor('heartbeats that fail otherwise are counted, and so many in a row end
   assert.equal([outcome.state, outcome.reported, (outcome.error as { status?: number }).status], ['failed', true, 500]);
 });
 
+supervisor('heartbeats that the server refuses are no outage: twenty in a row end the task', async () => {
+  for (const [code, expected] of [[403, 20], [503, 40]] as const) {
+    let beats = 0;
+    await using fake = await fakeApi(on('heartbeat', (...args) => (beats++, status(code)(...args))));
+    const outcome = await fake.supervisor({ heartbeatIntervalMs: 10, killGraceMs: 200, maxFailedHeartbeats: 40 }).run(workloadOf(taskFile(forever)));
+    assert.is(beats, expected); // 503: control
+    assert.equal([outcome.state, (outcome.error as { status?: number }).status], ['failed', code]);
+  }
+});
+
 // --- The supervisor itself
 
 supervisor('disposing ends what runs and refuses what comes later', async () => {

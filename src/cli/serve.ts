@@ -8,7 +8,7 @@ import { harden } from '../harden/harden.js';
 import { Masker } from '../secrets/masker.js';
 import { isLocal } from '../server/address.js';
 import { type Authorization, createServer, type Server } from '../server/index.js';
-import { defaultLifetimeSeconds } from '../tokens/claims.js';
+import { executionLifetimeSeconds } from '../tokens/claims.js';
 import type { KeyOption } from '../tokens/index.js';
 import { LineLog } from './line-log.js';
 import { usageError } from './policy-options.js';
@@ -40,6 +40,8 @@ its own, has the signing key.
   --policy FILE          a policy.wasm, which has the last word
   --access-log FILE      a JSON line for each request; - for standard output
   --decision-log FILE    a JSON line for each decision, written before it takes effect
+  --late-reports SECONDS how long after its end a token may say what became of its try; by default
+                         3600, none with --authorization airflow
   --grace SECONDS        how long requests may go on when it stops; by default 10
   --without GUARANTEE    start though this process itself cannot be hardened so
 
@@ -67,6 +69,7 @@ const options = {
   policy: { type: 'string' },
   'access-log': { type: 'string' },
   'decision-log': { type: 'string' },
+  'late-reports': { type: 'string' },
   grace: { type: 'string', default: '10' },
   without: { type: 'string', multiple: true },
   help: { type: 'boolean', short: 'h', default: false },
@@ -111,6 +114,7 @@ async function serve(values: Values): Promise<number> {
     ...(credential && { adminCredential: credential }),
     ...(values['sole-issuer'] && { soleIssuer: true }),
     ...(values.predeclared && { predeclared: true }),
+    ...(values['late-reports'] !== undefined && { lateReportSeconds: Number(values['late-reports']) }),
     ...(values.policy !== undefined && { policy: await opaPolicy(await readFile(values.policy)) }),
     ...(accessLog && { onAccess: (record) => accessLog.write(record) }),
     ...(decisionLog && { onDecision: (record) => decisionLog.write(record) }),
@@ -143,6 +147,7 @@ function checked({ listen, admin, grace, authorization, database, ...values }: V
   if ((admin === undefined) !== (values['admin-credential'] === undefined)) throw usageError('--admin and --admin-credential go together');
   if (authorization !== 'own' && authorization !== 'airflow') throw usageError('--authorization is own or airflow');
   if (!/^\d{1,4}$/.test(grace)) throw usageError('--grace takes seconds');
+  if (!/^\d{1,5}$/.test(values['late-reports'] ?? '0')) throw usageError('--late-reports takes seconds');
   return { listen: where, admin: admin === undefined ? undefined : addressOf(admin, '--admin'), graceMs: Number(grace) * 1000, authorization: authorization as Authorization };
 }
 
@@ -159,7 +164,7 @@ async function started(values: Values) {
     return given && Math.ceil(given);
   };
   const [lifetime, workloadLifetime, leewaySeconds] = [seconds('execution_api', 'jwt_expiration_time'), seconds('scheduler', 'task_queued_timeout'), seconds('api_auth', 'jwt_leeway')];
-  const longest = lifetime === undefined && workloadLifetime === undefined ? undefined : Math.max(lifetime ?? defaultLifetimeSeconds, workloadLifetime ?? 0);
+  const longest = lifetime === undefined && workloadLifetime === undefined ? undefined : Math.max(lifetime ?? executionLifetimeSeconds, workloadLifetime ?? 0);
   const [key = keyOf(config), ...otherKeys] = (values.key ?? []).map((source) => keyFrom(source, '--key'));
   const keys = await ServeKeys.start({ key, otherKeys, ...(issuer && { issuer }), ...(audience && { audience }), ...(longest !== undefined && { maxLifetimeSeconds: longest }), harden: { without: (values.without ?? []) as GuaranteeName[] } });
   return {

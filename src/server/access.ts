@@ -36,11 +36,15 @@ declare module 'fastify' {
      * `run`, `heartbeat` and `state` have none, for state.ts answers for them which states may come next.
      */
     readonly resource?: { readonly kind: ResourceKind; readonly action: Action };
+    /** A route of access `self` that a try may ask after its token's end, if it was not heard of since: {@link Gate.passSelf}. */
+    readonly mayBeLate?: true;
   }
   interface FastifyRequest {
     /** Whom it speaks for, once that is known; on a public route nobody. */
     claims: TokenClaims | null;
     worker: Worker | null;
+    /** Its token has ended, and it was let in all the same: it may not be given another one, nor pass for a sign of life. */
+    late: boolean;
   }
   interface FastifyInstance {
     readonly gate: Gate;
@@ -68,6 +72,7 @@ export function guard(app: App, options: AccessOptions): void {
   app.decorate('gate', gate);
   app.decorateRequest('claims', null);
   app.decorateRequest('worker', null);
+  app.decorateRequest('late', false);
 
   app.addHook('onRoute', ({ config, method, url }) => {
     if (config?.access === undefined) throw new Error(`route ${String(method)} ${url} does not say who may use it`);
@@ -87,7 +92,7 @@ export function guard(app: App, options: AccessOptions): void {
   });
 
   async function admit(request: FastifyRequest): Promise<void> {
-    const { access } = request.routeOptions.config;
+    const { access, mayBeLate } = request.routeOptions.config;
     if (access === 'worker' || access === 'triggerer') {
       const worker = await database.run(findWorker(access, credentialHash(bearerOf(request))));
       if (worker === undefined) throw invalidCredential(access);
@@ -95,7 +100,8 @@ export function guard(app: App, options: AccessOptions): void {
       return;
     }
     const scopes: readonly TokenScope[] = access === 'self-or-workload' ? ['workload', 'execution'] : ['execution'];
-    const claims = await authenticate(tokens, request, scopes);
+    const claims = await authenticate(tokens, request, scopes, mayBeLate);
+    request.late = now() >= tokens.endOf(claims);
     if (access !== 'task' && claims.sub !== pathId(request)) {
       throw new Problem(403, { reason: 'subject_mismatch', message: 'Token subject does not match task instance ID' });
     }
@@ -114,7 +120,7 @@ export function guard(app: App, options: AccessOptions): void {
     const { access, resource } = request.routeOptions.config;
     const claims = claimsOf(request);
     if (access !== 'task') await gate.passSelf(request, claims, resource?.action ?? 'transition', idempotencyKeyOf(request) !== undefined);
-    if (isSoonOver(claims, now()) && (authorization === 'airflow' || (await gate.isRunning(request, claims)))) {
+    if (!request.late && isSoonOver(claims, now()) && (authorization === 'airflow' || (await gate.isRunning(request, claims)))) {
       const fresh = await tokens.replace(claims);
       if (fresh !== undefined) reply.header(refreshedToken, fresh);
     }
@@ -194,9 +200,9 @@ function bearerOf(request: FastifyRequest): string {
 
 export const invalidCredential = (role: Role = 'worker'): Problem => new Problem(403, { reason: 'invalid_token', message: `Invalid ${role} credential` });
 
-async function authenticate(tokens: Tokens, request: FastifyRequest, scopes: readonly TokenScope[]): Promise<TokenClaims> {
+async function authenticate(tokens: Tokens, request: FastifyRequest, scopes: readonly TokenScope[], mayBeLate?: boolean): Promise<TokenClaims> {
   try {
-    return await tokens.verify(bearerOf(request), scopes);
+    return await tokens.verify(bearerOf(request), scopes, mayBeLate);
   } catch (error) {
     if (error instanceof TokenInvalid) throw invalidToken(error.reason);
     throw error;
@@ -208,7 +214,7 @@ function pathId({ params }: FastifyRequest): string | undefined {
   return id?.toLowerCase();
 }
 
-/** Airflow's rule: an execution token with a fifth of its life or half a minute left. */
+/** An execution token with half of its life or half a minute left. Airflow waits for the last fifth; whoever has none by then has no time for an outage. */
 function isSoonOver({ scope, iat, exp }: TokenClaims, now: number): boolean {
-  return scope === 'execution' && exp - now / 1000 <= Math.max((exp - iat) / 5, 30);
+  return scope === 'execution' && exp - now / 1000 <= Math.max((exp - iat) / 2, 30);
 }

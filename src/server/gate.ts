@@ -5,12 +5,12 @@ import type { AccessOptions } from './access.js';
 import type { App } from './app.js';
 import { type Awaitable, chain } from './awaitable.js';
 import { invalidToken, notFound, Problem } from './problem.js';
-import { toStored } from './store/time.js';
+import { storedNow } from './store/time.js';
 import { findIdentity, findOwner, ownerName, type FoundIdentity, type IdentityParts } from './store/identities.js';
 import type { Sql } from './store/sql.js';
 import { getTokenStanding } from './store/tokens.js';
 
-type GateOptions = Pick<AccessOptions, 'database' | 'memo' | 'authorization' | 'authorizer' | 'overtimeSeconds' | 'now'>;
+type GateOptions = Pick<AccessOptions, 'database' | 'memo' | 'tokens' | 'authorization' | 'authorizer' | 'overtimeSeconds' | 'now'>;
 
 /** What is known of who asks, for as long as a request lasts. */
 interface Asker {
@@ -68,6 +68,9 @@ export class Gate {
   /**
    * The same about the task instance that asks, on a route that is its own.
    *
+   * A token that has ended is refused here where the try was heard of since: then its supervisor has another one, for an API that answers
+   * renews tokens in time. So what was stolen of a try whose supervisor lives is good for nothing after its end.
+   *
    * @param mayBeUsed The route decides about a workload token that was used.
    */
   async passSelf(request: FastifyRequest, claims: TokenClaims, action: Action, mayBeUsed = false): Promise<void> {
@@ -96,10 +99,11 @@ export class Gate {
     // What is of the DAG that the claim names needs no looking up: that it is the task instance's own DAG is checked below.
     const owned = resource !== undefined && authorizer.needsOwner({ dag_id: claims.dag_id ?? '' }, resource) ? resource : undefined;
     if (known !== null) return owned === undefined ? { asker: known, owner: undefined } : chain(database.run(findOwner(owned)), (owner) => ({ asker: known, owner }));
-    return chain(this.#look(claims, owned), ({ row, standing, owner }) => {
-      if (standing !== 'good' && !(standing === 'used' && mayBeUsed)) {
-        authorizer.refuse({ id: claims.sub }, action, resource ?? ownTaskInstance(claims), 'token', standing);
-        throw invalidToken(standing);
+    return chain(this.#look(claims, owned, request.late), ({ row, standing, owner }) => {
+      const why = standing !== 'good' && !(standing === 'used' && mayBeUsed) ? standing : request.late && this.#wasHeardSince(claims, row) ? 'expired' : undefined;
+      if (why !== undefined) {
+        authorizer.refuse({ id: claims.sub }, action, resource ?? ownTaskInstance(claims), 'token', why);
+        throw invalidToken(why);
       }
       const found = this.#checked(row, claims, action, resource);
       const { id, dag_id, run_id, task_id, map_index, try_number, team, declares, state } = found;
@@ -110,13 +114,18 @@ export class Gate {
   }
 
   /** In one statement, or from what has been read since anything was written. */
-  #look(claims: TokenClaims, owned: Resource | undefined): Awaitable<Asked> {
+  #look(claims: TokenClaims, owned: Resource | undefined, late: boolean): Awaitable<Asked> {
     const { database, memo } = this.#options;
-    if (database.generation() === undefined) return database.run(findAsked(claims, this.#parts, owned));
+    // What is remembered outlives heartbeats.
+    if (late || database.generation() === undefined) return database.run(findAsked(claims, this.#parts, owned));
     // The claims of one token are one object for as long as it is remembered.
     const asked = memo.read(claims, () => findAsked(claims, this.#parts), ({ standing }) => standing === 'good');
     if (owned === undefined) return asked;
     return chain(asked, (who) => chain(memo.read(ownerName(owned), () => findOwner(owned), () => true), (owner) => ({ ...who, owner })));
+  }
+
+  #wasHeardSince(claims: TokenClaims, row: FoundIdentity | undefined): boolean {
+    return row?.last_heartbeat_at != null && row.last_heartbeat_at >= storedNow(this.#options.tokens.endOf(claims));
   }
 
   #checked(found: FoundIdentity | undefined, claims: TokenClaims, action: Action, resource = ownTaskInstance(claims)): FoundIdentity {
@@ -139,7 +148,7 @@ export class Gate {
     const { overtimeSeconds, now } = this.#options;
     if (overtimeSeconds === 0 || !ended.has(state) || last_heartbeat_at === null) return 'ended';
     // By the server's own clock: the end that a try reports is its own word.
-    return last_heartbeat_at >= toStored(new Date(now() - overtimeSeconds * 1000).toISOString()) ? 'live' : 'ended';
+    return last_heartbeat_at >= storedNow(now() - overtimeSeconds * 1000) ? 'live' : 'ended';
   }
 }
 

@@ -46,7 +46,7 @@ export interface ServerOptions {
    * its own credential. @default false: workers may ask, and whoever has the server object is given tokens too
    */
   readonly soleIssuer?: boolean;
-  /** @default 'own': docs/authorization.md's rules. With `airflow` nothing is decided, and the five options below are refused */
+  /** @default 'own': docs/authorization.md's rules. With `airflow` nothing is decided, and the five options below, and `lateReportSeconds`, are refused */
   readonly authorization?: Authorization;
   /** Airflow's `[core] multi_team`: a task reads what is its team's or nobody's, and writes what is its team's. @default false */
   readonly multiTeam?: boolean;
@@ -62,10 +62,15 @@ export interface ServerOptions {
   readonly issuer?: string;
   /** A `signer` has its own. @default 'urn:airflow.apache.org:task' */
   readonly audience?: string;
-  /** @default 600 */
+  /** Of an execution token, which is renewed when half of it is left: an API may be away so long and no longer, and tasks run on. @default 1800, or the `signer`'s where that is less */
   readonly tokenLifetimeSeconds?: number;
-  /** Of a workload token, which has to last until its task instance starts: Airflow's `[scheduler] task_queued_timeout`. @default as `tokenLifetimeSeconds` */
+  /** Of a workload token, which has to last until its task instance starts: Airflow's `[scheduler] task_queued_timeout`. @default as `tokenLifetimeSeconds` where that is given, else 600 */
   readonly workloadLifetimeSeconds?: number;
+  /**
+   * How long after its end an execution token may still say what became of its own try, if nothing was heard of that since; it reads nothing, and is
+   * not renewed. 0: not at all. At most a day. With authorization 'airflow', where nothing but its end can stop a token, refused. @default 3600
+   */
+  readonly lateReportSeconds?: number;
   /** How far the clock of another server on the database may be off: Airflow's `[api_auth] jwt_leeway`. @default 10 */
   readonly leewaySeconds?: number;
   /** Opens the admin API, which listens elsewhere: docs/server.md. At least 32 printable characters; read now, and the caller's to destroy. @default none */
@@ -132,8 +137,8 @@ export interface Server extends AsyncDisposable {
    */
   useKeys(keys: KeyOptions): void;
   /**
-   * Ends one token, those of a task instance (who has one can have had it renewed), those that came from a worker's first tokens, or all. It holds from the next request on, of every
-   * server on the same database. With authorization 'airflow' nobody asks.
+   * Ends one token, those of a task instance (who has one can have had it renewed), those that came from a worker's first tokens, or all. It holds from the next request on, at
+   * this server and at every other one on PostgreSQL; another one on the same SQLite file sees it from the next turn of its event loop. With authorization 'airflow' nobody asks.
    *
    * @returns How many have ended by it; one that was used up or had ended before does not count.
    */
@@ -160,6 +165,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   if (soleIssuer && authorization === 'airflow') throw outOfRange('options.soleIssuer', "left out with authorization 'airflow', which takes any signature");
   const { leewaySeconds = 10 } = options;
   if (!Number.isSafeInteger(leewaySeconds) || leewaySeconds < 0 || leewaySeconds > 3600) throw outOfRange('options.leewaySeconds', 'a whole number of seconds, at most 3600');
+  const { lateReportSeconds = authorization === 'airflow' ? 0 : 3600 } = options;
+  if (!Number.isSafeInteger(lateReportSeconds) || lateReportSeconds < 0 || lateReportSeconds > 86_400) throw outOfRange('options.lateReportSeconds', 'a whole number of seconds, at most 86400');
   const keys = keysFor(options, options, now);
   const { maxBodyBytes = 1024 * 1024, requestTimeoutMs, maxConnections, adminCredential, onAccess, onError = complain } = options;
   const http = { maxBodyBytes, requestTimeoutMs, maxConnections, onAccess, onError };
@@ -167,7 +174,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const adminApp = adminCredential && (await createApp(http));
   const asAdmin = adminCredential && credentialCheck(adminCredential);
   const database = await openDatabase(options.database ?? ':memory:');
-  const tokens = new Tokens({ database, keys, registered: authorization === 'own', soleIssuer, leewaySeconds, now });
+  const tokens = new Tokens({ database, keys, registered: authorization === 'own', soleIssuer, leewaySeconds, lateSeconds: lateReportSeconds, now });
   const context = { database, memo: new Memo(database), tokens, authorization, authorizer, overtimeSeconds, now };
   guard(app, context);
   wellKnown(app, context);
@@ -263,9 +270,9 @@ function checkRevocation(which: Revocation): Revocation {
   return typeof which === 'object' && 'taskInstanceId' in which ? { taskInstanceId: which.taskInstanceId.toLowerCase() } : which;
 }
 
-function authorizerFor({ authorization, multiTeam, predeclared, policy, overtimeSeconds = 0, onDecision, onError = complain, now }: ServerOptions): Authorizer {
+function authorizerFor({ authorization, multiTeam, predeclared, policy, overtimeSeconds = 0, lateReportSeconds, onDecision, onError = complain, now }: ServerOptions): Authorizer {
   const rules = { multiTeam, predeclared, policy, onDecision };
-  const unused = Object.entries({ ...rules, overtimeSeconds }).find(([, value]) => value !== undefined && value !== false && value !== 0);
+  const unused = Object.entries({ ...rules, overtimeSeconds, lateReportSeconds }).find(([, value]) => value !== undefined && value !== false && value !== 0);
   if (authorization === 'airflow' && unused !== undefined) throw outOfRange(`options.${unused[0]}`, "left out with authorization 'airflow', which decides nothing");
   if (!Number.isSafeInteger(overtimeSeconds) || overtimeSeconds < 0 || overtimeSeconds > 3600) throw outOfRange('options.overtimeSeconds', 'a whole number of seconds, at most 3600');
   const given = Object.fromEntries(Object.entries({ ...rules, now }).filter(([, value]) => value !== undefined));

@@ -76,7 +76,7 @@ export function enterRunning(ti: TaskInstance, { hostname, unixname, pid, start_
 }
 
 /** PUT …/heartbeat. Who runs it is asked before whether it runs, as Airflow does. */
-export function heartbeat(ti: TaskInstance, { hostname, pid }: Heartbeat, now: string): Change {
+export function heartbeat(ti: TaskInstance, { hostname, pid }: Heartbeat, at: string | null): Change {
   if (ti.replaced === 1) return gone;
   if (ti.hostname !== hostname || ti.pid !== pid) {
     return { conflict: { reason: 'running_elsewhere', message: 'TI is already running elsewhere', current_hostname: ti.hostname, current_pid: ti.pid } };
@@ -84,7 +84,7 @@ export function heartbeat(ti: TaskInstance, { hostname, pid }: Heartbeat, now: s
   if (ti.state !== 'running') {
     return { conflict: { reason: 'not_running', message: 'TI is no longer in the running state and task should terminate', current_state: ti.state } };
   }
-  return { set: { last_heartbeat_at: now } };
+  return { set: { last_heartbeat_at: at } };
 }
 
 /** PATCH …/state: out of `running`, and out of nothing else. */

@@ -2,7 +2,7 @@ import type { JSONWebKeySet } from 'jose';
 import { outOfRange, TokenRefused } from '../errors.js';
 import type { Secret } from '../secrets/secret.js';
 import { CachedVerifier, type KeyAgent, type NamedSecret, recordOf, type TokenCheck, type TokenClaims, type TokenGrant, TokenIssuer, type TokenRecord, type TokenScope, TokenVerifier } from '../tokens/index.js';
-import { defaultLeewaySeconds } from '../tokens/claims.js';
+import { defaultLeewaySeconds, executionLifetimeSeconds } from '../tokens/claims.js';
 import type { Database, Sql } from './store/sql.js';
 import { storedNow } from './store/time.js';
 import { holdWorker } from './store/workers.js';
@@ -31,12 +31,14 @@ export interface TokensOptions {
   readonly soleIssuer?: boolean;
   /** The verifier's. @default 10 */
   readonly leewaySeconds?: number;
+  /** How long after its end a token may say what became of its try. @default 0 */
+  readonly lateSeconds?: number;
   readonly now: () => number;
 }
 
 /** How often expired tokens are forgotten, by the tokens that are issued: where none is, the registry does not grow. */
 const purgeEveryMs = 60_000;
-/** Two clocks; the leeway that a verifier gives comes on top. */
+/** Two clocks; the leeway that a verifier gives, and the time for what may come late, come on top. */
 const purgeAfterSeconds = 50;
 
 /** A server's tokens: what is issued is registered first, and what has been accepted once is not verified again. */
@@ -68,9 +70,19 @@ export class Tokens {
     return this.#keys.jwks;
   }
 
-  /** Whose token it is, by its signature and its times. The registry is asked by the gate, in the statement that it makes anyway. */
-  verify(token: string, scopes: readonly TokenScope[]): Promise<TokenClaims> {
-    return this.#verifier.verify(token, { scopes });
+  /**
+   * Whose token it is, by its signature and its times. The registry is asked by the gate, in the statement that it makes anyway.
+   *
+   * @param mayBeLate It is for a request that may come after the token's end.
+   */
+  verify(token: string, scopes: readonly TokenScope[], mayBeLate = false): Promise<TokenClaims> {
+    const { lateSeconds = 0 } = this.#options;
+    return this.#verifier.verify(token, { scopes, ...(mayBeLate && { lateSeconds }) });
+  }
+
+  /** From when on it is good for nothing but what may come late; milliseconds since 1970. */
+  endOf({ exp }: TokenClaims): number {
+    return (exp + (this.#options.leewaySeconds ?? defaultLeewaySeconds)) * 1000;
   }
 
   /** The same of an execution token that was accepted before; undefined of any other. */
@@ -121,13 +133,13 @@ export class Tokens {
   }
 
   async #register<T>(write: (database: Database, now: string) => T | Promise<T>): Promise<T | undefined> {
-    const { registered, database, leewaySeconds = defaultLeewaySeconds, now } = this.#options;
+    const { registered, database, leewaySeconds = defaultLeewaySeconds, lateSeconds = 0, now } = this.#options;
     if (!registered) return undefined;
     const at = now();
     if (++this.#issuedSincePurge * 2 > purgedAtOnce || Math.abs(at - this.#purgedAtMs) >= purgeEveryMs) {
       this.#issuedSincePurge = 0;
       this.#purgedAtMs = at;
-      await database.run(purgeTokens(Math.floor(at / 1000) - purgeAfterSeconds - leewaySeconds));
+      await database.run(purgeTokens(Math.floor(at / 1000) - purgeAfterSeconds - leewaySeconds - lateSeconds));
     }
     return write(database, storedNow(at));
   }
@@ -158,15 +170,16 @@ interface ClaimOptions {
 
 /** @throws {RangeError} `ERR_OUT_OF_RANGE`: neither an agent nor a key, or both; or what belongs to the other. */
 export function keysFor({ signingKey: key, kid, otherKeys, signer: agent }: KeyOptions, { issuer, audience, tokenLifetimeSeconds, workloadLifetimeSeconds = tokenLifetimeSeconds, leewaySeconds }: ClaimOptions, now: () => number): Keys {
+  const executionSeconds = tokenLifetimeSeconds ?? Math.min(executionLifetimeSeconds, agent?.maxLifetimeSeconds ?? Infinity);
   const lifetime = (seconds: number | undefined) => (seconds === undefined ? {} : { lifetimeSeconds: seconds });
   const leeway = leewaySeconds === undefined ? {} : { leewaySeconds };
   if (agent !== undefined) {
     if ([key, kid, otherKeys, issuer, audience].some((option) => option !== undefined)) throw outOfRange('options', "without signingKey, kid, otherKeys, issuer and audience: these are the signer's");
-    const issuers = { execution: new TokenIssuer({ agent, ...lifetime(tokenLifetimeSeconds) }), workload: new TokenIssuer({ agent, ...lifetime(workloadLifetimeSeconds) }) };
+    const issuers = { execution: new TokenIssuer({ agent, lifetimeSeconds: executionSeconds }), workload: new TokenIssuer({ agent, ...lifetime(workloadLifetimeSeconds) }) };
     return { issuers, verifier: new TokenVerifier({ agent, now, ...leeway }), jwks: agent.jwks };
   }
   if (key === undefined) throw outOfRange('options', 'with a signer or a signingKey');
   const claims = { key, now, ...(kid !== undefined && { kid }), ...(issuer !== undefined && { issuer }), ...(audience !== undefined && { audience }) };
-  const issuers = { execution: new TokenIssuer({ ...claims, ...lifetime(tokenLifetimeSeconds) }), workload: new TokenIssuer({ ...claims, ...lifetime(workloadLifetimeSeconds) }) };
+  const issuers = { execution: new TokenIssuer({ ...claims, lifetimeSeconds: executionSeconds }), workload: new TokenIssuer({ ...claims, ...lifetime(workloadLifetimeSeconds) }) };
   return { issuers, verifier: new TokenVerifier({ ...claims, ...leeway, ...(otherKeys !== undefined && { otherKeys }) }), jwks: { keys: [] } };
 }

@@ -23,9 +23,10 @@ export interface SupervisorOptions {
   /** @default 5000 */
   readonly heartbeatIntervalMs?: number;
   /**
-   * A task whose heartbeats fail so often in a row is ended, and has failed; 404, 409 and 410 end it at once. Each heartbeat is sent once. With
-   * the defaults a task outlives an API that is away for 100 seconds, and longer where requests run into their timeout; Airflow's scheduler
-   * gives a task up after 300 without one. @default 20
+   * A task whose heartbeats fail so often in a row is ended, and has failed; 404, 409 and 410 end it at once, and 20 others that the server
+   * answered and refused. Each heartbeat is sent once. With the defaults a task outlives an API that is away for twelve minutes, and longer where
+   * requests run into their timeout. Airflow's scheduler gives a task up after 300 seconds without one, and may start it again elsewhere:
+   * raise its `task_instance_heartbeat_timeout`, or take 50 here. @default 150
    */
   readonly maxFailedHeartbeats?: number;
   /** From SIGTERM to SIGKILL when a task must end. @default 5000 */
@@ -81,7 +82,7 @@ export function checkSupervisorOptions(options: SupervisorOptions): Timing {
   checkOptions('options', options, [
     'api', 'bundles', 'hostname', 'heartbeatIntervalMs', 'maxFailedHeartbeats', 'killGraceMs', 'overtimeMs', 'reports', 'authorization', 'audit', 'masking', 'warm', 'onLog', 'logs', 'status',
   ]);
-  const { api, bundles, authorization, masking, heartbeatIntervalMs = 5_000, maxFailedHeartbeats = 20, killGraceMs = 5_000, overtimeMs = 20_000 } = options;
+  const { api, bundles, authorization, masking, heartbeatIntervalMs = 5_000, maxFailedHeartbeats = 150, killGraceMs = 5_000, overtimeMs = 20_000 } = options;
   if (!(api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', api);
   if (typeof bundles !== 'object' || bundles === null) throw invalidArgument('options.bundles', 'an object', bundles);
   if (authorization !== undefined && !(authorization instanceof Authorizer)) throw invalidArgument('options.authorization', 'an Authorizer', authorization);

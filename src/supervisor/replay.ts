@@ -1,7 +1,7 @@
 import { SecretRefused, UpstreamFailed } from '../errors.js';
 import type { ExecutionApi } from '../execution-api/client.js';
 import type { Secret } from '../secrets/secret.js';
-import { type Contents, fromText, tokenOf } from './kept-report.js';
+import { type Contents, fromText, tokenOf, toText } from './kept-report.js';
 import { isPassing } from './report.js';
 import type { ReportFolder } from './report-folder.js';
 import type { ReportResult } from './reports.js';
@@ -113,8 +113,10 @@ export class Replay {
     const { task: { id }, update: { state } } = contents;
     const own = this.#waiting.get(name);
     let api = own;
+    let isFresh = false;
     try {
       api ??= this.#clientFor(contents, sealed);
+      if (api !== this.#options.api) api.onFreshToken = () => (isFresh = true);
       await tell(api, contents, this.#closing.signal);
       await folder.remove(name);
       return await this.#over(name, { task: id, state, result: 'taken' });
@@ -123,6 +125,8 @@ export class Replay {
       const mayPass = this.#closing.signal.aborted || isPassing(error);
       const isOld = Date.now() - Date.parse(contents.at) > maxAgeMs;
       if (mayPass && !isOld) {
+        // The server answers something: it is the newest token that whoever comes next has to have.
+        if (isFresh) await folder.write(name, toText(contents, this.#options.key, (fn) => api?.useToken(fn))).catch(() => {});
         this.#waiting.delete(name);
         this.#waiting.set(name, own); // behind the others
         return false;

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { TokenInvalid } from '../errors.js';
 import { defaultLeewaySeconds, maxTokenChars, type TokenClaims, type TokenScope } from './claims.js';
-import type { TokenCheck } from './verifier.js';
+import type { TokenCheck, VerifyOptions } from './verifier.js';
 
 export interface CacheOptions {
   /** The verifier's. @default 10 */
@@ -36,12 +36,12 @@ export class CachedVerifier implements TokenCheck {
   }
 
   /** As {@link TokenCheck.verify} of the verifier behind it. What is refused is not remembered. */
-  async verify(token: string, { scopes = ['execution'] }: { readonly scopes?: readonly TokenScope[] } = {}): Promise<TokenClaims> {
+  async verify(token: string, { scopes = ['execution'], lateSeconds = 0 }: VerifyOptions = {}): Promise<TokenClaims> {
     if (token.length > maxTokenChars) throw new TokenInvalid('malformed');
     const key = hash('sha256', token, 'binary');
-    let claims = this.#timely(key);
+    let claims = this.#timely(key, lateSeconds);
     if (claims === undefined) {
-      claims = await this.#verifier.verify(token, { scopes: scopesKnown });
+      claims = await this.#verifier.verify(token, { scopes: scopesKnown, lateSeconds });
       const [oldest] = this.#known.size >= this.#maxTokens ? this.#known.keys() : [];
       if (oldest !== undefined) this.#known.delete(oldest);
       this.#known.set(key, claims);
@@ -57,16 +57,16 @@ export class CachedVerifier implements TokenCheck {
     return claims?.scope === scope ? claims : undefined;
   }
 
-  #timely(key: string): TokenClaims | undefined {
+  #timely(key: string, lateSeconds = 0): TokenClaims | undefined {
     const claims = this.#known.get(key);
-    if (claims === undefined || this.#isTimely(claims)) return claims;
+    if (claims === undefined || this.#isTimely(claims, lateSeconds)) return claims;
     this.#known.delete(key);
     return undefined;
   }
 
   /** As the verifier counts; a clock that was set back is asked about as well. */
-  #isTimely({ exp, iat, nbf = iat }: TokenClaims): boolean {
+  #isTimely({ exp, iat, nbf = iat }: TokenClaims, lateSeconds: number): boolean {
     const at = Math.floor(this.#now() / 1000);
-    return exp > at - this.#leewaySeconds && Math.max(iat, nbf) <= at + this.#leewaySeconds;
+    return exp > at - this.#leewaySeconds - lateSeconds && Math.max(iat, nbf) <= at + this.#leewaySeconds;
   }
 }

@@ -25,6 +25,8 @@ export interface Expectation {
   readonly audience: string;
   readonly scopes: readonly TokenScope[];
   readonly leewaySeconds: number;
+  /** How long after its end it is taken still. @default 0 */
+  readonly lateSeconds?: number;
   /** Milliseconds since 1970. */
   readonly atMs: number;
 }
@@ -36,13 +38,13 @@ export interface Expectation {
  */
 export async function checkToken(token: string, keyOf: JWTVerifyGetKey, algorithms: readonly Algorithm[], expected: Expectation): Promise<TokenClaims> {
   if (token.length > maxTokenChars) throw new TokenInvalid('malformed' satisfies TokenRefusal);
-  const { issuer, audience, scopes, leewaySeconds, atMs } = expected;
+  const { issuer, audience, scopes, leewaySeconds, lateSeconds = 0, atMs } = expected;
   let payload: JWTPayload;
   try {
     ({ payload } = await jwtVerify(token, keyOf, {
       algorithms: [...algorithms],
       audience,
-      clockTolerance: leewaySeconds,
+      clockTolerance: leewaySeconds + lateSeconds,
       currentDate: new Date(atMs),
       requiredClaims: ['exp', 'iat'],
       ...(issuer !== undefined && { issuer }),
@@ -52,8 +54,8 @@ export async function checkToken(token: string, keyOf: JWTVerifyGetKey, algorith
     throw error;
   }
   if (!Value.Check(ClaimsSchema, payload)) throw new TokenInvalid('claims' satisfies TokenRefusal);
-  // jose leaves `iat` alone; Airflow's verifier does not.
-  if (payload.iat > Math.floor(atMs / 1000) + leewaySeconds) throw new TokenInvalid('not-yet-valid' satisfies TokenRefusal);
+  // jose has one tolerance for both ends of a life, and leaves `iat` alone; Airflow's verifier does not.
+  if (Math.max(payload.iat, payload.nbf ?? 0) > Math.floor(atMs / 1000) + leewaySeconds) throw new TokenInvalid('not-yet-valid' satisfies TokenRefusal);
   const { jti, iss, sub, dag_id, nbf, iat, exp, scope: granted = 'execution' } = payload;
   const scope = scopes.find((each) => each === granted);
   if (scope === undefined) throw new TokenInvalid('scope' satisfies TokenRefusal);

@@ -12,6 +12,9 @@ export const defaultLeewaySeconds = 10;
 /** Airflow's `[execution_api] jwt_expiration_time`, and `[scheduler] task_queued_timeout` for workload tokens. */
 export const defaultLifetimeSeconds = 600;
 
+/** Of a server's execution tokens: half of it, at which they are renewed, is longer than an API that is away for ten minutes. */
+export const executionLifetimeSeconds = 1800;
+
 /** RFC 7518's names, of those that Airflow takes too and ES256. */
 export type Algorithm = 'HS512' | 'EdDSA' | 'ES256' | 'RS256';
 

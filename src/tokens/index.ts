@@ -7,4 +7,4 @@ export type { TokenGrant } from './compose.js';
 export { TokenIssuer, type AgentIssuerOptions, type KeyIssuerOptions, type TokenIssuerOptions } from './issuer.js';
 export { isOurJti, recordOf, type TokenRecord, type TokenStanding } from './registry.js';
 export type { NamedSecret } from './keys.js';
-export { TokenVerifier, type AgentVerifierOptions, type JwksVerifierOptions, type KeyVerifierOptions, type TokenCheck, type TokenVerifierOptions } from './verifier.js';
+export { TokenVerifier, type AgentVerifierOptions, type JwksVerifierOptions, type KeyVerifierOptions, type TokenCheck, type TokenVerifierOptions, type VerifyOptions } from './verifier.js';

@@ -41,7 +41,14 @@ export type TokenVerifierOptions = KeyVerifierOptions | JwksVerifierOptions | Ag
 
 /** What a server needs of a verifier; a cache or a registry of tokens goes in front of one. */
 export interface TokenCheck {
-  verify(token: string, options?: { readonly scopes?: readonly TokenScope[] }): Promise<TokenClaims>;
+  verify(token: string, options?: VerifyOptions): Promise<TokenClaims>;
+}
+
+export interface VerifyOptions {
+  /** A token of another scope is refused. @default ['execution'] */
+  readonly scopes?: readonly TokenScope[];
+  /** How long after its end, and the leeway, a token is taken still: for what may come late. @default 0 */
+  readonly lateSeconds?: number;
 }
 
 /**
@@ -64,12 +71,11 @@ export class TokenVerifier implements TokenCheck {
   }
 
   /**
-   * @param options.scopes A token of another scope is refused. @default ['execution']
    * @throws {TokenInvalid} `ERR_TOKEN_INVALID`, with a {@link TokenRefusal} as its `reason`.
    * @throws {KeyAgentFailed} `ERR_KEY_AGENT`: the agent has ended.
    */
-  async verify(token: string, { scopes = ['execution'] }: { readonly scopes?: readonly TokenScope[] } = {}): Promise<TokenClaims> {
-    return this.#check(token, { ...this.#expected, scopes, atMs: this.#now() });
+  async verify(token: string, { scopes = ['execution'], lateSeconds = 0 }: VerifyOptions = {}): Promise<TokenClaims> {
+    return this.#check(token, { ...this.#expected, scopes, lateSeconds, atMs: this.#now() });
   }
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ExecutionApi, Secret, Supervisor, type SupervisorOptions } from '../../lib/index.js';
-import { createServer, type Server } from '../../lib/server/index.js';
+import { createServer, type Server, type ServerOptions } from '../../lib/server/index.js';
 import { FailingProxy } from './failing-proxy.js';
 
 const credential = randomBytes(32).toString('base64url');
@@ -21,8 +21,8 @@ export class Life implements AsyncDisposable {
   readonly #apis: ExecutionApi[] = [];
   #files = 0;
 
-  static async start(options: { readonly tokenLifetimeSeconds?: number } = {}): Promise<Life> {
-    const server = await createServer({ signingKey: Secret.fromBytes(randomBytes(64)), adminCredential: Secret.fromBytes(Buffer.from(credential)), tokenLifetimeSeconds: 3600, ...options });
+  static async start(options: Partial<ServerOptions> = {}): Promise<Life> {
+    const server = await createServer({ signingKey: Secret.fromBytes(randomBytes(64)), adminCredential: Secret.fromBytes(Buffer.from(credential)), ...options });
     const url = await server.listen();
     return new Life(server, await FailingProxy.start(url), await server.listenAdmin());
   }

@@ -20,8 +20,8 @@ import { addTrigger } from '../store/triggers.js';
 import { getXComKeys } from '../store/xcoms.js';
 import { Message, NoContent, ofTaskInstance as params } from './params.js';
 
-/** Which states may follow is state.ts's to say. */
-const self = { access: 'self' } as const;
+/** Which states may follow is state.ts's to say. What became of a try can still be said when its token has ended in an outage. */
+const mayBeLate = { access: 'self', mayBeLate: true } as const;
 const reads = { access: 'self', resource: { kind: 'task_instance', action: 'read' } } as const;
 const writes = { access: 'self', resource: { kind: 'task_instance', action: 'write' } } as const;
 
@@ -79,7 +79,7 @@ export function taskInstances(app: App, { database, tokens, authorization, autho
     return aliases.length === 0 ? undefined : { ...outlet, aliases };
   }
 
-  app.patch('/task-instances/:id/state', { config: self, schema: { params, body: StateUpdate, response: { 204: NoContent } } }, async (request, reply) => {
+  app.patch('/task-instances/:id/state', { config: mayBeLate, schema: { params, body: StateUpdate, response: { 204: NoContent } } }, async (request, reply) => {
     const { body } = request;
     // An asset that the task may not write has no event of it; its success stands.
     const outlets: OutletChange[] = [];
@@ -92,10 +92,12 @@ export function taskInstances(app: App, { database, tokens, authorization, autho
     return reply.code(204).send();
   });
 
-  app.put('/task-instances/:id/heartbeat', { config: self, schema: { params, body: Heartbeat, response: { 204: NoContent } } }, async (request, reply) => {
+  app.put('/task-instances/:id/heartbeat', { config: mayBeLate, schema: { params, body: Heartbeat, response: { 204: NoContent } } }, async (request, reply) => {
     const { hostname, pid } = request.body;
-    const alive = await database.run(beatTaskInstance(request.params.id.toLowerCase(), hostname, pid, timestamp()));
-    if (!alive) await change(request.params.id, (row) => heartbeat(row, request.body, timestamp()));
+    const { late } = request;
+    const alive = !late && (await database.run(beatTaskInstance(request.params.id.toLowerCase(), hostname, pid, timestamp())));
+    // A late one asks whether the try is still this process's, and is no sign of life: the next one would be refused for it.
+    if (!alive) await change(request.params.id, (row) => heartbeat(row, request.body, late ? row.last_heartbeat_at : timestamp()));
     return reply.code(204).send();
   });
 

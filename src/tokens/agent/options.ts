@@ -3,7 +3,7 @@ import type { TSchema } from '@sinclair/typebox';
 import { checkOptions, invalidArgument, outOfRange } from '../../errors.js';
 import type { HardenOptions } from '../../harden/harden.js';
 import { Secret } from '../../secrets/secret.js';
-import { type Algorithm, defaultAudience, defaultLifetimeSeconds, type TokenScope } from '../claims.js';
+import { type Algorithm, defaultAudience, executionLifetimeSeconds, type TokenScope } from '../claims.js';
 import { AgentPolicy, Configuration, maxLineBytes } from './protocol.js';
 
 /** Where the agent gets a key from, so that this process need not have it. */
@@ -36,7 +36,7 @@ export interface KeyAgentOptions {
   readonly audience?: string;
   /** @default both */
   readonly scopes?: readonly TokenScope[];
-  /** A token that is to live longer is refused. @default 600 */
+  /** A token that is to live longer is refused. @default 1800, as a server's execution tokens live */
   readonly maxLifetimeSeconds?: number;
   /** The task instances that tokens may speak for; at most 1000. @default any */
   readonly subjects?: readonly string[];
@@ -70,7 +70,7 @@ export function checkedOptions(options: KeyAgentOptions): CheckedOptions {
     ...(issuer !== undefined && { issuer }),
     audience: options.audience ?? defaultAudience,
     scopes: [...new Set(options.scopes ?? ['execution', 'workload'])] as TokenScope[],
-    maxLifetimeSeconds: options.maxLifetimeSeconds ?? defaultLifetimeSeconds,
+    maxLifetimeSeconds: options.maxLifetimeSeconds ?? executionLifetimeSeconds,
     ...(subjects !== undefined && { subjects: [...subjects] }),
     ...(dagIds !== undefined && { dagIds: [...dagIds] }),
   };

@@ -65,6 +65,7 @@ const VerifyRequest = closed({
   audience: Text,
   scopes: Type.Array(Scope, { maxItems: 2 }),
   leewaySeconds: Type.Number({ minimum: 0 }),
+  lateSeconds: Type.Optional(Type.Number({ minimum: 0 })),
   atMs: Type.Number({ minimum: 0, maximum: 8.64e15 }),
 });
 
