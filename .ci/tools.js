@@ -2,7 +2,7 @@
 // or when that fails, those tests say what they lack and are passed over. `npm test` by itself installs nothing of the system's.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, realpathSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /** Which test wants it. */
@@ -21,13 +21,18 @@ if (absent.length > 0 && process.getuid() === 0 && works('apt-get', '--version')
 }
 for (const tool of absent.filter((name) => !has(name))) console.error(`tools: without ${tool}, for ${tools[tool]}`);
 
-// Airflow's own client, from the Python package registry, in a folder of this checkout.
-const client = fileURLToPath(new URL('../.cache/airflow-client', import.meta.url));
-const hasClient = () => works(`${client}/bin/python`, '-c', 'import airflow.sdk.api.client');
-if (!hasClient() && works('python3', '-m', 'venv', '--help')) {
-  console.error("tools: installing Airflow's client (pip)");
-  const options = { stdio: ['ignore', 'ignore', 'inherit'], timeout: 600_000 };
-  rmSync(client, { recursive: true, force: true });
-  void (spawnSync('python3', ['-m', 'venv', client], options).status === 0 && spawnSync(`${client}/bin/pip`, ['install', '--quiet', '--disable-pip-version-check', 'apache-airflow-task-sdk==1.2.2'], options));
+// Airflow's own clients, from the Python package registry, in folders of this checkout. Made with the system's Python where that suits: one in
+// somebody's home is of no use to another user of a copy.
+const system = '/usr/bin/python3';
+const python = [system, 'python3'].find((each) => works(each, '-c', 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))'));
+for (const [folder, version] of [['airflow-client', '1.2.2'], ['airflow-client-3.3', '1.3.2']]) {
+  const client = fileURLToPath(new URL(`../.cache/${folder}`, import.meta.url));
+  const hasClient = () => works(`${client}/bin/python`, '-c', 'import airflow.sdk.api.client') && (python !== system || realpathSync(`${client}/bin/python`).startsWith('/usr/'));
+  if (!hasClient() && python !== undefined) {
+    console.error(`tools: installing Airflow's client, Task SDK ${version} (pip)`);
+    const options = { stdio: ['ignore', 'ignore', 'inherit'], timeout: 600_000 };
+    rmSync(client, { recursive: true, force: true });
+    void (spawnSync(python, ['-m', 'venv', client], options).status === 0 && spawnSync(`${client}/bin/pip`, ['install', '--quiet', '--disable-pip-version-check', `apache-airflow-task-sdk==${version}`], options));
+  }
+  if (!hasClient()) console.error(`tools: without Airflow's client, Task SDK ${version}, for test/messages-airflow.ts and test/server-routes.ts`);
 }
-if (!hasClient()) console.error("tools: without Airflow's client, for test/server-routes.ts and test/messages-airflow.ts");

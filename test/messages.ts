@@ -209,6 +209,22 @@ messages('what is said after it is reported as the server words it', async () =>
   assert.equal(updates, [{ state: 'deferred', classpath: trigger, trigger_kwargs: {}, trigger_timeout: null, next_method: 'go', next_kwargs: {} }]);
 });
 
+messages('when and why to try again is told to a server of the version whose tasks say so, and to no other', async () => {
+  for (const [said, told] of [[{ retry_reason: 'tired' }, {}], [{ retry_reason: null, retry_delay_seconds: null }, {}], [{ retry_reason: 'tired of hunter5-hunter5', retry_delay_seconds: 1.5 }, { retry_delay_seconds: 1.5, retry_reason: 'tired of ***' }]] as const) {
+    const updates: StateUpdate[] = [];
+    await using scene = await Scene.start(server);
+    scene.masker.add('hunter5-hunter5');
+    const send = scene.api.setState.bind(scene.api);
+    scene.api.setState = async (id, update, options) => {
+      updates.push(update);
+      await send(id, update, options);
+    };
+    assert.is((await scene.ask({ type: 'RetryTask', ...said }))[2], null);
+    assert.equal(updates.map(({ end_date: _, ...rest }: StateUpdate & { end_date?: string }) => rest), [{ state: 'up_for_retry', ...told }]);
+    assert.is((await scene.api.getTaskStates({ dag_id, run_ids: [run_id], task_ids: [scene.self.task_id] })).task_states[run_id]?.[scene.self.task_id], 'up_for_retry');
+  }
+});
+
 messages('values that are not JSON, and times that are none, are refused and nothing is sent', async () => {
   await using scene = await Scene.start(server, { grants: 'airflow' });
   for (const wrong of [

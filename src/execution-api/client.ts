@@ -36,6 +36,9 @@ const ofTaskInstance = (method: Request['method'], id: string, what: string, bod
   ...(body !== undefined && { body: JSON.stringify(body) }),
 });
 
+/** Whether a server of an earlier version would refuse it. */
+const isOf33 = (update: StateUpdate): boolean => 'retry_delay_seconds' in update;
+
 /** What a supervisor does itself, for a task to live and to end. */
 const vital = (request: Request): Request => ({ ...request, vital: true });
 
@@ -117,7 +120,7 @@ export class ExecutionApi extends StateStores {
    * @param options.repeated It was sent before, and its answer may have been lost: where the state is what is asked for, all is well. @default false
    */
   async setState(tiId: string, update: StateUpdate, options?: RequestOptions & { readonly repeated?: boolean }): Promise<void> {
-    const request = vital(ofTaskInstance('PATCH', tiId, 'state', update));
+    const request = { ...vital(ofTaskInstance('PATCH', tiId, 'state', update)), ...(isOf33(update) && { version: '2026-06-30' }) };
     const answer = await this.send(request, options);
     if ((answer.attempt > 1 || options?.repeated === true) && answer.status === 409 && errorDetail(answer)?.previous_state === update.state) return;
     assertStatus(204, request, answer);

@@ -53,7 +53,17 @@ export const StateUpdate = Type.Union([
     },
     closed,
   ),
-  Type.Object({ state: Type.Literal('up_for_retry'), end_date: Timestamp, rendered_map_index }, closed),
+  Type.Object(
+    {
+      state: Type.Literal('up_for_retry'),
+      end_date: Timestamp,
+      rendered_map_index,
+      // Since 2026-06-30: a client of it sends them with each.
+      retry_delay_seconds: Type.Optional(Nullable(Type.Number({ minimum: 0 }))),
+      retry_reason: Type.Optional(Nullable(Type.String())),
+    },
+    closed,
+  ),
   Type.Object({ state: Type.Literal('up_for_reschedule'), reschedule_date: Timestamp, end_date: Timestamp }, closed),
   Type.Object(
     {

@@ -193,7 +193,7 @@ export const cases: readonly Case[] = [
   { type: 'GetAssetEventByAsset', grants: { assets: ['report', 's3://report'] }, declares: { assets: ['*report'] }, ask: () => ({ name: 'report', uri: 's3://report', after: new Date(0), before: null, limit: 5, ascending: true }), answer: { type: 'AssetEventsResult', asset_events: [] }, denied: [() => ({ name: 'report', uri: 's3://other' }), () => ({ name: 'other', uri: null }), () => ({ name: '', uri: '' })] },
   { type: 'GetAssetEventByAssetAlias', grants: { assets: ['daily'] }, declares: { assets: ['dai*'] }, ask: () => ({ alias_name: 'daily' }), answer: { type: 'AssetEventsResult', asset_events: [] }, denied: [() => ({ alias_name: 'weekly' })] },
   ...ofAssetState('ByName', { name: 'report' }, { name: 'other' }),
-  ...ofAssetState('ByUri', { uri: 's3://report' }, { uri: 's3://other' }),
+  ...ofAssetState('ByUri', { uri: 's3://other' }, { uri: 's3://report' }),
   { ...ofRun('GetDagRun'), answer: (body: Record<string, unknown> | null) => assert.equal([body?.['type'], body?.['run_id']], ['DagRunResult', 'w1']) },
   { ...ofRun('GetDagRunState'), answer: { type: 'DagRunStateResult', state: 'running' } },
   { ...ofRun('GetTaskBreadcrumbs'), answer: { type: 'TaskBreadcrumbsResult', breadcrumbs: [] } },

@@ -23,7 +23,8 @@ const Duration = Type.String({ maxLength: 64, pattern: '^[+-]?P(?=.)(\\d+(\\.\\d
 const Profile = Type.Object(AssetProfile.properties);
 
 const SucceedTask = Type.Object({ ...ended, task_outlets: Type.Optional(Type.Array(Profile)), outlet_events: Type.Optional(Type.Array(OutletEvent)) });
-const RetryTask = Type.Object(unwell);
+/** The delay is Airflow's of 3.3, whose tasks decide about it. */
+const RetryTask = Type.Object({ ...unwell, retry_delay_seconds: Nullish(Type.Number({ minimum: 0 })) });
 const TaskState = Type.Object({ ...unwell, state: Type.Union([Type.Literal('failed'), Type.Literal('skipped'), Type.Literal('removed')]) });
 const DeferTask = Type.Object({
   classpath: Name,
@@ -69,7 +70,12 @@ export function final({ reach, masking }: RowOptions, report: FinalReport): Rows
       params: RetryTask,
       permit: (said) => said,
       about: nobodyElses,
-      handler: ({ rendered_map_index, retry_reason }) => tell('RetryTask', { state: 'up_for_retry', end_date: now(), ...rendered(rendered_map_index) }, reason(retry_reason)),
+      handler: ({ rendered_map_index, retry_reason, retry_delay_seconds }) => {
+        const why = reason(retry_reason);
+        // A task that says when is of a version whose server knows both.
+        const delayed = retry_delay_seconds == null ? {} : { retry_delay_seconds, retry_reason: why };
+        return tell('RetryTask', { state: 'up_for_retry', end_date: now(), ...rendered(rendered_map_index), ...delayed }, why);
+      },
     }),
 
     // Only remembered: Airflow reports it after the task has ended.
