@@ -3,7 +3,7 @@
  * so it may import nothing of the trusted side but the errors. Bytes from a task are hostile: see unpack.ts.
  */
 
-import { encode } from '@msgpack/msgpack';
+import { Encoder } from '@msgpack/msgpack';
 import { BrokerViolation, invalidArgument, outOfRange } from '../errors.js';
 import { unpack, type ValueLimits } from './unpack.js';
 
@@ -22,6 +22,7 @@ export interface Frame {
 }
 
 const headerBytes = 4;
+const none: Uint8Array = new Uint8Array(0);
 const bytesPerValue = 168; // an empty Uint8Array of V8's, the most that two bytes of msgpack grow to
 
 /**
@@ -33,11 +34,20 @@ const bytesPerValue = 168; // an empty Uint8Array of V8's, the most that two byt
  */
 export function encodeFrame(value: unknown, { maxFrameBytes }: Pick<FrameLimits, 'maxFrameBytes'> = defaultFrameLimits, name = 'frame'): Uint8Array {
   const body = encodeBody(value, name);
-  if (body.length > maxFrameBytes) throw outOfRange(name, `at most ${maxFrameBytes} bytes when encoded`);
-  const frame = new Uint8Array(headerBytes + body.length);
-  new DataView(frame.buffer).setUint32(0, body.length);
-  frame.set(body, headerBytes);
-  return frame;
+  const { length } = body;
+  try {
+    if (length > maxFrameBytes) throw outOfRange(name, `at most ${maxFrameBytes} bytes when encoded`);
+    const frame = new Uint8Array(headerBytes + length);
+    frame[0] = length >>> 24;
+    frame[1] = length >>> 16;
+    frame[2] = length >>> 8;
+    frame[3] = length;
+    frame.set(body, headerBytes);
+    return frame;
+  } finally {
+    if (length > keptBytes) encoder = newEncoder();
+    else body.fill(0); // it may have been a password
+  }
 }
 
 /**
@@ -55,10 +65,17 @@ export function encodeRequest(value: unknown, name: string): Uint8Array {
   return frame;
 }
 
+/** To make one takes longer than to encode what most messages are. It writes into memory of its own, of which no more is kept than this. */
+const keptBytes = 1 << 16;
+const newEncoder = (): Encoder => new Encoder({ maxDepth: 512, ignoreUndefined: true, initialBufferSize: 1 << 12 });
+let encoder = newEncoder();
+
+/** @returns The encoder's own memory: to be copied, and wiped, before anything else is encoded. */
 function encodeBody(value: unknown, name: string): Uint8Array {
   try {
-    return encode(value, { maxDepth: 512, ignoreUndefined: true });
+    return encoder.encodeSharedRef(value);
   } catch (cause) {
+    encoder = newEncoder();
     if (cause instanceof Error && cause.message.startsWith('Too deep')) throw outOfRange(name, 'at most 512 levels deep');
     const [, foreign] = /^Unrecognized object: \[object (\w+)\]$/.exec(cause instanceof Error ? cause.message : '') ?? [];
     if (foreign === undefined) throw invalidArgument(name, 'made of values that msgpack has a form for', value);
@@ -80,11 +97,12 @@ export function isJson(value: unknown): boolean {
  */
 export class FrameDecoder {
   readonly #limits: FrameLimits;
-  readonly #header = new Uint8Array(headerBytes);
+  #chunk = none;
+  #offset = 0;
   #headerLength = 0;
   /** The body's announced length, once the header is whole. */
   #wanted = 0;
-  #body = new Uint8Array(0);
+  #body = none;
   #bodyLength = 0;
 
   constructor(limits: Partial<FrameLimits> = {}) {
@@ -92,44 +110,60 @@ export class FrameDecoder {
   }
 
   /**
-   * The frames that end in `chunk`, each decoded when it is asked for, so that a reader that pauses has nothing piled up.
-   * Exhaust it before the next chunk. The chunk must not change meanwhile.
+   * The frames that end in `chunk`, each decoded when it is asked for. Exhaust it before the next chunk.
    *
    * @throws {BrokerViolation} `ERR_BROKER_VIOLATION`: not a frame within the limits; this decoder is of no more use.
    */
   *push(chunk: Uint8Array): Generator<Frame, void, undefined> {
-    let offset = 0;
-    while (offset < chunk.length) {
-      if (this.#headerLength < headerBytes) {
-        offset += this.#takeHeader(chunk, offset);
-        continue; // the length is now known, or the chunk is used up
-      }
-      const missing = this.#wanted - this.#bodyLength;
-      const part = chunk.subarray(offset, offset + missing);
-      offset += part.length;
-      if (part.length === this.#wanted) {
-        this.#reset();
-        yield this.#decode(part); // whole within the chunk: nothing to copy
-      } else {
-        this.#append(part);
-        if (part.length < missing) return;
-        const body = this.#body.subarray(0, this.#bodyLength);
-        this.#reset();
-        yield this.#decode(body);
-      }
+    for (this.feed(chunk); !this.isEmpty; ) {
+      const frame = this.next();
+      if (frame !== undefined) yield frame;
     }
   }
 
-  #takeHeader(chunk: Uint8Array, offset: number): number {
-    const part = chunk.subarray(offset, offset + headerBytes - this.#headerLength);
-    this.#header.set(part, this.#headerLength);
-    this.#headerLength += part.length;
-    if (this.#headerLength === headerBytes) {
-      this.#wanted = new DataView(this.#header.buffer).getUint32(0);
-      if (this.#wanted === 0) throw new BrokerViolation('a frame without a body');
-      if (this.#wanted > this.#limits.maxFrameBytes) throw new BrokerViolation(`a frame of ${this.#wanted} bytes; the limit is ${this.#limits.maxFrameBytes}`);
+  /** A chunk for `next`, which must not change meanwhile; the one before must be used up. */
+  feed(chunk: Uint8Array): void {
+    this.#chunk = chunk;
+    this.#offset = 0;
+  }
+
+  /** Whether the chunk is used up. */
+  get isEmpty(): boolean {
+    return this.#offset === this.#chunk.length;
+  }
+
+  /**
+   * The next frame, so that a reader that pauses has nothing piled up; undefined where the chunk has only a part of one.
+   *
+   * @throws As `push`.
+   */
+  next(): Frame | undefined {
+    if (this.#headerLength < headerBytes) this.#takeHeader();
+    if (this.#headerLength < headerBytes) return undefined;
+    const chunk = this.#chunk;
+    const start = this.#offset;
+    this.#offset = Math.min(chunk.length, start + this.#wanted - this.#bodyLength);
+    if (this.#offset - start === this.#wanted) {
+      this.#headerLength = 0;
+      return this.#decode(chunk, start, this.#offset); // whole within the chunk: nothing to copy
     }
-    return part.length;
+    this.#append(chunk.subarray(start, this.#offset));
+    const length = this.#bodyLength;
+    if (length < this.#wanted) return undefined;
+    const body = this.#body;
+    this.#headerLength = 0;
+    this.#bodyLength = 0;
+    this.#body = none;
+    return this.#decode(body, 0, length);
+  }
+
+  #takeHeader(): void {
+    for (; this.#headerLength < headerBytes && !this.isEmpty; this.#headerLength++, this.#offset++) {
+      this.#wanted = this.#headerLength === 0 ? (this.#chunk[this.#offset] as number) : this.#wanted * 256 + (this.#chunk[this.#offset] as number);
+    }
+    if (this.#headerLength < headerBytes) return;
+    if (this.#wanted === 0) throw new BrokerViolation('a frame without a body');
+    if (this.#wanted > this.#limits.maxFrameBytes) throw new BrokerViolation(`a frame of ${this.#wanted} bytes; the limit is ${this.#limits.maxFrameBytes}`);
   }
 
   /** Keeps a part in one buffer that doubles: a list of one-byte chunks would cost hundreds of bytes for each. */
@@ -144,14 +178,8 @@ export class FrameDecoder {
     this.#bodyLength = length;
   }
 
-  #reset(): void {
-    this.#headerLength = 0;
-    this.#bodyLength = 0;
-    this.#body = new Uint8Array(0);
-  }
-
-  #decode(body: Uint8Array): Frame {
-    const { value, values } = unpack(body, this.#limits);
-    return { value, cost: body.length + values * bytesPerValue };
+  #decode(bytes: Uint8Array, start: number, end: number): Frame {
+    const { value, values } = unpack(bytes, this.#limits, start, end);
+    return { value, cost: end - start + values * bytesPerValue };
   }
 }
