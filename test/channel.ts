@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Channel, defaultChannelLimits, type ChannelLimits } from '../lib/broker/channel.js';
 import { encodeFrame } from '../lib/broker/frame.js';
+import { Lane } from '../lib/broker/turns.js';
 import type { BrokerViolation } from '../lib/errors.js';
 import { Peer, settled } from './helpers/peer.js';
 import { socketPair } from './helpers/socket-pair.js';
@@ -11,11 +12,12 @@ const channel = suite('channel');
 
 type Handler = (value: [number, unknown]) => unknown;
 
-async function open(handler: Handler, limits: Partial<ChannelLimits> = {}) {
+async function open(handler: Handler, limits: Partial<ChannelLimits> = {}, isAtOnce = false) {
   const { near, far } = await socketPair();
   const violations: BrokerViolation[] = [];
-  const answer = async (value: unknown) => encodeFrame([(value as [number])[0], await handler(value as [number, unknown]), null]);
-  const side = new Channel(near, { ...defaultChannelLimits, ...limits }, answer, (violation) => violations.push(violation));
+  const reply = (value: unknown, body: unknown) => encodeFrame([(value as [number])[0], body, null]);
+  const answer = isAtOnce ? (value: unknown) => reply(value, handler(value as [number, unknown])) : async (value: unknown) => reply(value, await handler(value as [number, unknown]));
+  const side = new Channel(near, { ...defaultChannelLimits, ...limits }, new Lane(), answer, (violation) => violations.push(violation));
   return { near, far, side, violations, peer: new Peer(far) };
 }
 
@@ -124,10 +126,10 @@ function spend(ms: number): void {
 }
 
 /** How many requests are dealt with in one turn of the event loop, at the most, by so many channels that each send so many at once. */
-async function mostInOneTurn(channels: number, requests: number, work: () => void): Promise<number> {
+async function mostInOneTurn(channels: number, requests: number, isAtOnce: boolean, work: () => void): Promise<number> {
   let now = 0;
   let most = 0;
-  const open_ = await Promise.all(Array.from({ length: channels }, () => open(() => { most = Math.max(most, ++now); work(); })));
+  const open_ = await Promise.all(Array.from({ length: channels }, () => open(() => { most = Math.max(most, ++now); work(); }, {}, isAtOnce)));
   let watching = true;
   const watch = (): void => {
     now = 0;
@@ -143,20 +145,23 @@ async function mostInOneTurn(channels: number, requests: number, work: () => voi
 }
 
 // The queue ends a turn after 10 ms: in one there begin a request at 0, 4 and 8 ms, and none after them.
-channel('a chunk full of requests leaves other tasks their turn', async () => {
-  const most = await mostInOneTurn(1, 40, () => spend(4));
-  assert.ok(most <= 3, `${most} requests in one turn of the event loop`);
-});
+for (const isAtOnce of [true, false]) {
+  const how = isAtOnce ? 'that are answered at once' : 'that are answered later';
+  channel(`a chunk full of requests ${how} leaves other tasks their turn`, async () => {
+    const most = await mostInOneTurn(1, 40, isAtOnce, () => spend(4));
+    assert.ok(most <= 3, `${most} requests in one turn of the event loop`);
+  });
 
-channel('twelve channels take no more of a turn than one', async () => {
-  const most = await mostInOneTurn(12, 4, () => spend(4));
-  assert.ok(most <= 3, `${most} requests in one turn of the event loop`);
-});
+  channel(`twelve channels with requests ${how} take no more of a turn than one`, async () => {
+    const most = await mostInOneTurn(12, 4, isAtOnce, () => spend(4));
+    assert.ok(most <= 3, `${most} requests in one turn of the event loop`);
+  });
 
-channel('many small requests are dealt with in one turn', async () => {
-  const most = await mostInOneTurn(2, 1000, () => {});
-  assert.ok(most > 16, `${most} requests in one turn of the event loop`);
-});
+  channel(`many small requests ${how} are dealt with in one turn`, async () => {
+    const most = await mostInOneTurn(2, 1000, isAtOnce, () => {});
+    assert.ok(most > 16, `${most} requests in one turn of the event loop`);
+  });
+}
 
 channel('who asks for little does not wait for all who ask for much', async () => {
   let heavy = 0;

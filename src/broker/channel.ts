@@ -1,9 +1,9 @@
-import type { Duplex } from 'node:stream';
+import { finished, type Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokerClosed, BrokerViolation } from '../errors.js';
-import type { AttachedReply } from './descriptor.js';
+import type { AttachedReply, Reply } from './descriptor.js';
 import { FrameDecoder, defaultFrameLimits, type Frame, type FrameLimits } from './frame.js';
-import { Lane } from './turns.js';
+import type { Lane } from './turns.js';
 
 export interface ChannelLimits extends FrameLimits {
   /** Requests that may wait for their answers at once; the next one is not read before one is answered. @default 16 */
@@ -15,10 +15,10 @@ export interface ChannelLimits extends FrameLimits {
 export const defaultChannelLimits: ChannelLimits = Object.freeze({ ...defaultFrameLimits, maxOutstanding: 16, maxOutstandingBytes: 16 << 20 });
 
 /**
- * Gives the frame that answers a value, and never rejects. What of it takes time and can wait goes through the lane.
+ * Gives what answers a value, and never rejects.
  * @throws {BrokerViolation} At once: the value ends the channel.
  */
-export type Answer = (value: unknown, lane: Lane) => Promise<Uint8Array | AttachedReply>;
+export type Answer = (value: unknown) => Reply | Promise<Reply>;
 
 /** How soon a peer that must read before a descriptor can be sent is looked at again; each further time twice as late. */
 const leastRetryMs = 5;
@@ -34,24 +34,38 @@ export class Channel {
   readonly closed: Promise<void>;
   readonly #stream: Duplex;
   readonly #limits: ChannelLimits;
+  readonly #lane: Lane;
   readonly #answer: Answer;
   readonly #onViolation: (violation: BrokerViolation) => void;
-  readonly #lane = new Lane();
-  readonly #outstanding = new Set<Promise<void>>();
+  readonly #decoder: FrameDecoder;
+  /** Whether the next frame has a place in the queue. */
+  #isQueued = false;
+  /** Whether the peer has closed its side, and all it sent has come. */
+  #isRead = false;
+  #outstanding = 0;
   #outstandingBytes = 0;
   #ended = false;
-  #wake: (() => void) | undefined;
+  readonly #settle: () => void;
 
-  constructor(stream: Duplex, limits: ChannelLimits, answer: Answer, onViolation: (violation: BrokerViolation) => void) {
+  constructor(stream: Duplex, limits: ChannelLimits, lane: Lane, answer: Answer, onViolation: (violation: BrokerViolation) => void) {
     this.#stream = stream;
     this.#limits = limits;
+    this.#lane = lane;
     this.#answer = answer;
     this.#onViolation = onViolation;
-    const wake = (): void => this.#wake?.();
-    stream.on('drain', wake);
-    stream.on('close', wake);
-    stream.on('error', wake); // a peer that is gone is an end like any other: the read loop sees it
-    this.closed = this.#run();
+    this.#decoder = new FrameDecoder(limits);
+    let settle = (): void => undefined;
+    this.closed = new Promise((resolve) => { settle = resolve; });
+    this.#settle = settle;
+    stream.on('data', (chunk: Uint8Array) => this.#take(chunk));
+    stream.on('drain', () => this.#proceed());
+    stream.on('error', () => undefined); // a peer that is gone is an end like any other
+    finished(stream, { writable: false }, (error) => {
+      if (error) this.close();
+      this.#isRead = true;
+      this.#proceed();
+    });
+    stream.resume(); // it may have come paused
   }
 
   /** @throws {BrokerClosed} `ERR_BROKER_CLOSED` */
@@ -64,61 +78,80 @@ export class Channel {
   close(): void {
     this.#ended = true;
     this.#stream.destroy();
-    this.#wake?.();
+    this.#settleIfOver();
   }
 
-  async #run(): Promise<void> {
+  #take(chunk: Uint8Array): void {
+    if (this.#ended) return;
+    if (this.#decoder.isEmpty) {
+      this.#decoder.feed(chunk);
+      this.#proceed();
+    } else {
+      this.#stream.pause();
+      this.#stream.unshift(chunk);
+    }
+  }
+
+  /** Takes the frames of the chunk at hand while there is room, then lets the next chunk come. */
+  #proceed(): void {
+    while (!this.#ended && !this.#decoder.isEmpty) {
+      if (this.#isQueued || !this.#hasRoom()) return;
+      this.#isQueued = !this.#lane.soon(this.#next);
+    }
+    if (this.#ended || this.#isRead) this.#settleIfOver();
+    else if (this.#stream.isPaused()) this.#stream.resume();
+  }
+
+  /** Takes the next frame, or what the chunk has of one. */
+  readonly #next = (): 'done' | 'more' => {
+    let left: 'done' | 'more' = 'done';
     try {
-      await this.#read();
+      const frame = this.#ended ? undefined : this.#decoder.next();
+      if (frame !== undefined) left = this.#accept(frame);
     } catch (error) {
       this.#fail(error);
     }
-    await Promise.all(this.#outstanding);
-    if (this.#ended || this.#stream.destroyed) return this.close();
-    this.#ended = true;
-    // The peer closed its side; it may still be reading the last replies.
-    this.#stream.end();
-  }
-
-  async #read(): Promise<void> {
-    const decoder = new FrameDecoder(this.#limits);
-    for await (const chunk of this.#stream.iterator({ destroyOnReturn: false })) {
-      const frames = decoder.push(chunk as Uint8Array);
-      for (let more = true; more; ) {
-        while (!this.#ended && !this.#hasRoom()) await new Promise<void>((resolve) => { this.#wake = resolve; });
-        more = await this.#lane.run(() => !this.#ended && this.#next(frames));
-      }
-      if (this.#ended) return;
+    if (this.#isQueued) {
+      this.#isQueued = false;
+      this.#proceed();
     }
-  }
-
-  /** Takes the next frame, or what the chunk has of one. @returns whether there may be more in the chunk. */
-  #next(frames: Generator<Frame, void, undefined>): boolean {
-    const { value: frame } = frames.next();
-    if (frame !== undefined) this.#accept(frame);
-    return frame !== undefined;
-  }
+    return left;
+  };
 
   #hasRoom(): boolean {
-    return this.#outstanding.size < this.#limits.maxOutstanding
+    return this.#outstanding < this.#limits.maxOutstanding
       && this.#outstandingBytes < this.#limits.maxOutstandingBytes
       && (this.#stream.destroyed || !this.#stream.writableNeedDrain);
   }
 
-  #accept({ value, cost }: Frame): void {
-    const answered = this.#answer(value, this.#lane).then(async (reply) => {
-      if (!(reply instanceof Uint8Array)) await this.#writeAttached(reply);
-      else if (!this.#ended && this.#stream.writable) this.#stream.write(reply);
-      this.#outstanding.delete(answered);
-      this.#outstandingBytes -= cost;
-      this.#wake?.();
-    });
-    this.#outstanding.add(answered);
+  #accept({ value, cost }: Frame): 'done' | 'more' {
+    const reply = this.#answer(value);
+    if (reply instanceof Uint8Array) {
+      this.#send(reply);
+      return 'done';
+    }
+    this.#outstanding++;
     this.#outstandingBytes += cost;
+    void this.#sendLater(reply).then(() => {
+      this.#outstanding--;
+      this.#outstandingBytes -= cost;
+      this.#proceed();
+    });
+    return 'more';
+  }
+
+  #send(frame: Uint8Array): void {
+    if (!this.#ended && this.#stream.writable) this.#stream.write(frame);
+  }
+
+  async #sendLater(answered: AttachedReply | Promise<Reply>): Promise<void> {
+    const reply = await answered;
+    if (reply instanceof Uint8Array) this.#send(reply);
+    else await this.#sendAttached(reply);
   }
 
   /** What has a descriptor attached goes past the stream: when that holds nothing back, and with nothing in between. */
-  async #writeAttached({ frame, attached }: AttachedReply): Promise<void> {
+  async #sendAttached({ frame, attached }: AttachedReply): Promise<void> {
     try {
       for (let retryMs = leastRetryMs; !this.#ended && this.#stream.writable; retryMs = Math.min(retryMs * 2, mostRetryMs)) {
         const sent = this.#stream.writableLength > 0 ? 0 : attached.send(frame);
@@ -134,6 +167,14 @@ export class Channel {
     } finally {
       attached.close();
     }
+  }
+
+  /** Once everything read has been dealt with. The peer closed its side; it may still be reading the last replies. */
+  #settleIfOver(): void {
+    if (this.#outstanding > 0) return;
+    this.#ended = true;
+    if (!this.#stream.destroyed) this.#stream.end();
+    this.#settle();
   }
 
   /** A violation ends the channel and is told once; anything else here is a peer that went away. */

@@ -37,3 +37,6 @@ export interface AttachedReply {
   readonly frame: Uint8Array;
   readonly attached: DescriptorReply;
 }
+
+/** What a request is answered with: a frame, alone or with a descriptor. */
+export type Reply = Uint8Array | AttachedReply;

@@ -1,6 +1,6 @@
 import { BrokerDenied, SallyportError, UpstreamFailed } from '../errors.js';
 import { record, type Audit } from './audit.js';
-import { DescriptorReply, type AttachedReply } from './descriptor.js';
+import { DescriptorReply, type Reply } from './descriptor.js';
 import type { FrameLimits } from './frame.js';
 import { encodeErrorReply, encodeReply, errorResponse, printable, type ErrorResponse, type Request } from './message.js';
 import type { Permissions } from './permissions.js';
@@ -10,42 +10,75 @@ import type { Lane } from './turns.js';
 export type MethodErrorListener = (error: unknown, request: { readonly task: string; readonly method: string }) => void;
 
 export interface DispatchOptions {
-  readonly task: string;
   readonly permissions: Permissions;
   readonly audit: Audit | undefined;
   readonly onMethodError: MethodErrorListener | undefined;
   readonly limits: FrameLimits;
   readonly signal: AbortSignal;
+  /** Where an answer that came later is encoded in its turn. */
   readonly lane: Lane;
 }
 
-/** One request from permission to reply. Never rejects: whatever goes wrong is one typed reply. */
-export async function dispatch(request: Request, { task, permissions, audit, onMethodError, limits, signal, lane }: DispatchOptions): Promise<Uint8Array | AttachedReply> {
-  const method = printable(request.method ?? '');
-  const who = { task, id: request.id, method };
-  let attached: DescriptorReply | undefined;
+/**
+ * One request from permission to reply, at once where its handler answers at once. Never throws or rejects: whatever goes
+ * wrong is one typed reply.
+ */
+export function dispatch(request: Request, task: string, options: DispatchOptions): Reply | Promise<Reply> {
+  const { permissions, signal, lane } = options;
   try {
-    let reply: Uint8Array;
-    try {
-      const { row, params } = permissions.admit(request.method, request.params);
-      const answer = await row.handler(params, { task, signal });
-      if (answer instanceof DescriptorReply) attached = answer;
-      reply = await lane.run(() => encodeAnswer(request.id, attached?.body ?? answer, limits));
-    } catch (error) {
-      attached?.close();
-      if (!(error instanceof SallyportError)) onMethodError?.(error instanceof AnswerUnsendable ? error.cause : error, { task, method });
-      const isDenial = error instanceof BrokerDenied;
-      record(audit, { ...who, outcome: isDenial ? 'denied' : 'failed', reason: reasonOf(error) });
-      const denial = isDenial ? permissions.denial(request.method, error) : undefined;
-      return denial === undefined ? encodeErrorReply(request.id, describe(error, method), limits) : encodeReply(request.id, denial, limits);
-    }
-    record(audit, { ...who, outcome: 'allowed' });
-    return attached === undefined ? reply : { frame: reply, attached };
+    const { row, params } = permissions.admit(request.method, request.params);
+    const answer = row.handler(params, { task, signal });
+    if (!isThenable(answer)) return allowed(answer, request, task, options);
+    return Promise.resolve(answer).then((value) => lane.run(() => allowed(value, request, task, options))).catch((error: unknown) => refused(error, request, task, options));
+  } catch (error) {
+    return refused(error, request, task, options);
+  }
+}
+
+function isThenable(answer: unknown): answer is PromiseLike<unknown> {
+  return typeof answer === 'object' && answer !== null && 'then' in answer && typeof answer.then === 'function';
+}
+
+/** @throws {AnswerUnsendable} */
+function allowed(answer: unknown, request: Request, task: string, options: DispatchOptions): Reply {
+  const attached = answer instanceof DescriptorReply ? answer : undefined;
+  let frame: Uint8Array;
+  try {
+    frame = encodeAnswer(request.id, attached === undefined ? answer : attached.body, options.limits);
   } catch (error) {
     attached?.close();
-    process.emitWarning('a request could not be recorded', { type: 'SallyportWarning', detail: String(error) });
-    return encodeErrorReply(request.id, errorResponse('GENERIC_ERROR', { code: methodFailed, method }), limits);
+    throw error;
   }
+  try {
+    record(options.audit, { task, id: request.id, method: nameOf(request), outcome: 'allowed' });
+  } catch (error) {
+    attached?.close();
+    return unrecorded(error, request, options);
+  }
+  return attached === undefined ? frame : { frame, attached };
+}
+
+function refused(error: unknown, request: Request, task: string, options: DispatchOptions): Uint8Array {
+  const { permissions, audit, limits, onMethodError } = options;
+  const method = nameOf(request);
+  const isDenial = error instanceof BrokerDenied;
+  try {
+    if (!(error instanceof SallyportError)) onMethodError?.(error instanceof AnswerUnsendable ? error.cause : error, { task, method });
+    record(audit, { task, id: request.id, method, outcome: isDenial ? 'denied' : 'failed', reason: reasonOf(error) });
+    const denial = isDenial ? permissions.denial(request.method, error) : undefined;
+    return denial === undefined ? encodeErrorReply(request.id, describe(error, method), limits) : encodeReply(request.id, denial, limits);
+  } catch (failure) {
+    return unrecorded(failure, request, options);
+  }
+}
+
+function unrecorded(error: unknown, request: Request, { limits }: DispatchOptions): Uint8Array {
+  process.emitWarning('a request could not be recorded', { type: 'SallyportWarning', detail: String(error) });
+  return encodeErrorReply(request.id, errorResponse('GENERIC_ERROR', { code: methodFailed, method: nameOf(request) }), limits);
+}
+
+function nameOf({ method = '' }: Request): string {
+  return printable(method);
 }
 
 /** The code of a failure that is nobody's business but the supervisor's. */

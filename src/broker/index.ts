@@ -3,11 +3,11 @@ import type { Duplex } from 'node:stream';
 import { BrokerViolation, invalidArgument, outOfRange } from '../errors.js';
 import type { Audit } from './audit.js';
 import { Channel, defaultChannelLimits, type ChannelLimits } from './channel.js';
-import type { AttachedReply } from './descriptor.js';
-import { dispatch, type MethodErrorListener } from './dispatch.js';
+import type { Reply } from './descriptor.js';
+import { dispatch, type DispatchOptions, type MethodErrorListener } from './dispatch.js';
 import { encodeReply, parseRequest } from './message.js';
 import { Permissions, type MethodTable } from './permissions.js';
-import type { Lane } from './turns.js';
+import { Lane } from './turns.js';
 
 export type { Audit, AuditRecord } from './audit.js';
 export type { ChannelLimits } from './channel.js';
@@ -58,16 +58,20 @@ export function serve(stream: Duplex, options: ServeOptions): Broker {
   setMaxListeners(0, controller.signal); // one for each request that is outstanding
   const unanswered = new Set<number>();
 
-  function answer(message: unknown, lane: Lane): Promise<Uint8Array | AttachedReply> {
+  const lane = new Lane();
+  const dispatching: DispatchOptions = { permissions, audit: options.audit, onMethodError: options.onMethodError, limits, signal: controller.signal, lane };
+
+  function answer(message: unknown): Reply | Promise<Reply> {
     const request = parseRequest(message);
     // Two open requests of one id could not be told apart, by the task or in the audit.
     if (unanswered.has(request.id)) throw new BrokerViolation('a request id that is still unanswered');
+    const reply = dispatch(request, typeof task === 'string' ? task : task(request.params), dispatching);
+    if (!(reply instanceof Promise)) return reply;
     unanswered.add(request.id);
-    return dispatch(request, { task: typeof task === 'string' ? task : task(request.params), permissions, audit: options.audit, onMethodError: options.onMethodError, limits, signal: controller.signal, lane })
-      .finally(() => unanswered.delete(request.id));
+    return reply.finally(() => unanswered.delete(request.id));
   }
 
-  const channel = new Channel(stream, limits, answer, (violation) => {
+  const channel = new Channel(stream, limits, lane, answer, (violation) => {
     controller.abort(violation);
     options.onViolation(violation);
   });

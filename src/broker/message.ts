@@ -56,7 +56,7 @@ function isMap(value: unknown): value is Record<string, unknown> {
 
 /** A name a task gave, fit for a record: short, no control characters, no half of a surrogate pair. */
 export function printable(name: string): string {
-  return name.slice(0, 64).replace(/[^\x20-\x7e]/g, '?');
+  return /^[\x20-\x7e]{0,64}$/.test(name) ? name : name.slice(0, 64).replace(/[^\x20-\x7e]/g, '?');
 }
 
 /** `[id, body, null]`: what a method returned, or a message sent unprompted. */
