@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Authorizer, type DecisionRecord } from '../lib/authorization/index.js';
+import type { WrittenUpdate } from '../lib/execution-api/client.js';
 import { executionApiMethods } from '../lib/execution-api/methods.js';
 import type { StateUpdate } from '../lib/execution-api/schema.js';
 import { ApiServer, dagRun } from './helpers/api-server.js';
@@ -201,10 +202,12 @@ messages('of two final messages the first stands, whatever the second', async ()
   }
 });
 
+const asSent = (update: StateUpdate | WrittenUpdate): StateUpdate => ('json' in update ? (JSON.parse(Buffer.from(update.json).toString()) as StateUpdate) : update);
+
 messages('what is said after it is reported as the server words it', async () => {
   const updates: StateUpdate[] = [];
   await using scene = await Scene.start(server, { grants: 'airflow' });
-  scene.api.setState = async (_id, update) => void updates.push(update);
+  scene.api.setState = async (_id, update) => void updates.push(asSent(update));
   await scene.ask({ type: 'DeferTask', classpath: trigger, next_method: 'go' });
   assert.equal(updates, [{ state: 'deferred', classpath: trigger, trigger_kwargs: {}, trigger_timeout: null, next_method: 'go', next_kwargs: {} }]);
 });
@@ -216,7 +219,7 @@ messages('when and why to try again is told to a server of the version whose tas
     scene.masker.add('hunter5-hunter5');
     const send = scene.api.setState.bind(scene.api);
     scene.api.setState = async (id, update, options) => {
-      updates.push(update);
+      updates.push(asSent(update));
       await send(id, update, options);
     };
     assert.is((await scene.ask({ type: 'RetryTask', ...said }))[2], null);

@@ -272,11 +272,12 @@ reports('a report that is replaced is there as a whole at every moment, and so a
   const path = newFolder();
   const folder = new ReportFolder(path);
   const texts = ['a', 'b'].map((letter) => letter.repeat(8 << 20));
+  const parts = texts.map((text) => [Buffer.from(text)]);
   for (const write of [folder.note, folder.write]) {
-    await write.call(folder, '1.json', texts[0] ?? '');
+    await write.call(folder, '1.json', parts[0] ?? []);
     let done = false;
     let seen = 0;
-    const writing = write.call(folder, '1.json', texts[1] ?? '').finally(() => (done = true));
+    const writing = write.call(folder, '1.json', parts[1] ?? []).finally(() => (done = true));
     for (; !done; seen++) {
       assert.ok(texts.includes(readFileSync(join(path, '1.json'), 'latin1')), 'half of it');
       await new Promise((resolve) => setImmediate(resolve));

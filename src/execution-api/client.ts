@@ -15,6 +15,14 @@ import { path, query, type Request, type Transport } from './transport.js';
 export type { AssetEventFilter, DagRunFilter, TaskInstanceFilter } from './queries.js';
 export type { ExecutionApiOptions, RequestOptions } from './session.js';
 
+/** A {@link StateUpdate} as it is sent. */
+export interface WrittenUpdate {
+  readonly state: StateUpdate['state'];
+  readonly json: Uint8Array;
+  /** Of the API, where it needs another one than what is spoken otherwise: {@link apiVersionOf}. */
+  readonly apiVersion?: string | undefined;
+}
+
 /** All map indexes of an XCom. */
 export interface XComName {
   readonly dag_id: string;
@@ -33,11 +41,11 @@ const ofTaskInstance = (method: Request['method'], id: string, what: string, bod
   method,
   route: `task-instances/{id}/${what}`,
   path: path('task-instances', id, what),
-  ...(body !== undefined && { body: JSON.stringify(body) }),
+  ...(body !== undefined && { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
 });
 
-/** Whether a server of an earlier version would refuse it. */
-const isOf33 = (update: StateUpdate): boolean => 'retry_delay_seconds' in update;
+/** Of an update that a server of an earlier version would refuse. */
+export const apiVersionOf = (update: StateUpdate): string | undefined => ('retry_delay_seconds' in update ? '2026-06-30' : undefined);
 
 /** What a supervisor does itself, for a task to live and to end. */
 const vital = (request: Request): Request => ({ ...request, vital: true });
@@ -117,10 +125,12 @@ export class ExecutionApi extends StateStores {
   /**
    * Reports the final, or another, state. 409 `invalid_state` where the task instance is not running.
    *
+   * @param update Its JSON, where somebody has that already: what a task says may be long.
    * @param options.repeated It was sent before, and its answer may have been lost: where the state is what is asked for, all is well. @default false
    */
-  async setState(tiId: string, update: StateUpdate, options?: RequestOptions & { readonly repeated?: boolean }): Promise<void> {
-    const request = { ...vital(ofTaskInstance('PATCH', tiId, 'state', update)), ...(isOf33(update) && { version: '2026-06-30' }) };
+  async setState(tiId: string, update: StateUpdate | WrittenUpdate, options?: RequestOptions & { readonly repeated?: boolean }): Promise<void> {
+    const [body, version] = 'json' in update ? [update.json, update.apiVersion] : [update, apiVersionOf(update)];
+    const request = { ...vital(ofTaskInstance('PATCH', tiId, 'state', body)), ...(version !== undefined && { version }) };
     const answer = await this.send(request, options);
     if ((answer.attempt > 1 || options?.repeated === true) && answer.status === 409 && errorDetail(answer)?.previous_state === update.state) return;
     assertStatus(204, request, answer);

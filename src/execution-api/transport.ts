@@ -28,8 +28,8 @@ export interface Request {
   readonly beside?: boolean;
   /** Is a supervisor's own, about the life of a task: it waits for no connection that what tasks ask for has taken. @default false */
   readonly vital?: boolean;
-  /** JSON text. */
-  readonly body?: string;
+  /** JSON. */
+  readonly body?: string | Uint8Array;
   /** Of a route that is newer than what this package speaks otherwise. */
   readonly version?: string;
   /** The same for all attempts: a server that knows it answers one again whose answer was lost. */

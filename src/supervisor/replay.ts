@@ -1,7 +1,8 @@
 import { SecretRefused, UpstreamFailed } from '../errors.js';
 import type { ExecutionApi } from '../execution-api/client.js';
 import type { Secret } from '../secrets/secret.js';
-import { type Contents, fromText, tokenOf, toText } from './kept-report.js';
+import { toJson } from './json.js';
+import { type Contents, fromFile, tokenOf, toFile, toRecord } from './kept-report.js';
 import { isPassing } from './report.js';
 import type { ReportFolder } from './report-folder.js';
 import type { ReportResult } from './reports.js';
@@ -101,21 +102,21 @@ export class Replay {
   /** @returns Whether it is over. Never rejects. */
   async #one(name: string): Promise<boolean> {
     const { folder, maxReports, maxAgeMs } = this.#options;
-    let read: ReturnType<typeof fromText>;
+    let read: ReturnType<typeof fromFile>;
     try {
-      read = fromText(await folder.read(name));
+      read = fromFile(await folder.read(name));
     } catch (error) {
       process.emitWarning(`${name} among the kept reports is none`, { type: 'SallyportWarning', detail: String(error) });
       await folder.setAside(name, undefined, maxReports).catch(() => {});
       return this.#over(name, undefined);
     }
-    const { contents, sealed } = read;
-    const { task: { id }, update: { state } } = contents;
+    const { sealed, ...contents } = read;
+    const { task: { id }, state, at } = contents.head;
     const own = this.#waiting.get(name);
     let api = own;
     let isFresh = false;
     try {
-      api ??= this.#clientFor(contents, sealed);
+      api ??= await this.#clientFor(contents, sealed);
       if (api !== this.#options.api) api.onFreshToken = () => (isFresh = true);
       await tell(api, contents, this.#closing.signal);
       await folder.remove(name);
@@ -123,16 +124,16 @@ export class Replay {
     } catch (caught) {
       const error = caught as Error;
       const mayPass = this.#closing.signal.aborted || isPassing(error);
-      const isOld = Date.now() - Date.parse(contents.at) > maxAgeMs;
+      const isOld = Date.now() - Date.parse(at) > maxAgeMs;
       if (mayPass && !isOld) {
         // The server answers something: it is the newest token that whoever comes next has to have.
-        if (isFresh) await folder.write(name, toText(contents, this.#options.key, (fn) => api?.useToken(fn))).catch(() => {});
+        if (isFresh) await toFile(contents, this.#options.key, (fn) => api?.useToken(fn)).then((parts) => folder.write(name, parts)).catch(() => {});
         this.#waiting.delete(name);
         this.#waiting.set(name, own); // behind the others
         return false;
       }
       const why = error instanceof UpstreamFailed ? { status: error.status, reason: error.reason } : { message: error.message };
-      await folder.setAside(name, `${JSON.stringify({ ...contents, why })}\n`, maxReports).catch(() => {});
+      await folder.setAside(name, toRecord(contents, why), maxReports).catch(() => {});
       return await this.#over(name, { task: id, state, result: mayPass ? 'expired' : 'refused', error });
     } finally {
       if (api !== own && api !== this.#options.api) await api?.close();
@@ -146,12 +147,12 @@ export class Replay {
     return true;
   }
 
-  #clientFor(contents: Contents, sealed: string | null): ExecutionApi {
+  async #clientFor(contents: Contents, sealed: string | null): Promise<ExecutionApi> {
     const { api, key } = this.#options;
-    if (contents.credential === 'shared') return api;
+    if (contents.head.credential === 'shared') return api;
     if (sealed === null || key === undefined) throw new SecretRefused('a kept report', 'an earlier process had its token, and sealed it with no key');
     try {
-      return api.withToken(tokenOf(contents, sealed, key));
+      return api.withToken(await tokenOf(contents, sealed, key));
     } catch (cause) {
       throw new SecretRefused('a kept report', 'it was sealed with another key, or changed', { cause });
     }
@@ -162,13 +163,14 @@ export class Replay {
  * Asks first whether the try is still this one's: what was answered while nobody heard it may have been acted upon, and a task that was
  * deferred run on elsewhere under the same id. What does not run cannot be changed, and says whether it is as we would have it.
  */
-async function tell(api: ExecutionApi, { task: { id }, owner, ended, update }: Contents, signal: AbortSignal): Promise<void> {
+async function tell(api: ExecutionApi, { head: { task: { id }, owner, ended, state, apiVersion }, update }: Contents, signal: AbortSignal): Promise<void> {
   const once = { attempts: 1, signal };
   try {
     await api.heartbeat(id, owner, once);
   } catch (error) {
     if (!(error instanceof UpstreamFailed && error.status === 409 && error.reason === 'not_running')) throw error;
   }
-  const now = new Date().toISOString();
-  await api.setState(id, ended || !('end_date' in update) ? update : { ...update, end_date: now }, { ...once, repeated: true });
+  // Of one whose supervisor died the end is now; what a task said goes on as it is.
+  const json = ended ? update : await toJson({ ...(JSON.parse(Buffer.from(update).toString()) as object), end_date: new Date().toISOString() });
+  await api.setState(id, { state, json, apiVersion }, { ...once, repeated: true });
 }

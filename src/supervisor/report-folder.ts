@@ -53,28 +53,28 @@ export class ReportFolder {
   }
 
   /** Replaces what was there by what is to outlive this process, and not the host: whole, or not at all. */
-  async note(name: string, text: string): Promise<void> {
+  async note(name: string, parts: Iterable<Uint8Array>): Promise<void> {
     const temporary = join(this.#path, `${name}${unfinished}`);
-    await writeFile(temporary, text, { mode: 0o600, flag: writing });
+    await writeFile(temporary, parts, { mode: 0o600, flag: writing });
     await rename(temporary, join(this.#path, name));
   }
 
   /** The same by what is to outlive the host too. */
-  async write(name: string, text: string): Promise<void> {
+  async write(name: string, parts: Iterable<Uint8Array>): Promise<void> {
     const temporary = join(this.#path, `${name}${unfinished}`);
     await using file = closing(await open(temporary, writing, 0o600));
-    await file.handle.writeFile(text);
+    for (const part of parts) await file.handle.writeFile(part); // each goes on where the last one ended
     await file.handle.sync();
     await rename(temporary, join(this.#path, name));
     await sync(this.#descriptor);
   }
 
   /** @throws Where it is none of our files. */
-  async read(name: string): Promise<string> {
+  async read(name: string): Promise<Buffer> {
     await using file = closing(await open(join(this.#path, name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
     const stats = await file.handle.stat();
     if (!stats.isFile() || stats.uid !== process.geteuid?.() || stats.size > mostBytes) throw new Error('not a file of this supervisor');
-    return file.handle.readFile('utf8');
+    return file.handle.readFile();
   }
 
   /** One that is gone is fine. */
@@ -82,11 +82,11 @@ export class ReportFolder {
     await unlink(join(this.#path, name)).catch(unlessMissing);
   }
 
-  /** Keeps it, or another text in its place, for a person to look at; and the oldest no more where there are more than so many. */
-  async setAside(name: string, text: string | undefined, most: number): Promise<void> {
-    if (text === undefined) await rename(join(this.#path, name), join(this.#path, aside, name));
+  /** Keeps it, or something else in its place, for a person to look at; and the oldest no more where there are more than so many. */
+  async setAside(name: string, parts: Iterable<Uint8Array> | undefined, most: number): Promise<void> {
+    if (parts === undefined) await rename(join(this.#path, name), join(this.#path, aside, name));
     else {
-      await this.note(join(aside, name), text);
+      await this.note(join(aside, name), parts);
       await this.remove(name);
     }
     const names = (await readdir(join(this.#path, aside))).filter((each) => each.endsWith(suffix)).sort();

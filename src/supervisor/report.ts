@@ -1,7 +1,8 @@
 import { BrokerDenied, UpstreamFailed, UpstreamUnreachable } from '../errors.js';
-import type { ExecutionApi } from '../execution-api/client.js';
+import { apiVersionOf, type ExecutionApi, type WrittenUpdate } from '../execution-api/client.js';
 import type { FinalReport } from '../execution-api/methods.js';
 import type { StateUpdate } from '../execution-api/schema.js';
+import { toJson } from './json.js';
 import type { Kept } from './reports.js';
 
 /** What becomes of one task instance: the task's own word while it runs, its exit when it gave none. */
@@ -10,7 +11,8 @@ export class Report implements FinalReport {
   readonly #id: string;
   readonly #onClaim: (state: StateUpdate['state']) => void;
   readonly #kept: Kept | undefined;
-  #saved: StateUpdate | undefined;
+  /** What was written down of it last. */
+  #saved: (WrittenUpdate & { readonly update: StateUpdate }) | undefined;
   #update: StateUpdate | undefined;
   #reason: string | undefined;
   #refusal: string | undefined;
@@ -102,12 +104,12 @@ export class Report implements FinalReport {
   }
 
   async #setState(update: StateUpdate, options: { readonly attempts?: number }): Promise<void> {
-    if (this.#saved !== update) {
-      this.#saved = update;
-      await this.#kept?.save(update);
+    if (this.#saved?.update !== update) {
+      this.#saved = { update, state: update.state, json: await toJson(update), apiVersion: apiVersionOf(update) };
+      await this.#kept?.save(this.#saved);
     }
     try {
-      await this.#api.setState(this.#id, update, { ...options, repeated: this.#unsure });
+      await this.#api.setState(this.#id, this.#saved, { ...options, repeated: this.#unsure });
     } catch (error) {
       this.#unsure ||= isPassing(error);
       throw error;

@@ -1,8 +1,9 @@
-import type { ExecutionApi } from '../execution-api/client.js';
+import type { ExecutionApi, WrittenUpdate } from '../execution-api/client.js';
 import type { StateUpdate } from '../execution-api/schema.js';
 import { checkOptions, invalidArgument, outOfRange } from '../errors.js';
 import { Secret } from '../secrets/secret.js';
-import { type Contents, toText } from './kept-report.js';
+import { toJson } from './json.js';
+import { type Head, toFile } from './kept-report.js';
 import { Replay } from './replay.js';
 import { ReportFolder } from './report-folder.js';
 
@@ -40,7 +41,7 @@ export interface ReportResult {
 }
 
 /** Whose report it is. */
-export type Try = Pick<Contents, 'task' | 'owner'>;
+export type Try = Pick<Head, 'task' | 'owner'>;
 
 /** Reports of one supervisor, from its tasks' starts to the server's taking them. */
 export class Reports {
@@ -94,10 +95,10 @@ export class Reports {
     const { key } = this.#options;
     const credential = api === this.#shared ? 'shared' : 'own';
     const kept = new Kept({
-      write: async (update, ended) => {
-        const contents: Contents = { version: 1, at: new Date().toISOString(), ...whose, ended, update, credential };
-        const text = toText(contents, key, (fn) => api.useToken(fn));
-        await (ended ? this.#folder.write(name, text) : this.#folder.note(name, text));
+      write: async ({ state, json, apiVersion, ended }) => {
+        const head: Head = { version: 2, at: new Date().toISOString(), ...whose, ended, state, ...(apiVersion !== undefined && { apiVersion }), credential };
+        const parts = await toFile({ head, update: json }, key, (fn) => api.useToken(fn));
+        await (ended ? this.#folder.write(name, parts) : this.#folder.note(name, parts));
       },
       over: async () => {
         this.#files--;
@@ -139,8 +140,13 @@ export class Reports {
   }
 }
 
+/** What is to be reported. */
+interface Word extends WrittenUpdate {
+  readonly ended: boolean;
+}
+
 interface KeptFile {
-  readonly write: (update: StateUpdate, ended: boolean) => Promise<void>;
+  readonly write: (word: Word) => Promise<void>;
   readonly over: () => Promise<void>;
   readonly later: () => void;
   readonly failed: (error: unknown) => void;
@@ -149,8 +155,7 @@ interface KeptFile {
 /** One try's file. Writes come one after the other, and none after its end. Nothing here rejects: a full disk fails no task. */
 export class Kept {
   readonly #file: KeptFile;
-  #update: StateUpdate | undefined;
-  #ended = false;
+  #word: Word | undefined;
   #over = false;
   /** Whether what is written is what was to be written last. */
   #writing: Promise<boolean> = Promise.resolve(false);
@@ -161,23 +166,21 @@ export class Kept {
 
   /** What is to be reported where nobody lives to say more. */
   async expect(update: StateUpdate): Promise<void> {
-    this.#update = update;
+    this.#word = { state: update.state, json: await toJson(update), ended: false };
     await this.rewrite();
   }
 
   /** What is to be reported, before the server is asked. */
-  async save(update: StateUpdate): Promise<void> {
-    this.#update = update;
-    this.#ended = true;
+  async save(written: WrittenUpdate): Promise<void> {
+    this.#word = { ...written, ended: true };
     await this.rewrite();
   }
 
   /** With the token that is in use now. */
   async rewrite(): Promise<void> {
-    const update = this.#update;
-    if (update === undefined || this.#over) return;
-    const ended = this.#ended;
-    this.#writing = this.#writing.then(() => this.#write(update, ended));
+    const word = this.#word;
+    if (word === undefined || this.#over) return;
+    this.#writing = this.#writing.then(() => this.#write(word));
     await this.#writing;
   }
 
@@ -197,9 +200,9 @@ export class Kept {
     return isWritten;
   }
 
-  async #write(update: StateUpdate, ended: boolean): Promise<boolean> {
+  async #write(word: Word): Promise<boolean> {
     try {
-      await this.#file.write(update, ended);
+      await this.#file.write(word);
       return true;
     } catch (error) {
       this.#file.failed(error);

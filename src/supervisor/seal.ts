@@ -6,24 +6,24 @@ const nonceBytes = 12;
 const tagBytes = 16;
 
 /**
- * Bytes that only who has the key can read, bound to a text that is kept beside them: with another text they do not open.
+ * Bytes that only who has the key can read, bound to the digest of what is kept beside them: with another one they do not open.
  * The key derived for it is wiped after each use; while in use it is also in OpenSSL's cipher state.
  *
  * @see NIST SP 800-38D (GCM), RFC 5869 (HKDF)
  */
-export function seal(key: Secret, bytes: Uint8Array, beside: string): string {
+export function seal(key: Secret, bytes: Uint8Array, beside: Uint8Array): string {
   return withKey(key, (derived) => {
     const nonce = randomBytes(nonceBytes); // at random: good for 2^32 seals with one key
-    const cipher = createCipheriv(algorithm, derived, nonce).setAAD(Buffer.from(beside));
+    const cipher = createCipheriv(algorithm, derived, nonce).setAAD(beside);
     return Buffer.concat([nonce, cipher.update(bytes), cipher.final(), cipher.getAuthTag()]).toString('base64url');
   });
 }
 
-/** @throws Where another key sealed it, or either text was changed. */
-export function unseal(key: Secret, sealed: string, beside: string): Secret {
+/** @throws Where another key sealed it, or anything was changed. */
+export function unseal(key: Secret, sealed: string, beside: Uint8Array): Secret {
   return withKey(key, (derived) => {
     const bytes = Buffer.from(sealed, 'base64url');
-    const decipher = createDecipheriv(algorithm, derived, bytes.subarray(0, nonceBytes), { authTagLength: tagBytes }).setAAD(Buffer.from(beside)).setAuthTag(bytes.subarray(-tagBytes));
+    const decipher = createDecipheriv(algorithm, derived, bytes.subarray(0, nonceBytes), { authTagLength: tagBytes }).setAAD(beside).setAuthTag(bytes.subarray(-tagBytes));
     const opened = decipher.update(bytes.subarray(nonceBytes, -tagBytes));
     try {
       decipher.final();
