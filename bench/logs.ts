@@ -1,16 +1,18 @@
 // What keeping a task's lines costs the supervisor: lines through drain() into a LogFile, against the same lines read and dropped, and against their bytes
-// written to a file as they are. And how long the event loop stands still meanwhile.
+// written to a file as they are. How long the event loop stands still meanwhile; and how long others wait beside twelve tasks that log wide lines without end.
 
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Lane } from '../lib/broker/turns.js';
 import { Masker } from '../lib/index.js';
 import { drain, type LogLine } from '../lib/supervisor/lines.js';
 import { LogFile } from '../lib/supervisor/logs/file.js';
 import { logFolder, OpenFolder } from '../lib/supervisor/logs/folder.js';
-import { shuffled, summarize } from './helpers/statistics.js';
+import { quantile, shuffled, summarize } from './helpers/statistics.js';
 
 const rounds = 15;
 const warmUp = 3;
@@ -74,6 +76,42 @@ for (const [kind, line, source] of [['printed lines', printed, 'stdout'], ['reco
 }
 console.log(`  event loop while lines are kept: p50 ${(delay.percentile(50) / 1e6).toFixed(1)} ms, p99 ${(delay.percentile(99) / 1e6).toFixed(1)} ms, most ${(delay.max / 1e6).toFixed(1)} ms`);
 results.push({ kind: 'event loop', p50Ms: delay.percentile(50) / 1e6, p99Ms: delay.percentile(99) / 1e6, maxMs: delay.max / 1e6 });
+
+/** Lines without end, as fast as they are taken. */
+function* endless(chunk: Buffer, signal: AbortSignal): Generator<Buffer> {
+  while (!signal.aborted) yield chunk;
+}
+const fields = (count: number): string => JSON.stringify({ token: 'x', ...Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, index])) });
+const floods: Record<string, string | undefined> = {
+  nobody: undefined,
+  'printed lines': printed(1),
+  'records of 10 fields': `${fields(10)}\n`,
+  'records of 5,000 fields': `${fields(5000)}\n`,
+  'nesting of 10,000': `{"token":${'['.repeat(10_000)}${']'.repeat(10_000)}}\n`,
+};
+const tasks = 12;
+const floodMs = 3000;
+console.log(`  what others wait while ${tasks} tasks log without end, in ms, median, p99 and most of ${floodMs / 1000} s: a timer, such as a heartbeat's, and a request's turn in the queue`);
+for (const [name, line] of Object.entries(floods)) {
+  const over = new AbortController();
+  const chunk = line && Buffer.from(line.repeat(Math.ceil(chunkBytes / line.length)));
+  const flooding = chunk === undefined || chunk === '' ? [] : Array.from({ length: tasks }, () => drain(Readable.from(endless(chunk, over.signal), { objectMode: true }), 'ti', 'log', () => {}, masker));
+  const waits: { readonly timer: number[]; readonly turn: number[] } = { timer: [], turn: [] };
+  const lane = new Lane();
+  for (const until = performance.now() + floodMs; performance.now() < until;) {
+    const before = performance.now();
+    await sleep(5);
+    const due = performance.now();
+    await lane.run(() => {});
+    waits.timer.push(due - before - 5);
+    waits.turn.push(performance.now() - due);
+  }
+  over.abort();
+  await Promise.all(flooding);
+  const shown = (values: readonly number[]): string => [quantile(values, 0.5), quantile(values, 0.99), Math.max(...values)].map((value) => value.toFixed(1)).join(', ');
+  console.log(`    ${name.padEnd(24)} timer ${shown(waits.timer).padEnd(18)} turn ${shown(waits.turn)}`);
+  results.push({ kind: 'beside floods', name, ...waits });
+}
 masker.destroy();
 rmSync(folder, { recursive: true, force: true });
 const out = process.argv[2];

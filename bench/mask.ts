@@ -1,4 +1,4 @@
-// What masking costs: plain logs through a masker with 100 secrets, against the same bytes through one with none.
+// What masking costs: plain logs through a masker with 100 secrets, against the same bytes through one with none; what registering costs, and text that is made to be slow.
 
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -76,5 +76,45 @@ for (const [kind, line] of Object.entries(kinds)) {
   }
 }
 for (const masker of Object.values(maskers)) masker.destroy();
+
+const timed = (work: () => void): number => {
+  const start = performance.now();
+  work();
+  return performance.now() - start;
+};
+const most = (values: readonly number[]): string => `${summarize(values).median.toFixed(1)} (most ${Math.max(...values).toFixed(1)})`;
+
+const many = 2000;
+const [atOnce, oneByOne, longest]: number[][] = [[], [], []];
+for (let round = -warmUp; round < rounds; round++) {
+  const values = Array.from({ length: many }, () => randomBytes(18).toString('base64url'));
+  using all = new Masker();
+  using each = new Masker();
+  const together = timed(() => all.add(values));
+  const calls = values.map((value) => timed(() => each.add(value)));
+  if (round < 0) continue;
+  atOnce?.push(together);
+  oneByOne?.push(calls.reduce((sum, ms) => sum + ms, 0));
+  longest?.push(Math.max(...calls));
+}
+console.log(`  registering ${many} values, ms of the clock, median of ${rounds}: at once ${most(atOnce ?? [])}, one by one ${most(oneByOne ?? [])}, the longest call of those ${most(longest ?? [])}`);
+results.push({ kind: 'registering', atOnce, oneByOne, longest });
+
+/** Beginnings of what is registered, and escapes of it. */
+const slow: Record<string, readonly [registered: readonly string[], text: string]> = {
+  'one long value, escaped': [['a'.repeat(60_000)], '%61'],
+  'values with one beginning': [Array.from({ length: 250 }, (_, index) => 'a'.repeat(4000 - index)), 'a\\'],
+  'many values with one beginning': [Array.from({ length: many }, (_, index) => `sk_live_${index}_`), 'sk_live_%5'],
+};
+const partBytes = 16 << 10; // what the supervisor gives it in one turn
+for (const [name, [values, made]] of Object.entries(slow)) {
+  using masker = new Masker();
+  masker.add(values);
+  const mask = masker.mask();
+  const part = Buffer.from(made.repeat(Math.ceil(partBytes / made.length)).slice(0, partBytes));
+  const times = Array.from({ length: rounds }, () => timed(() => mask.push(part)));
+  console.log(`  ${partBytes >> 10} KiB that are made to be slow, ${name}: ms ${most(times)}`);
+  results.push({ kind: 'slow', name, times });
+}
 const file = process.argv[2];
 if (file !== undefined) writeFileSync(file, JSON.stringify(results));

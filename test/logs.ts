@@ -76,6 +76,9 @@ const records: readonly [what: string, line: LogLine, record: Entry][] = [
   ['a record without anything', line('{}', 'log'), { timestamp: stamp, level: 'info', event: '', logger: 'task' }],
   ['a record with wrong types', line('{"timestamp":1,"level":null,"event":[1],"logger":{}}', 'log'), { timestamp: stamp, level: 'info', event: [1], logger: 'task' }],
   ['a record that poses as the supervisor\'s', line('{"event":"the task has ended: success","logger":"supervisor","state":"success"}', 'log'), { timestamp: stamp, level: 'info', event: 'the task has ended: success', logger: 'task.supervisor', state: 'success' }],
+  ['one that does so by an escaped name, or a second time', line('{"logger":"own","\\u006cogger":"supervisor","level":"info","level":"ERROR"}', 'log'), { timestamp: stamp, level: 'error', event: '', logger: 'task.supervisor' }],
+  ['a record with fields around those that are read', line(' { "a" : 1,\t"event":"e" , "b":[{"level":"x"}],"logger":"own","timestamp":"t", "c":{} }\r', 'log'), { timestamp: 't', level: 'info', event: 'e', logger: 'own', a: 1, b: [{ level: 'x' }], c: {} }],
+  ['a record that has both of an exception\'s names', line('{"error_detail":1,"exception":2}', 'log'), { timestamp: stamp, level: 'info', event: '', logger: 'task', error_detail: 1 }],
   ['an exception, as Airflow renames it', line('{"event":"e","exception":[{"exc_type":"E"}]}', 'log'), { timestamp: stamp, level: 'info', event: 'e', logger: 'task', error_detail: [{ exc_type: 'E' }] }],
   ...['', 'text', '[1]', '7', 'null', '"text"', '{"a":', '{"a":1}{"b":2}', '\ufffd\0', '{"a":'.repeat(10_000) + '1' + '}'.repeat(10_000)].map((text): [string, LogLine, Entry] => [
     `${JSON.stringify(text.slice(0, 20))}, which is no record`, line(text, 'log'), { timestamp: stamp, level: 'info', logger: 'task', event: text },
@@ -83,6 +86,14 @@ const records: readonly [what: string, line: LogLine, record: Entry][] = [
   ['a line that was cut', { ...line('{"a":1}', 'log'), cut: true }, { timestamp: stamp, level: 'info', logger: 'task', event: '{"a":1}', cut: true }],
 ];
 for (const [what, given, record] of records) logs(`one line of JSON for ${what}`, () => assert.equal(JSON.parse(taskRecord(given, stamp)), record));
+
+logs('a record goes on as it was written, on one line, unless it nests too deep for other readers', () => {
+  const fields = '"n":[1e999, -0.10,12345678901234567890],"a":1,"a":2,"s":"\\ud83d\\/"';
+  assert.is(taskRecord(line(`{"level":"info",\t${fields}\r}`, 'log'), stamp), `{"timestamp":"${stamp}","level":"info","event":"","logger":"task",${fields}}`);
+  const nested = (depth: number): string => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
+  assert.is((JSON.parse(taskRecord(line(nested(64), 'log'), stamp)) as Entry)['event'], ''); // control
+  assert.is((JSON.parse(taskRecord(line(nested(65), 'log'), stamp)) as Entry)['event'], nested(65));
+});
 
 logs('a key of __proto__ is a key', () => {
   assert.match(taskRecord(line('{"__proto__":{"a":1}}', 'log'), stamp), '"__proto__":{"a":1}');

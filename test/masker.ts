@@ -12,6 +12,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Masker, Secret, type MaskerOptions } from '../lib/index.js';
 import { defaultSensitiveNames } from '../lib/secrets/masking/sensitive.js';
+import { scanJson } from '../lib/secrets/masking/json-text.js';
+import { native } from '../lib/native.js';
 import { codeOf } from './helpers/code-of.js';
 import { Fixture, inChild, withoutCapabilities } from './helpers/fixture.js';
 
@@ -216,7 +218,7 @@ masker('hides values under sensitive names, and what is registered anywhere else
 masker('hides fields of a JSON line by name, and leaves other lines as they were written', () => {
   using subject = masking('registered');
   const rows: [string, string][] = [
-    ['{"event": "x", "api_key": "k", "n": {"proxies": ["p"]}}', '{"event":"x","api_key":"***","n":{"proxies":["***"]}}'],
+    ['{"event": "x", "api_key": "k", "n": {"proxies": ["p"]}}', '{"event": "x", "api_key": "***", "n": {"proxies": ["***"]}}'],
     ['{"event": "a token", "id": 12345678901234567890}', '{"event": "a token", "id": 12345678901234567890}'],
     ['{"event": "registered",  "x": 1}', '{"event": "***",  "x": 1}'],
     ['{"a": "b", "password": "hun\\"ter2", "cut": "of', '{"a": "b", "password": "***", "cut": "of'],
@@ -227,6 +229,98 @@ masker('hides fields of a JSON line by name, and leaves other lines as they were
   for (const [line, shown] of rows) assert.is(subject.redactFields(subject.redact(line)), shown);
   const quotes = `{"password": "${'\\"'.repeat(100_000)}`; // read once, not once for each quote
   assert.is(subject.redactFields(quotes), '{"password": "***');
+});
+
+masker('hides fields of JSON whatever their shape, and of what was cut', () => {
+  using subject = masking('4711471147');
+  const rows: [what: string, line: string, shown: string][] = [
+    ['lists and objects under a name', '{"tokens":["a",7,{"x":"b","y":[true,null]}],"z":"a"}', '{"tokens":["***","***",{"x":"***","y":[true,null]}],"z":"a"}'],
+    ['what follows is not under it', '[{"a":{"token":{}},"b":1},{"token":-1.5e3},"c"]', '[{"a":{"token":{}},"b":1},{"token":"***"},"c"]'],
+    ['a name that is escaped', '{"pass\\u0077ord":"x","p\\u0061ss":"x"}', '{"pass\\u0077ord":"***","p\\u0061ss":"x"}'],
+    ['one name twice', '{"token":"a","token":"b"}', '{"token":"***","token":"***"}'],
+    ['a number that is registered keeps the line JSON', '{"pin": 4711471147, "b": [-4711471147.5], "c": 47}', '{"pin": "***", "b": ["***"], "c": 47}'],
+    ['numbers as they were written', '{"token_":"a","n":[1e999,12345678901234567890,0.10]}', '{"token_":"***","n":[1e999,12345678901234567890,0.10]}'],
+    ['lists of a line that was cut', '{"tokens":["a","b', '{"tokens":["***","***'],
+    ['numbers of a line that was cut', '{"token":12,"token":3', '{"token":"***","token":"***"'],
+    ['what is no JSON, from there on', '{"password":hunter2, "b":1}', '{"password":***'],
+    ['a mark alone', '4711471147', '***'],
+  ];
+  for (const [what, line, shown] of rows) assert.is(subject.redactFields(subject.redact(line)), shown, what);
+  for (const deep of [100, 30_000]) assert.is(subject.redactFields(`{"token":${'['.repeat(deep)}"x"${']'.repeat(deep)}}`), `{"token":${'['.repeat(deep)}"***"${']'.repeat(deep)}}`);
+});
+
+masker('takes for JSON what JSON.parse() does', () => {
+  const isJson = (text: string): boolean => {
+    try {
+      JSON.parse(text);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const texts = ['', ' ', '{', '}', '{}', '[]', '[1,]', '[,1]', '{"a"}', '{"a":}', '{"a":1,}', '{,}', '[1 2]', '{"a":1 "b":2}', '01', '-', '-0', '1.', '.1', '1e', '1E+5', '+1', 'NaN', 'tru', 'true', 'truex', 'null', '"\\x"', '"\\u12g4"', '"\\u12f4"', '"\t"', '"\\"', '"\\\\"', '\ufeff1', '\u00a01', '\n1\r\t ', '[[]', '[]]', '{"a":[{}],"b":{"c":[]}} ', '{"__proto__":1}', '*', '1*', '***', '[1***]', "'a'", '"\u2028"', '[}', '{"a":1]'];
+  for (const text of texts) assert.is(scanJson(text).isWhole, isJson(text) || text.includes('***'), JSON.stringify(text)); // a mark is a number that was hidden
+  fc.assert(fc.property(fc.json({ maxDepth: 6 }), fc.nat(), fc.constantFrom('', ',', '"', '\\', '{', ']', '0', ' ', '-', 'e', '\u0001'), (text, where, extra) => {
+    const changed = text.slice(0, where % (text.length + 1)) + extra + text.slice((where % (text.length + 1)) + (where % 2));
+    assert.is(scanJson(text).isWhole, true, text);
+    assert.is(scanJson(changed).isWhole, isJson(changed), changed);
+  }), { numRuns: 2000 });
+});
+
+masker('makes nothing of a line of JSON, however wide', () => {
+  using subject = new Masker();
+  const wide = JSON.stringify({ token: 'x', ...Object.fromEntries(Array.from({ length: 6000 }, (_, index) => [`k${index}`, index])) });
+  const { parse, stringify } = JSON;
+  let made = 0;
+  JSON.parse = (text: string) => (made++, parse(text) as unknown);
+  JSON.stringify = ((value: unknown) => (made++, stringify(value))) as typeof stringify;
+  try {
+    assert.is(subject.redactFields(wide), wide.replace('"x"', '"***"'));
+    assert.is(made, 0);
+    subject.redactFields('{"a\\u0062":1}');
+    assert.is(made, 1, 'control: of a name that is escaped it makes one');
+  } finally {
+    Object.assign(JSON, { parse, stringify });
+  }
+});
+
+masker('registers one value after the other in memory that grows with them', () => {
+  const addon = native();
+  const { newSecret } = addon;
+  let images = 0;
+  addon.newSecret = (byteLength: number) => (images++, newSecret(byteLength));
+  const values = Array.from({ length: 5000 }, (_, index) => `${randomBytes(9).toString('base64')}${index}`);
+  try {
+    using subject = new Masker();
+    values.forEach((value, index) => assert.is(subject.add(value), 1, `${index}`));
+    assert.ok(images < 100, `${images} images for 5000 values`);
+    assert.equal([subject.add(values), subject.size], [0, 5000], 'known, each');
+    images = 0;
+    using other = new Masker();
+    assert.equal([other.add([...values, ...values]), other.size], [5000, 5000]);
+    assert.ok(images <= 3, `${images} images for 5000 values at once`);
+    for (const each of [subject, other]) {
+      assert.is(each.redact(values.join('\n')), Array(5000).fill('***').join('\n'));
+      assert.is(each.redact(values.map((value) => Buffer.from(`x${value}`).toString('base64')).join(' ')).replaceAll(/[^*]{1,4}\*\*\*[=]*/g, '').trim(), '');
+      assert.is(each.add('tiny!'), 1); // every window is shorter from now on
+      assert.is(each.redact(`${values[0]} ${values[4999]} tiny!`), '*** *** ***');
+    }
+  } finally {
+    addon.newSecret = newSecret;
+  }
+});
+
+masker('a stream keeps back little, whatever is registered and however it is spelt', () => {
+  using subject = masking('a'.repeat(60_000));
+  const mask = subject.mask();
+  let kept = 0;
+  for (let chunk = 0; chunk < 20; chunk++) {
+    mask.push(Buffer.from('\\\\u0061'.repeat(1000)));
+    const held = mask.forget();
+    kept = Math.max(kept, held.length);
+    mask.push(held);
+  }
+  assert.ok(kept > 0 && kept <= 40_000, `${kept} bytes`);
 });
 
 masker('text that is made to be slow is hidden, not worked through', () => {

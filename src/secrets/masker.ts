@@ -1,8 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { Transform } from 'node:stream';
 import { checkOptions, invalidArgument, outOfRange, SecretDestroyed } from '../errors.js';
 import { MaskImage } from './masking/image.js';
-import { type IsSensitive, redacted, redactedFields, sensitiveNames, valuesToMask } from './masking/sensitive.js';
+import { type IsSensitive, redacted, redactedLine, sensitiveNames, valuesToMask } from './masking/sensitive.js';
 import { StreamMask, type Sought } from './masking/stream-mask.js';
 import { Secret } from './secret.js';
 
@@ -20,8 +19,8 @@ export interface MaskerOptions {
   readonly tokens?: boolean;
 }
 
-/** As long as a Secret can be; a longer value is looked for in pieces. */
-const mostBytes = 65_536;
+/** A longer value is looked for in pieces: what a stream may keep back, and looks through again with each chunk, grows with it. */
+const mostBytes = 4096;
 /** A line of a value of several lines is registered by itself from here on: logs are cut into lines, and indented. */
 const leastLine = 16;
 /** For each value's tables, besides its bytes. */
@@ -42,7 +41,8 @@ export class Masker implements Disposable {
   readonly #skip: ReadonlySet<string>;
   readonly #isSensitive: IsSensitive;
   readonly #tokens: boolean;
-  #image: MaskImage | undefined;
+  /** All but the last are full. */
+  readonly #images: MaskImage[] = [];
   #destroyed = false;
 
   /** @throws TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE`. */
@@ -60,7 +60,7 @@ export class Masker implements Disposable {
 
   /** How many values are looked for. */
   get size(): number {
-    return this.#image?.places.length ?? 0;
+    return this.#images.reduce((sum, { places }) => sum + places.length, 0);
   }
 
   /**
@@ -68,32 +68,30 @@ export class Masker implements Disposable {
    * a `name`, and under the names within, only what has a sensitive one. Of a value of several lines each longer line is
    * registered too. Bytes and strings are copied, and stay the caller's to forget: a string cannot be wiped.
    *
-   * @returns How many values are new. What is too short, to be skipped, or known is not; what is longer than 64 KiB counts for several.
-   * @throws {EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL`: RLIMIT_MEMLOCK is spent; what was registered before still is.
+   * @returns How many values are new. What is too short, to be skipped, or known is not; what is longer than 4 KiB counts for several.
+   * @throws {EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL`: RLIMIT_MEMLOCK is spent; what was registered before still is, and some of these may be.
    * @throws {SecretDestroyed} `ERR_SECRET_DESTROYED`.
    */
   add(value: unknown, name?: string): number {
     if (name !== undefined && typeof name !== 'string') throw invalidArgument('name', 'a string', name);
     if (this.#destroyed) throw new SecretDestroyed();
-    const added = new Values();
+    const collected: Uint8Array[] = [];
     try {
       for (const found of valuesToMask(value, name, this.#isSensitive)) {
-        if (found instanceof Secret) found.use((bytes) => this.#collect(bytes, added));
-        else if (typeof found !== 'string') this.#collect(found, added);
+        if (found instanceof Secret) found.use((bytes) => this.#collect(bytes, collected));
+        else if (typeof found !== 'string') this.#collect(found, collected);
         else {
           const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(found));
           bytes.write(found);
-          this.#collect(bytes, added);
+          this.#collect(bytes, collected);
           bytes.fill(0);
         }
       }
-      if (added.all.length === 0) return 0;
-      const former = this.#image;
-      this.#image = new MaskImage(former, added.all);
-      former?.destroy();
-      return added.all.length;
+      const before = this.size;
+      this.#register(collected);
+      return this.size - before;
     } finally {
-      for (const bytes of added.all) bytes.fill(0);
+      for (const bytes of collected) bytes.fill(0);
     }
   }
 
@@ -102,7 +100,7 @@ export class Masker implements Disposable {
     let cost = 0;
     for (const found of valuesToMask(value, name, this.#isSensitive)) {
       const length = found instanceof Secret ? found.byteLength : found.length;
-      cost += bytesForEach + length;
+      cost += bytesForEach * Math.ceil(length / mostBytes) + length;
       if (typeof found === 'string') for (let at = found.indexOf('\n'); at >= 0 && cost <= most; at = found.indexOf('\n', at + leastLine)) cost += bytesForEach;
       if (cost > most) break;
     }
@@ -112,7 +110,7 @@ export class Masker implements Disposable {
   /** A text with marks in the place of secrets. Each call stands for itself; what comes in pieces goes through a stream. */
   redact(text: string): string {
     if (typeof text !== 'string') throw invalidArgument('text', 'a string', text);
-    if (this.#image === undefined && !this.#destroyed && !text.includes('eyJ')) return text;
+    if (this.#images.length === 0 && !this.#destroyed && !text.includes('eyJ')) return text;
     const bytes = Buffer.from(text);
     const shown = this.mask().end(bytes);
     return shown.equals(bytes) ? text : shown.toString();
@@ -132,15 +130,7 @@ export class Masker implements Disposable {
   /** A line that may be JSON, with `***` for fields with sensitive names. What is registered is {@link Masker.redact}'s to hide, before. */
   redactFields(text: string): string {
     if (typeof text !== 'string') throw invalidArgument('text', 'a string', text);
-    if (!this.#isSensitive(text)) return text;
-    let record: unknown;
-    try {
-      record = JSON.parse(text);
-    } catch {
-      return redactedFields(text, this.#isSensitive);
-    }
-    const shown = JSON.stringify(this.redactValue(record));
-    return shown === JSON.stringify(record) ? text : shown; // as it was written, where there is nothing to hide
+    return redactedLine(text, this.#isSensitive);
   }
 
   /**
@@ -173,8 +163,7 @@ export class Masker implements Disposable {
   /** Wipes the values. From then on nothing is let through: every use throws. Twice is fine. */
   destroy(): void {
     this.#destroyed = true;
-    this.#image?.destroy();
-    this.#image = undefined;
+    for (const image of this.#images.splice(0)) image.destroy();
   }
 
   [Symbol.dispose](): void {
@@ -183,16 +172,26 @@ export class Masker implements Disposable {
 
   #sought(): Sought {
     if (this.#destroyed) throw new SecretDestroyed();
-    return { image: this.#image, tokens: this.#tokens };
+    return { images: this.#images, tokens: this.#tokens };
   }
 
-  /** Copies a value, and its longer lines, to what is to be added, unless they are there already. */
-  #collect(value: Uint8Array, added: Values): void {
+  /** Copies a value, and its longer lines, to what is to be registered. */
+  #collect(value: Uint8Array, collected: Uint8Array[]): void {
     const whole = trimmed(value);
     const lines = whole.includes(10) ? linesOf(whole).filter((line) => line.length >= Math.max(leastLine, this.#minLength) && !isArmour(line)) : [];
-    for (const bytes of [...pieces(whole), ...lines.flatMap(pieces)]) {
-      if (this.#tooShort(bytes) || this.#skips(bytes) || this.#image?.has(bytes) === true || added.has(bytes)) continue;
-      added.add(ownCopy(bytes));
+    for (const bytes of [...pieces(whole), ...lines.flatMap(pieces)]) if (!this.#tooShort(bytes) && !this.#skips(bytes)) collected.push(ownCopy(bytes));
+  }
+
+  #register(values: readonly Uint8Array[]): void {
+    for (let at = 0; at < values.length;) {
+      const last = this.#images.at(-1);
+      const room = last?.left ?? 0;
+      const some = values.slice(at, at + (room > 0 ? room : MaskImage.mostValues));
+      at += some.length;
+      const unknown = this.#images.reduce<readonly Uint8Array[]>((left, image) => image.lacks(left), some);
+      if (unknown.length === 0) continue;
+      const image = MaskImage.holding(unknown, room > 0 ? last : undefined);
+      this.#images[this.#images.length - (room > 0 ? 1 : 0)] = image;
     }
   }
 
@@ -208,32 +207,6 @@ export class Masker implements Disposable {
   }
 }
 
-/** Byte strings, each once: whoever makes them up chooses how many there are, and not where they are looked for. */
-class Values {
-  readonly all: Uint8Array[] = [];
-  readonly #seed = randomBytes(4).readUInt32LE();
-  readonly #places = new Map<number, Uint8Array[]>();
-
-  has(bytes: Uint8Array): boolean {
-    return this.#places.get(this.#place(bytes))?.some((other) => Buffer.compare(other, bytes) === 0) === true;
-  }
-
-  add(bytes: Uint8Array): void {
-    const place = this.#place(bytes);
-    const others = this.#places.get(place);
-    if (others === undefined) this.#places.set(place, [bytes]);
-    else others.push(bytes);
-    this.all.push(bytes);
-  }
-
-  /** FNV-1a, of 32 bits. */
-  #place(bytes: Uint8Array): number {
-    let hash = this.#seed;
-    for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x0100_0193);
-    return hash;
-  }
-}
-
 /** With the intrinsics, into memory that is not on V8's heap, so that filling it with zeros leaves nothing. */
 function ownCopy(bytes: Uint8Array): Uint8Array {
   const copy = Buffer.allocUnsafeSlow(bytes.length);
@@ -241,7 +214,7 @@ function ownCopy(bytes: Uint8Array): Uint8Array {
   return copy;
 }
 
-/** Of up to 64 KiB each, cut between characters of UTF-8: escapes are of whole ones. */
+/** Of up to 4 KiB each, cut between characters of UTF-8: escapes are of whole ones. */
 function pieces(value: Uint8Array): Uint8Array[] {
   const cut: Uint8Array[] = [];
   for (let start = 0, end = 0; start < value.length; start = end) {

@@ -29,8 +29,9 @@ export const lineChannel = channel('sallyport:log');
 export const maxLineBytes = 64 << 10;
 
 const newline = 10;
-/** Between two of these other channels and other tasks' output may have their turn. */
+/** Between two of these other channels and other tasks' output may have their turn: so many lines or, passed by at most one line, bytes. */
 const linesAtOnce = 64;
+const bytesAtOnce = 16 << 10;
 
 type Cut = Pick<LogLine, 'line' | 'cut'>;
 
@@ -118,13 +119,20 @@ export async function drain(stream: Readable | null, task: string, source: LogLi
   const cutter = new LineCutter();
   const mask = masker?.mask();
   const publishSome = (lines: Generator<Cut, void, undefined>): boolean => {
-    for (let left = linesAtOnce; left > 0; left--) {
+    for (let [count, length] = [0, 0]; count < linesAtOnce && length < bytesAtOnce; count++) {
       const { value, done } = lines.next();
       if (done === true) return false;
-      publish(value as Cut);
+      length += value.line.length;
+      publish(value);
     }
     return true;
   };
+  // A chunk can be nothing but newlines. The task waits meanwhile, once its pipe is full.
+  const publishAll = async (lines: Generator<Cut, void, undefined>): Promise<void> => {
+    while (await lane.run(() => publishSome(lines))) await sink?.room();
+    await sink?.room();
+  };
+  const publishMasked = async (masked: () => Buffer): Promise<void> => publishAll(cutter.push(await lane.run(masked)));
   try {
     for await (const chunk of stream) {
       if (listener === undefined && sink === undefined && !lineChannel.hasSubscribers) {
@@ -132,15 +140,19 @@ export async function drain(stream: Readable | null, task: string, source: LogLi
         cutter.skip(chunk as Buffer);
         continue;
       }
-      const shown = mask === undefined ? (chunk as Buffer) : await lane.run(() => mask.push(chunk as Buffer));
-      const lines = cutter.push(shown);
-      // A chunk can be nothing but newlines. The task waits meanwhile, once its pipe is full.
-      while (await lane.run(() => publishSome(lines))) await sink?.room();
-      await sink?.room();
+      for (let at = 0; at < (chunk as Buffer).length; at += bytesAtOnce) {
+        const part = (chunk as Buffer).subarray(at, at + bytesAtOnce);
+        if (mask === undefined) await publishAll(cutter.push(part));
+        else await publishMasked(() => mask.push(part));
+      }
     }
   } catch {
     // Broken off: an end like any other.
   }
-  if (mask !== undefined) for (const line of cutter.push(mask.end())) publish(line);
-  for (const line of cutter.end()) publish(line);
+  try {
+    if (mask !== undefined) await publishMasked(() => mask.end());
+    await publishAll(cutter.end());
+  } catch {
+    // The masker is destroyed, and lets nothing more through.
+  }
 }

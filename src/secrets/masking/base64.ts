@@ -7,11 +7,13 @@ export type Alignment = 0 | 1 | 2;
 /** How many of the value's bits share a character with what stands before it. */
 const sharedBits = [0, 4, 2] as const;
 
+const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+/** Each sextet's character, standard and for URLs. */
+export const alphabets: readonly Uint8Array[] = [Buffer.from(`${letters}+/`), Buffer.from(`${letters}-_`)];
+
 /** Each character's six bits, -1 for what is not base64. */
 export const sextets = new Int8Array(256).fill(-1);
-'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'.split('').forEach((letter, index) => (sextets[letter.charCodeAt(0)] = index));
-sextets[0x2d] = 62; // -
-sextets[0x5f] = 63; // _
+for (const alphabet of alphabets) alphabet.forEach((letter, sextet) => (sextets[letter] = sextet));
 
 /** How many characters a value fills alone. */
 export const wholeCharacters = (length: number, alignment: Alignment): number => Math.floor((8 * length - sharedBits[alignment]) / 6);
@@ -28,17 +30,16 @@ export function sextetOf(bytes: Uint8Array, offset: number, alignment: Alignment
   return ((((bytes[at] as number) << 8) | next) >> (10 - within)) & 63;
 }
 
-const characters = [...sextets].reduce<number[][]>((found, sextet, character) => {
-  if (sextet >= 0) (found[sextet] ??= []).push(character);
-  return found;
-}, []);
-
-/** The first `count` whole characters in every spelling: one, or two where the alphabets differ. */
-export function spellings(bytes: Uint8Array, offset: number, alignment: Alignment, count: number): Uint8Array[] {
-  const spelt = (alphabet: 'first' | 'last'): Uint8Array => Uint8Array.from({ length: count }, (_, index) => {
-    const letters = characters[sextetOf(bytes, offset, alignment, index)] as number[];
-    return (alphabet === 'first' ? letters[0] : letters.at(-1)) as number;
-  });
-  const [standard, url] = [spelt('first'), spelt('last')];
-  return standard.every((letter, index) => letter === url[index]) ? [standard] : [standard, url];
+/**
+ * Writes the first `count` whole characters of a value to `to`, within the same memory: a copy on V8's heap could not be wiped.
+ * @returns Whether the alphabets differ in them.
+ */
+export function spell(bytes: Uint8Array, offset: number, alignment: Alignment, count: number, alphabet: Uint8Array, to: number): boolean {
+  let differs = false;
+  for (let index = 0; index < count; index++) {
+    const sextet = sextetOf(bytes, offset, alignment, index);
+    bytes[to + index] = alphabet[sextet] as number;
+    differs ||= sextet >= letters.length;
+  }
+  return differs;
 }

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { EnforcementPartial, SecretDestroyed } from '../../errors.js';
 import { native, type SecretHandle } from '../../native.js';
-import { type Alignment, spellings, wholeCharacters } from './base64.js';
+import { type Alignment, alphabets, spell, wholeCharacters } from './base64.js';
 import { alphanumeric } from './escapes.js';
 
 /** How a value is spelt where it is looked for: as it is, or in base64 at one of three alignments. */
 export type Form = 0 | 1 | 2 | 3;
 export const alignmentOf = (form: Form): Alignment => (form - 1) as Alignment;
+const alignments = [0, 1, 2] as const;
 
 /** Bytes that are hashed together, as one number. */
 export const block = 3;
@@ -17,18 +18,30 @@ const longestWindow = 8;
 
 /** How a chained entry is laid out: the next one plus 1, the value's number and form, and a detail: of an opening its three bytes, of an anchor its place and the byte before. */
 const nodeInts = 3;
+/** Besides its anchors a value has seven spellings of a window, as many of an opening, and itself as a whole. */
+const nodesForEach = 15;
+/** How much of everything an image has room for. */
+interface Room {
+  readonly values: number;
+  readonly bytes: number;
+  readonly nodes: number;
+}
 
+const leastRoom: Room = { values: 4, bytes: 256, nodes: 80 };
+
+const seen = new Uint8Array(256);
 /**
  * Where a value's first escape can be: at its beginning or, since encoders decide byte by byte, where a byte that is not a
  * letter or digit comes up for the first time.
  */
 function anchors(value: Uint8Array): number[] {
-  const seen = new Set<number>();
   const places = [0];
-  value.forEach((byte, place) => {
-    if (place > 0 && !alphanumeric(byte) && !seen.has(byte)) places.push(place);
-    seen.add(byte);
-  });
+  for (let place = 0; place < value.length; place++) {
+    const byte = value[place] as number;
+    if (place > 0 && seen[byte] === 0 && !alphanumeric(byte)) places.push(place);
+    seen[byte] = 1;
+  }
+  seen.fill(0);
   return places;
 }
 
@@ -41,59 +54,98 @@ export interface OpenImage {
 }
 
 /**
- * Values and the tables to find them, in one piece of secret memory. Immutable: one more value makes another image, and
- * this one is wiped. What stands outside, in ordinary memory, is how many values there are and how long each is.
+ * Values and the tables to find them, in one piece of secret memory. It has room for more: where that is used up a larger one takes
+ * its place. What stands outside, in ordinary memory, is how many values there are and how long each is.
  */
 export class MaskImage {
+  static readonly mostValues = 2048;
   readonly #handle: SecretHandle;
-  /** Offset and length of each value. */
-  readonly places: readonly (readonly [offset: number, length: number])[];
-  readonly longest: number;
+  readonly #places: (readonly [offset: number, length: number])[] = [];
+  #longest = 0;
   /** Bytes of each form that are looked for at once: the search moves by up to this less 2. */
   readonly window: number;
-  readonly #skipAt: number;
+  readonly #room: Room;
+  #nodeCount = 0;
+  /** Behind the last value. */
+  #end: number;
   // The first 256 integers are heads of the values that begin with a byte.
-  readonly #windowHeads: number;
+  readonly #windowHeads = 256;
+  readonly #wholeHeads: number;
   readonly #openingHeads: number;
   readonly #laterHeads: number;
   readonly #nodes: number;
+  readonly #skipAt: number;
+  /** Where one window is spelt before it is hashed. */
+  readonly #spellAt: number;
+  readonly #valuesAt: number;
   readonly #key = randomBytes(4).readUInt32LE() | 1; // so that nobody can write text that collides on purpose
   readonly #skipShift: number;
   readonly #windowShift: number;
   readonly #openingShift: number;
 
-  /** @throws {EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL`: RLIMIT_MEMLOCK is spent; `previous` is as it was. */
-  constructor(previous: MaskImage | undefined, added: readonly Uint8Array[]) {
-    const lengths = [...(previous?.places ?? []).map(([, length]) => length), ...added.map(({ length }) => length)];
-    const size = lengths.reduce((sum, length) => sum + length, 0);
-    this.longest = Math.max(...lengths);
-    this.window = Math.min(longestWindow, ...lengths.flatMap((length) => [length, ...([0, 1, 2] as const).map((alignment) => wholeCharacters(length, alignment))]));
-    const blocks = lengths.length * 5 * (this.window - block + 1);
-    const [skipBits, windowBits, openingBits] = [powerOfTwo(blocks * 4, 9, 16), powerOfTwo(lengths.length * 8, 4, 16), powerOfTwo(lengths.length * 16, 4, 14)];
+  private constructor(window: number, room: Room) {
+    this.window = window;
+    this.#room = room;
+    const blocks = room.values * 5 * (window - block + 1);
+    const [skipBits, windowBits, openingBits] = [powerOfTwo(blocks * 4, 9, 16), powerOfTwo(room.values * 8, 4, 16), powerOfTwo(room.values * 16, 4, 14)];
     this.#skipShift = 32 - skipBits;
     this.#windowShift = 32 - windowBits;
     this.#openingShift = 32 - openingBits;
-    const anchorCount = (previous?.open((open) => previous.places.reduce((sum, [at, length]) => sum + anchors(open.bytes.subarray(at, at + length)).length, 0)) ?? 0)
-      + added.reduce((sum, value) => sum + anchors(value).length, 0);
-    // Seven spellings of a window and of an opening for each value.
-    this.#windowHeads = 256;
-    this.#openingHeads = this.#windowHeads + (1 << windowBits);
+    this.#wholeHeads = this.#windowHeads + (1 << windowBits);
+    this.#openingHeads = this.#wholeHeads + (1 << windowBits);
     this.#laterHeads = this.#openingHeads + (1 << openingBits);
     this.#nodes = this.#laterHeads + (1 << openingBits);
-    this.#skipAt = 4 * (this.#nodes + nodeInts * (14 * lengths.length + anchorCount));
-    const valuesAt = this.#skipAt + (1 << skipBits);
-    this.#handle = allocate(valuesAt + size);
-    let offset = valuesAt;
-    this.places = lengths.map((length) => {
-      offset += length;
-      return [offset - length, length] as const;
+    this.#skipAt = 4 * (this.#nodes + nodeInts * room.nodes);
+    this.#spellAt = this.#skipAt + (1 << skipBits);
+    this.#valuesAt = this.#spellAt + longestWindow;
+    this.#end = this.#valuesAt;
+    this.#handle = allocate(this.#valuesAt + room.bytes);
+    this.open(({ bytes }) => bytes.fill(window - block + 1, this.#skipAt, this.#spellAt));
+  }
+
+  /** Offset and length of each value. */
+  get places(): readonly (readonly [offset: number, length: number])[] {
+    return this.#places;
+  }
+
+  get longest(): number {
+    return this.#longest;
+  }
+
+  /** How many values it should hold more: to make a larger one holds the event loop up, and then another is begun. */
+  get left(): number {
+    return MaskImage.mostValues - this.#places.length;
+  }
+
+  /**
+   * @param former What it holds is held too. It is what is returned if it has room for the values; otherwise it is destroyed.
+   * @throws {EnforcementPartial} `ERR_ENFORCEMENT_PARTIAL`: RLIMIT_MEMLOCK is spent; `former` is as it was.
+   */
+  static holding(values: readonly Uint8Array[], former?: MaskImage): MaskImage {
+    const sum = (of: (value: Uint8Array) => number): number => values.reduce((so, value) => so + of(value), 0);
+    const window = values.reduce((least, { length }) => Math.min(least, length, ...alignments.map((alignment) => wholeCharacters(length, alignment))), former?.window ?? longestWindow);
+    const [used, formerRoom] = former === undefined ? [{ values: 0, bytes: 0, nodes: 0 }, leastRoom] : [former.#used, former.#room];
+    const room = roomFor({
+      values: used.values + values.length,
+      bytes: used.bytes + sum(({ length }) => length),
+      nodes: used.nodes + sum((value) => nodesForEach + anchors(value).length),
+    }, formerRoom);
+    const image = former?.window === window && formerRoom === room ? former : new MaskImage(window, room);
+    image.open((open) => {
+      if (former !== undefined && image !== former) former.open(({ bytes }) => former.#places.forEach(([at, length]) => image.#add(open, bytes.subarray(at, at + length))));
+      for (const value of values) if (!image.#holds(open, value)) image.#add(open, value);
     });
-    this.open((open) => {
-      const kept = previous?.places.length ?? 0;
-      previous?.open(({ bytes }) => previous.places.forEach(([at, length], index) => this.#put(open, index, bytes.subarray(at, at + length))));
-      added.forEach((value, index) => this.#put(open, kept + index, value));
-      this.#fill(open);
-    });
+    if (image !== former) former?.destroy();
+    return image;
+  }
+
+  /** Those of the values that it does not hold. */
+  lacks(values: readonly Uint8Array[]): readonly Uint8Array[] {
+    return this.open((open) => values.filter((value) => !this.#holds(open, value)));
+  }
+
+  get #used(): Room {
+    return { values: this.#places.length, bytes: this.#end - this.#valuesAt, nodes: this.#nodeCount };
   }
 
   /** Lends the memory to `use`, which must not keep it. */
@@ -105,11 +157,6 @@ export class MaskImage {
     } finally {
       native().closeSecret(this.#handle, buffer);
     }
-  }
-
-  /** Whether the image holds exactly these bytes. */
-  has(value: Uint8Array): boolean {
-    return this.open(({ bytes }) => this.places.some(([at, length]) => length === value.length && Buffer.compare(bytes.subarray(at, at + length), value) === 0));
   }
 
   destroy(): void {
@@ -170,50 +217,70 @@ export class MaskImage {
     return this.#openingHeads + (Math.imul(three, this.#key) >>> this.#openingShift);
   }
 
-  #put({ bytes }: OpenImage, index: number, value: Uint8Array): void {
-    // The intrinsic: Buffer's own would copy a small array to V8's heap.
-    Uint8Array.prototype.set.call(bytes, value, (this.places[index] as readonly [number, number])[0]);
-  }
-
-  #fill({ bytes, ints }: OpenImage): void {
-    const furthest = this.window - block + 1;
-    bytes.fill(furthest, this.#skipAt, (this.places[0] as readonly [number, number])[0]);
-    let nodes = 0;
-    const add = (head: number, value: number, form: Form, detail: number): void => {
-      const at = this.#nodes + nodes * nodeInts;
-      ints[at] = ints[head] as number;
-      ints[at + 1] = (value << 2) | form;
-      ints[at + 2] = detail;
-      ints[head] = ++nodes;
-    };
-    const addWindow = (spelt: Uint8Array, value: number, form: Form): void => {
-      for (let end = block; end <= this.window; end++) {
-        const slot = this.#skipAt + (Math.imul(threeAt(spelt, end - block), this.#key) >>> this.#skipShift);
-        bytes[slot] = Math.min(bytes[slot] as number, this.window - end);
-      }
-      add(this.#windowHeads + this.windowHash(spelt, 0), value, form, 0);
-    };
-    const addOpening = (spelt: Uint8Array, value: number, form: Form): void => {
-      const three = threeAt(spelt, 0);
-      add(this.#openingHead(three), value, form, three);
-    };
-    this.places.forEach(([at, length], value) => {
-      const own = bytes.subarray(at, at + length);
-      addWindow(own, value, 0);
-      addOpening(own, value, 0);
-      for (const place of anchors(own)) {
-        const [byte, before] = [own[place] as number, own[place - 1] ?? 0];
-        add(place === 0 ? byte : this.#laterHead(before, byte), value, 0, place | (before << 16));
-      }
-      for (const form of [1, 2, 3] as const) {
-        for (const spelt of spellings(bytes, at, alignmentOf(form), this.window)) {
-          addWindow(spelt, value, form);
-          spelt.fill(0);
-        }
-        for (const spelt of spellings(bytes, at, alignmentOf(form), block)) addOpening(spelt, value, form);
-      }
+  #holds({ bytes, ints }: OpenImage, value: Uint8Array): boolean {
+    return this.#find(ints, this.#wholeHeads + this.#wholeHash(value), (what) => {
+      const [at, length] = this.#places[what >> 2] as readonly [number, number];
+      return length === value.length && Buffer.compare(bytes.subarray(at, at + length), value) === 0;
     });
   }
+
+  #wholeHash(value: Uint8Array): number {
+    let hash = value.length;
+    for (const byte of value) hash = Math.imul(hash ^ byte, this.#key) ^ (hash >>> 15);
+    return Math.imul(hash, this.#key) >>> this.#windowShift;
+  }
+
+  #add({ bytes, ints }: OpenImage, value: Uint8Array): void {
+    const at = this.#end;
+    const index = this.#places.push([at, value.length]) - 1;
+    this.#end += value.length;
+    this.#longest = Math.max(this.#longest, value.length);
+    // The intrinsic: Buffer's own would copy a small array to V8's heap.
+    Uint8Array.prototype.set.call(bytes, value, at);
+
+    const chain = (head: number, form: Form, detail: number): void => {
+      const node = this.#nodes + this.#nodeCount * nodeInts;
+      ints[node] = ints[head] as number;
+      ints[node + 1] = (index << 2) | form;
+      ints[node + 2] = detail;
+      ints[head] = ++this.#nodeCount;
+    };
+    const chainWindow = (spelt: number, form: Form): void => {
+      for (let end = block; end <= this.window; end++) {
+        const slot = this.#skipAt + (Math.imul(threeAt(bytes, spelt + end - block), this.#key) >>> this.#skipShift);
+        bytes[slot] = Math.min(bytes[slot] as number, this.window - end);
+      }
+      chain(this.#windowHeads + this.windowHash(bytes, spelt), form, 0);
+    };
+    const chainOpening = (three: number, form: Form): void => chain(this.#openingHead(three), form, three);
+
+    chain(this.#wholeHeads + this.#wholeHash(value), 0, 0);
+    chainWindow(at, 0);
+    chainOpening(threeAt(bytes, at), 0);
+    for (const place of anchors(value)) {
+      const [byte, before] = [value[place] as number, value[place - 1] ?? 0];
+      chain(place === 0 ? byte : this.#laterHead(before, byte), 0, place | (before << 16));
+    }
+    for (const form of [1, 2, 3] as const) {
+      const alignment = alignmentOf(form);
+      let opening = -1;
+      for (const [alphabet, letters] of alphabets.entries()) {
+        const differs = spell(bytes, at, alignment, this.window, letters, this.#spellAt);
+        if (alphabet > 0 && !differs) continue;
+        chainWindow(this.#spellAt, form);
+        const three = threeAt(bytes, this.#spellAt);
+        if (three !== opening) chainOpening(three, form);
+        opening = three;
+      }
+    }
+    bytes.fill(0, this.#spellAt, this.#valuesAt);
+  }
+}
+
+/** What is there if that is enough, or twice as much of what is short. */
+function roomFor(needs: Room, room: Room): Room {
+  const [values, bytes, nodes] = (['values', 'bytes', 'nodes'] as const).map((what) => (needs[what] <= room[what] ? room[what] : Math.max(needs[what], 2 * room[what]))) as [number, number, number];
+  return values === room.values && bytes === room.bytes && nodes === room.nodes ? room : { values, bytes, nodes };
 }
 
 function allocate(byteLength: number): SecretHandle {

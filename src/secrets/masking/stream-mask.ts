@@ -5,7 +5,7 @@ import { rendered, type Span, united } from './spans.js';
 
 /** What is looked for in a text: the values of now, and whether tokens by their shape. */
 export interface Sought {
-  readonly image: MaskImage | undefined;
+  readonly images: readonly MaskImage[];
   readonly tokens: boolean;
 }
 
@@ -48,17 +48,19 @@ export class StreamMask {
   }
 
   #advance(text: Buffer, final: boolean): Buffer {
-    const { image, tokens } = this.#sought();
+    const { images, tokens } = this.#sought();
     const spans: Span[] = [];
     const run = this.#open ? endOfToken(text, 0) : 0;
     const written = Math.max(this.#covered, run);
     if (written > 0) spans.push({ start: 0, end: written, mark: '', open: this.#open && run === text.length });
     let upTo = tokens ? findTokens(text, final, spans) : text.length;
-    image?.open((open) => {
-      const search = new Search(image, open, text, spans);
-      search.find();
-      if (!final) upTo = Math.min(upTo, search.firstOpen());
-    });
+    for (const image of images) {
+      image.open((open) => {
+        const search = new Search(image, open, text, spans);
+        search.find();
+        if (!final) upTo = Math.min(upTo, search.firstOpen());
+      });
+    }
     const joined = united(spans);
     const last = joined.findLast(({ start, mark }) => start < upTo || mark === '');
     const stillOpen = this.#open && text.length === 0;

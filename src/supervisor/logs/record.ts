@@ -1,3 +1,4 @@
+import { scanJson } from '../../secrets/masking/json-text.js';
 import type { LogLine } from '../lines.js';
 
 /** Lines of the supervisor's own have this logger, and no task's can. */
@@ -48,22 +49,43 @@ export function supervisorRecord(level: 'info' | 'warning' | 'error', event: str
   return json({ timestamp: new Date().toISOString(), level, event, logger: supervisorLogger, ...fields });
 }
 
+/** What is read of a record; all else of it goes on as it was written. */
+const read = ['timestamp', 'level', 'event', 'logger', 'exception', 'error_detail'] as const;
+type Read = (typeof read)[number];
+const isRead = (name: string): name is Read => (read as readonly string[]).includes(name);
+/** Beyond it the record is a text: what reads the file is of all kinds, and Python's json gives up at 1000. */
+const deepest = 64;
+
 function structured(text: string, timestamp: string): string | undefined {
-  try {
-    const record: unknown = JSON.parse(text);
-    if (typeof record !== 'object' || record === null || Array.isArray(record)) return undefined;
-    const { timestamp: at, level, event, logger, exception, ...rest } = record as Record<string, unknown>;
-    return json({
-      timestamp: typeof at === 'string' ? at : timestamp,
-      level: typeof level === 'string' ? level.toLowerCase() : plain.log.level,
-      event: event ?? '',
-      logger: typeof logger === 'string' ? taskLogger(logger) : plain.log.logger,
-      ...(exception !== undefined && { error_detail: exception }), // Airflow's supervisor renames it, and what reads the file looks for that
-      ...rest,
-    });
-  } catch {
-    return undefined; // no JSON, or nested too deep to be written again
-  }
+  const fields: Partial<Record<Read, string>> = {};
+  const rest: string[] = [];
+  let [from, end] = [0, 0];
+  const scan = scanJson(text, {
+    onMember: (name, start, [at, behind]) => {
+      if (isRead(name)) {
+        fields[name] = text.slice(at, behind); // of two the second, as everywhere
+        if (end > 0) rest.push(text.slice(from, end));
+        end = 0;
+      } else {
+        if (end === 0) from = start;
+        end = behind;
+      }
+    },
+  });
+  if (!scan.isWhole || scan.depth > deepest || !/^\s*\{/.test(text)) return undefined;
+  if (end > 0) rest.push(text.slice(from, end));
+  const { event = '""', exception, error_detail = exception } = fields;
+  const [at, level, logger] = [stringIn(fields.timestamp), stringIn(fields.level), stringIn(fields.logger)];
+  const own = [
+    `"timestamp":${json(at ?? timestamp)}`,
+    `"level":${json(level?.toLowerCase() ?? plain.log.level)}`,
+    `"event":${event === 'null' ? '""' : event}`,
+    `"logger":${json(logger === undefined ? plain.log.logger : taskLogger(logger))}`,
+    ...(error_detail === undefined ? [] : [`"error_detail":${error_detail}`]), // Airflow's supervisor renames `exception`, and what reads the file looks for that
+  ];
+  return harmless(`{${[...own, ...rest].join()}}`).replace(/[\t\r\n]/g, ' '); // between two words: within a string they are escaped
 }
+
+const stringIn = (value = ''): string | undefined => (value.startsWith('"') ? (JSON.parse(value) as string) : undefined);
 
 const taskLogger = (name: string): string => (name === supervisorLogger ? `task.${name}` : name);
