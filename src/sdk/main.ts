@@ -67,10 +67,10 @@ async function main(): Promise<number> {
   if (bundle === undefined) throw new TaskError('ERR_TASK_FILE', 'usage: main.js BUNDLE');
   const client = new Client(0);
   const started = client.awaitStart();
-  await Promise.all([started, warmUp(bundle)]);
-  setClient(client);
   // fd 0 is the channel: code that reads its standard input finds it empty.
   Object.defineProperty(process, 'stdin', { value: Readable.from([]), configurable: true });
+  await Promise.all([started, warmUp(bundle)]);
+  setClient(client);
   await runTask(() => load(bundle, client.start.dag_rel_path), broken());
   await client.end();
   if (withoutPlace !== undefined) await showPlace(withoutPlace);

@@ -25,6 +25,8 @@ interface Candidate extends Waiting {
   readonly timer: NodeJS.Timeout;
 }
 
+/** Several times what a task that was taken needs to its first line. */
+const afterTakenMs = 25;
 /** From the first failure on; each further one doubles it. */
 const leastPauseMs = 100;
 const mostPauseMs = 30_000;
@@ -49,6 +51,7 @@ export class Pool implements AsyncDisposable {
   readonly #waiting: Candidate[] = [];
   readonly #ending = new Set<Promise<void>>();
   #starting: Promise<void> | undefined;
+  #soon: NodeJS.Timeout | undefined;
   #pause: NodeJS.Timeout | undefined;
   #pauseMs = leastPauseMs;
   #usedAtMs = performance.now();
@@ -92,8 +95,8 @@ export class Pool implements AsyncDisposable {
     if (this.#disposed) throw new BrokerClosed('the pool was disposed');
     this.#usedAtMs = performance.now();
     const candidate = this.#next();
-    // Behind what the caller does next: the task is to have its first line before its successor is started.
-    setImmediate(() => this.#refill());
+    // The task is to have its first line before its successor's start takes a processor.
+    this.#soon ??= setTimeout(() => this.#refill(), afterTakenMs);
     if (candidate === undefined) {
       const { channel: _, ...rest } = this.#launch;
       return launch(this.#argv, { ...rest, ...options, ...(options.methods === undefined && { channel: true }) });
@@ -117,6 +120,7 @@ export class Pool implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
     clearTimeout(this.#pause);
+    clearTimeout(this.#soon);
     await this.#starting;
     for (const candidate of this.#waiting.splice(0)) this.#discard(candidate);
     await Promise.all(this.#ending);
@@ -135,6 +139,8 @@ export class Pool implements AsyncDisposable {
   }
 
   #refill(): void {
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
     if (this.#disposed || this.#starting !== undefined || this.#pause !== undefined || this.#waiting.length >= this.#size || this.#isIdle()) return;
     this.#starting = this.#start().then(
       () => {
