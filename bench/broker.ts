@@ -49,10 +49,12 @@ const methods = { ping: method({ params: Type.Object({ key: Type.String() }), ha
 /** In the measured process. */
 async function measure({ program, tasks, count, echo }: Order): Promise<Sample> {
   const before = process.cpuUsage();
-  const started = await Promise.all(Array.from({ length: tasks }, () => launch([program, 'requests', String(count)], { policy, ...(echo ? { channel: true } : { methods }) })));
+  const allowed: string[] = [];
+  const started = await Promise.all(Array.from({ length: tasks }, () => launch([program, 'requests', String(count)], { policy, ...(echo ? { channel: true } : { methods, audit: ({ outcome }) => allowed.push(outcome) }) })));
   if (echo) for (const { channel } of started) channel?.on('data', (bytes: Buffer) => channel.write(bytes));
   const printed = await Promise.all(started.map(async (task) => JSON.parse((await task.output()).stdout) as Printed));
   const { user, system } = process.cpuUsage(before);
+  if (!echo && (allowed.length !== tasks * count || allowed.some((outcome) => outcome !== 'allowed'))) throw new Error('a request was not answered as it should be');
   const seconds = (Math.max(...printed.map(({ ended }) => ended)) - Math.min(...printed.map(({ begun }) => begun))) / 1e9;
   const median = (values: readonly number[]): number => summarize(values).median / 1000;
   return { perSecond: (tasks * count) / seconds, p50: median(printed.map(({ p50 }) => p50)), p99: median(printed.map(({ p99 }) => p99)), cpu: (user + system) / (tasks * count) };
