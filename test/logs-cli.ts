@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import fsPromises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
@@ -106,9 +108,51 @@ logs('what was rotated out is shown first', async () => {
   const path = logFile(line('info', 'three'));
   writeFileSync(`${path}.1`, line('info', 'two'));
   writeFileSync(`${path}.2`, line('info', 'one'));
-  writeFileSync(`${path}.4`, line('info', 'of another time'));
+  writeFileSync(`${path}.5`, line('info', 'of another time'));
   const { stdout } = await cli(asWeAre, ['logs', path]);
   assert.equal([...stdout.matchAll(/info +(\w+)/g)].map(([, word]) => word), ['one', 'two', 'three']);
+});
+
+/** Shifts the numbers of a log's files, up to the renaming of `last`. */
+function rotate(path: string, last = 0): void {
+  const name = (number: number): string => (number === 0 ? path : `${path}.${number}`);
+  for (let number = 3; number >= last; number--) if (existsSync(name(number))) renameSync(name(number), name(number + 1));
+}
+
+logs('nothing is passed over at any step of a rotation', async () => {
+  for (const last of [4, 3, 2, 1, 0]) {
+    const path = logFile(line('info', 'newest'));
+    ['second', 'third', 'oldest'].forEach((text, index) => writeFileSync(`${path}.${index + 1}`, line('info', text)));
+    rotate(path, last);
+    const { code, stdout } = await cli(asWeAre, ['logs', path]);
+    assert.equal([code, ...[...stdout.matchAll(/info +(\w+)/g)].map(([, word]) => word)], [0, 'oldest', 'third', 'second', 'newest'], `as far as .${last}`);
+  }
+});
+
+logs('what is followed may be rotated in the instant in which its reader looks for what came in its place', async () => {
+  const { stat } = fsPromises;
+  const path = logFile(line('info', '0'));
+  let rotations = 0;
+  const rotating = async (asked: unknown, options: never): Promise<unknown> => {
+    const now = await stat(asked as string, options);
+    if (asked !== path || rotations === 3) return now;
+    // Each look finds another file than the one that was read, and by the time it is opened it is gone.
+    rotate(path);
+    rotations++;
+    setTimeout(() => writeFileSync(path, line('info', String(rotations)) + (rotations === 3 ? ended : '')), 20);
+    return { ...now, ino: -1n };
+  };
+  Object.assign(fsPromises, { stat: rotating });
+  syncBuiltinESMExports();
+  try {
+    const { readLog } = await import('../lib/cli/log-reader.js');
+    const seen: string[] = [];
+    for await (const text of readLog(path, { more: () => !seen.at(-1)?.includes('has ended'), signal: new AbortController().signal })) seen.push((JSON.parse(text) as { event: string }).event);
+    assert.equal([rotations, ...seen], [3, '0', '1', '2', '3', 'the task has ended: success']);
+  } finally {
+    Object.assign(fsPromises, { stat });
+    syncBuiltinESMExports();
+  }
 });
 
 logs('mistakes are told, with the exit code of a shell', async () => {

@@ -11,27 +11,38 @@ interface Generation {
   readonly ino: bigint;
 }
 
-/** The files of one log that are there now, the oldest first. The newest is opened first, so that none is passed over by a rotation meanwhile. */
+/**
+ * The files of one log that are there now, the oldest first. A rotation renames from the oldest on, and they are opened from the newest
+ * on: what moves meanwhile is met again. One number may be missing, 0 too: in the instant of a rotation and, where a supervisor was
+ * killed in that, for longer.
+ */
 async function generations(path: string): Promise<Generation[]> {
   const found: Generation[] = [];
-  for (let number = 0; ; number++) {
-    let file: FileHandle;
-    try {
-      file = await open(number === 0 ? path : `${path}.${number}`);
-    } catch (error) {
-      if (number > 0 && (error as NodeJS.ErrnoException).code === 'ENOENT') return found.reverse();
-      await Promise.all(found.map((generation) => generation.file.close()));
-      throw error;
+  let absent: unknown;
+  try {
+    for (let number = 0, missing = 0; missing < 2; number++) {
+      const generation = await openLog(number === 0 ? path : `${path}.${number}`).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+        absent ??= error;
+      });
+      missing = generation === undefined ? missing + 1 : 0;
+      if (found.some(({ ino }) => ino === generation?.ino)) await generation?.file.close();
+      else if (generation !== undefined) found.push(generation);
     }
-    const stats = await file.stat({ bigint: true });
-    if (stats.isDirectory()) {
-      await file.close();
-      throw Object.assign(new Error(`EISDIR: a folder, where a log should be, '${path}'`), { code: 'EISDIR', syscall: 'read', path });
-    }
-    const { ino } = stats;
-    if (found.some((generation) => generation.ino === ino)) await file.close();
-    else found.push({ file, ino });
+    if (found.length === 0) throw absent;
+  } catch (error) {
+    await Promise.all(found.map(({ file }) => file.close()));
+    throw error;
   }
+  return found.reverse();
+}
+
+async function openLog(path: string): Promise<Generation> {
+  const file = await open(path);
+  const stats = await file.stat({ bigint: true });
+  if (!stats.isDirectory()) return { file, ino: stats.ino };
+  await file.close();
+  throw Object.assign(new Error(`EISDIR: a folder, where a log should be, '${path}'`), { code: 'EISDIR', syscall: 'read', path });
 }
 
 /** Joins chunks to lines. */
@@ -86,7 +97,10 @@ async function next(path: string, last: Generation, signal: AbortSignal): Promis
   await sleep(pollMs, undefined, { signal }).catch(() => {});
   const now = await stat(path, { bigint: true }).catch(() => undefined);
   if (now === undefined || now.ino === last.ino) return [last];
-  const found = await generations(path);
+  const found = await generations(path).catch((error: NodeJS.ErrnoException): Generation[] => {
+    if (error.code !== 'ENOENT') throw error;
+    return []; // it was there a moment ago: a rotation, and the next look finds what has come of it
+  });
   const at = found.findIndex(({ ino }) => ino === last.ino);
   await Promise.all(found.splice(0, at + 1).map(({ file }) => file.close()));
   return [last, ...found];
