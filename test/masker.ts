@@ -11,7 +11,7 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Masker, Secret, type MaskerOptions } from '../lib/index.js';
-import { defaultSensitiveNames } from '../lib/secrets/masking/sensitive.js';
+import { defaultSensitiveNames } from '../lib/secrets/masking/rule.js';
 import { scanJson } from '../lib/secrets/masking/json-text.js';
 import { native } from '../lib/native.js';
 import { codeOf } from './helpers/code-of.js';

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Masker } from '../lib/index.js';
 import { fakeSupervisor, type FakeOptions } from '../lib/sdk/testing.js';
 import { context, defer, log, maskSecret, request, state, TaskError, triggerDagRun, variables, xcom } from '../lib/sdk/index.js';
 import { codeOf } from './helpers/code-of.js';
@@ -165,6 +166,22 @@ testing('it remembers what was asked, logged, masked and started', async () => {
   assert.equal(fake.logs.map(({ timestamp: _, ...line }) => line), [{ at: '1', level: 'warning', event: 'careful', logger: 'task' }]);
   assert.equal([fake.masked, fake.triggered], [['hunter2'], [{ dag_id: 'weekly', run_id: 'r', logical_date: null, note: 'n' }]]);
   assert.equal(fake.requests.map(({ type }) => type), ['MaskSecret', 'TriggerDagRun']);
+});
+
+testing('what is masked is what a supervisor hides, and nothing that it would show', async () => {
+  const asked: [value: unknown, name?: string][] = [
+    ['hunter2'], ['hunter2\n'], ['hunt'], ['Airflow'], [12345], [1234], ['éééé'], ['ééééé'], [null], [['first value', 'no']],
+    [{ password: 'under a name', user: 'shown', nested: { api_key: ['a key of several'], port: 65_535 } }], ['by its own name', 'my_token'], ['of no such name', 'colour'], ['two lines,\nof one value'],
+  ];
+  const fake = fakeSupervisor();
+  await fake.within(async () => {
+    for (const [value, name] of asked) await maskSecret(value, name);
+  });
+  using masker = new Masker();
+  for (const [value, name] of asked) masker.add(value, name);
+  assert.equal(fake.masked, ['hunter2', '12345', 'ééééé', 'first value', 'under a name', 'a key of several', 'by its own name', 'two lines,\nof one value']);
+  const words = (value: unknown): string[] => (typeof value === 'object' && value !== null ? Object.values(value).flatMap(words) : [String(value).trimEnd()]);
+  for (const word of asked.flatMap(([value]) => words(value))) assert.is(masker.redact(word) === '***', fake.masked.includes(word), word);
 });
 
 testing('to print the context is not to look at its signal', async () => {

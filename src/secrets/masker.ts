@@ -1,7 +1,8 @@
 import { Transform } from 'node:stream';
 import { checkOptions, invalidArgument, outOfRange, SecretDestroyed } from '../errors.js';
 import { MaskImage } from './masking/image.js';
-import { type IsSensitive, redacted, redactedLine, sensitiveNames, valuesToMask } from './masking/sensitive.js';
+import { MaskRule, trimmed } from './masking/rule.js';
+import { redacted, redactedLine } from './masking/sensitive.js';
 import { StreamMask, type Sought } from './masking/stream-mask.js';
 import { Secret } from './secret.js';
 
@@ -23,6 +24,7 @@ export interface MaskerOptions {
 const mostBytes = 4096;
 /** A line of a value of several lines is registered by itself from here on: logs are cut into lines, and indented. */
 const leastLine = 16;
+const isSecret = (value: object): value is Secret => value instanceof Secret;
 /** For each value's tables, besides its bytes. */
 const bytesForEach = 512;
 
@@ -37,9 +39,7 @@ const bytesForEach = 512;
  * {@link Masker.destroy}; that a registered Secret is destroyed changes nothing.
  */
 export class Masker implements Disposable {
-  readonly #minLength: number;
-  readonly #skip: ReadonlySet<string>;
-  readonly #isSensitive: IsSensitive;
+  readonly #rule: MaskRule;
   readonly #tokens: boolean;
   /** All but the last are full. */
   readonly #images: MaskImage[] = [];
@@ -48,13 +48,11 @@ export class Masker implements Disposable {
   /** @throws TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE`. */
   constructor(options: MaskerOptions = {}) {
     checkOptions('options', options, ['minLength', 'skip', 'sensitiveNames', 'tokens']);
-    const { minLength = 5, skip = ['airflow'], sensitiveNames: names = [], tokens = true } = options;
+    const { minLength = 5, skip = ['airflow'], sensitiveNames = [], tokens = true } = options;
     if (typeof minLength !== 'number') throw invalidArgument('options.minLength', 'a number', minLength);
     if (!Number.isSafeInteger(minLength) || minLength < 3) throw outOfRange('options.minLength', 'a whole number, at least 3');
     if (typeof tokens !== 'boolean') throw invalidArgument('options.tokens', 'a boolean', tokens);
-    this.#minLength = minLength;
-    this.#skip = new Set(strings('options.skip', skip).map((word) => word.toLowerCase()));
-    this.#isSensitive = sensitiveNames(strings('options.sensitiveNames', names));
+    this.#rule = new MaskRule({ minLength, skip: strings('options.skip', skip), sensitiveNames: strings('options.sensitiveNames', sensitiveNames) });
     this.#tokens = tokens;
   }
 
@@ -77,7 +75,7 @@ export class Masker implements Disposable {
     if (this.#destroyed) throw new SecretDestroyed();
     const collected: Uint8Array[] = [];
     try {
-      for (const found of valuesToMask(value, name, this.#isSensitive)) {
+      for (const found of this.#rule.values(value, name, isSecret)) {
         if (found instanceof Secret) found.use((bytes) => this.#collect(bytes, collected));
         else if (typeof found !== 'string') this.#collect(found, collected);
         else {
@@ -98,7 +96,7 @@ export class Masker implements Disposable {
   /** About what `add()` would take of RLIMIT_MEMLOCK for this, known or not; looked at no further than to `most`. */
   cost(value: unknown, name?: string, most = Infinity): number {
     let cost = 0;
-    for (const found of valuesToMask(value, name, this.#isSensitive)) {
+    for (const found of this.#rule.values(value, name, isSecret)) {
       const length = found instanceof Secret ? found.byteLength : found.length;
       cost += bytesForEach * Math.ceil(length / mostBytes) + length;
       if (typeof found === 'string') for (let at = found.indexOf('\n'); at >= 0 && cost <= most; at = found.indexOf('\n', at + leastLine)) cost += bytesForEach;
@@ -124,13 +122,13 @@ export class Masker implements Disposable {
    * @param name What the value itself is called.
    */
   redactValue(value: unknown, name?: string): unknown {
-    return redacted(value, name, { text: (text) => this.redact(text), isSensitive: this.#isSensitive });
+    return redacted(value, name, { text: (text) => this.redact(text), isSensitive: this.#rule.isSensitive });
   }
 
   /** A line that may be JSON, with `***` for fields with sensitive names. What is registered is {@link Masker.redact}'s to hide, before. */
   redactFields(text: string): string {
     if (typeof text !== 'string') throw invalidArgument('text', 'a string', text);
-    return redactedLine(text, this.#isSensitive);
+    return redactedLine(text, this.#rule.isSensitive);
   }
 
   /**
@@ -178,8 +176,8 @@ export class Masker implements Disposable {
   /** Copies a value, and its longer lines, to what is to be registered. */
   #collect(value: Uint8Array, collected: Uint8Array[]): void {
     const whole = trimmed(value);
-    const lines = whole.includes(10) ? linesOf(whole).filter((line) => line.length >= Math.max(leastLine, this.#minLength) && !isArmour(line)) : [];
-    for (const bytes of [...pieces(whole), ...lines.flatMap(pieces)]) if (!this.#tooShort(bytes) && !this.#skips(bytes)) collected.push(ownCopy(bytes));
+    const lines = whole.includes(10) ? linesOf(whole).filter((line) => line.length >= Math.max(leastLine, this.#rule.minLength) && !isArmour(line)) : [];
+    for (const bytes of [...pieces(whole), ...lines.flatMap(pieces)]) if (this.#rule.hides(bytes)) collected.push(ownCopy(bytes));
   }
 
   #register(values: readonly Uint8Array[]): void {
@@ -193,17 +191,6 @@ export class Masker implements Disposable {
       const image = MaskImage.holding(unknown, room > 0 ? last : undefined);
       this.#images[this.#images.length - (room > 0 ? 1 : 0)] = image;
     }
-  }
-
-  /** Counts characters, not bytes. */
-  #tooShort(bytes: Uint8Array): boolean {
-    let characters = 0;
-    for (const byte of bytes) if ((byte & 0xc0) !== 0x80 && ++characters >= this.#minLength) return false;
-    return true;
-  }
-
-  #skips(bytes: Uint8Array): boolean {
-    return [...this.#skip].some((word) => word.length === bytes.length && [...bytes].every((byte, at) => String.fromCharCode(byte).toLowerCase() === word[at]));
   }
 }
 
@@ -226,14 +213,6 @@ function pieces(value: Uint8Array): Uint8Array[] {
   // A last piece that is too short to be looked for takes more of what stands before it.
   if (cut.length > 1 && last !== undefined && last.length < leastLine) cut[cut.length - 1] = value.subarray(value.length - leastLine);
   return cut;
-}
-
-const blank = (byte: number | undefined): boolean => byte === 10 || byte === 13;
-
-function trimmed(value: Uint8Array): Uint8Array {
-  let end = value.length;
-  while (end > 0 && blank(value[end - 1])) end--;
-  return value.subarray(0, end);
 }
 
 function linesOf(value: Uint8Array): Uint8Array[] {

@@ -132,9 +132,9 @@ export function answers(world: World): Readonly<Record<string, Answer>> {
       return ok;
     },
 
-    MaskSecret: ({ value }) => {
+    MaskSecret: ({ value, name }) => {
       assertJson('MaskSecret', value);
-      world.masked.push(value);
+      world.mask(value, typeof name === 'string' ? name : undefined);
     },
     SkipDownstreamTasks: ({ tasks }) => void world.skipped.push(...(tasks as readonly unknown[])),
     SucceedTask: last, RetryTask: last, TaskState: last, RescheduleTask: last,

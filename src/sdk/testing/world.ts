@@ -1,3 +1,4 @@
+import { MaskRule, trimmed } from '../../secrets/masking/rule.js';
 import type { Asset, AssetEvent } from '../assets.js';
 import type { Connection, DagRun, StartDetails, TaskInstance } from '../types.js';
 
@@ -51,6 +52,8 @@ export function startDetails({ ti, dag_run, start_date = new Date().toISOString(
   };
 }
 
+const maskRule = new MaskRule();
+
 export interface StoredXCom extends Required<FakeXCom> {}
 
 /** What the fake keeps in the place of a server. */
@@ -61,8 +64,8 @@ export class World {
   readonly pushed = new Map<string, unknown>();
   /** What the task keeps for its next try, by key. Nothing expires here. */
   readonly state: Map<string, unknown>;
-  /** What the task has had hidden. */
-  readonly masked: unknown[] = [];
+  /** Values that the task has had hidden, each once: of objects those under sensitive names, and none that is too short, as by a supervisor whose `masking` is left as it is. */
+  readonly masked: string[] = [];
   /** Runs that the task has started. */
   readonly triggered: Readonly<Record<string, unknown>>[] = [];
   /** Tasks that it has had skipped. */
@@ -83,6 +86,16 @@ export class World {
     this.assets = assets;
     this.assetStates = new Map(assets.map(({ name, state: kept = {} }) => [name, new Map(Object.entries(kept))]));
     this.dagRuns = [{ dag_id: ti.dag_id, run_id: ti.run_id, state: 'running' }, ...dagRuns].map((run) => ({ run_type: 'manual', conf: {}, state: 'success', ...run }));
+  }
+
+  /** As `Masker.add()`. @internal */
+  mask(value: unknown, name: string | undefined): void {
+    const isNone = (_: object): _ is never => false;
+    for (const found of maskRule.values(value, name, isNone)) {
+      const bytes = trimmed(Buffer.from(found));
+      const text = Buffer.from(bytes).toString();
+      if (maskRule.hides(bytes) && !this.masked.includes(text)) this.masked.push(text);
+    }
   }
 
   /** Others' XComs, and the task's own. */

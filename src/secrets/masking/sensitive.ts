@@ -1,43 +1,10 @@
 import { Secret } from '../secret.js';
 import { scanJson } from './json-text.js';
+import { deepest, type IsSensitive } from './rule.js';
 import { mark } from './spans.js';
-
-/** Airflow's DEFAULT_SENSITIVE_FIELDS. */
-export const defaultSensitiveNames: readonly string[] = Object.freeze([
-  'access_key', 'access_token', 'api_key', 'apikey', 'authorization', 'connection_string', 'keyfile_dict', 'passphrase', 'passwd', 'password',
-  'private_key', 'proxies', 'proxy', 'proxy_password', 'secret', 'service_account', 'token',
-]);
 
 /** Airflow's word where a value could not be looked through. */
 export const failed = '<redaction-failed>';
-
-/** More than any log record nests. Beyond it nothing is shown, where Airflow, from 5 on, shows all. */
-const deepest = 64;
-
-/** Whether a field's name is one of them or contains one, in any case, as Airflow decides it. */
-export type IsSensitive = (name: string) => boolean;
-
-export function sensitiveNames(further: readonly string[]): IsSensitive {
-  const names = [...defaultSensitiveNames, ...further.map((name) => name.trim().toLowerCase()).filter((name) => name !== '')];
-  // One search for all of them: a line of a task's can have ten thousand names.
-  const any = new RegExp(names.map((name) => name.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|'));
-  return (name) => any.test(name.toLowerCase());
-}
-
-/** Every secret, string, number and run of bytes in `value` that is under a sensitive name, or under none at all. For registering. */
-export function* valuesToMask(value: unknown, name: string | undefined, isSensitive: IsSensitive, depth = 0): Generator<Secret | string | Uint8Array> {
-  if (depth > deepest) return;
-  if (typeof value === 'string' || value instanceof Uint8Array || value instanceof Secret) {
-    if (name === undefined || isSensitive(name)) yield value;
-  } else if (typeof value === 'number' || typeof value === 'bigint') {
-    if (name === undefined || isSensitive(name)) yield String(value);
-  } else if (Array.isArray(value) || value instanceof Set) {
-    for (const item of value) yield* valuesToMask(item, name, isSensitive, depth + 1);
-  } else if (typeof value === 'object' && value !== null) {
-    const hidden = name !== undefined && isSensitive(name);
-    for (const [key, item] of value instanceof Map ? value : Object.entries(value)) yield* valuesToMask(item, hidden ? name : String(key), isSensitive, depth + 1);
-  }
-}
 
 /**
  * A line that may be JSON, with the mark in the place of strings and numbers under sensitive names, and otherwise as it was written.
