@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -12,6 +12,8 @@ import { createServer, type Server } from '../lib/server/index.js';
 import { WorkerView } from '../lib/cli/worker-view.js';
 import { hasEnded, ownName } from '../lib/worker/owner.js';
 import { until } from './helpers/processes.js';
+import { cli } from './helpers/cli.js';
+import { where } from './helpers/where.js';
 
 const worker = suite('worker');
 
@@ -20,6 +22,7 @@ const bundle = join(folder, 'bundle');
 mkdirSync(bundle);
 const files: Readonly<Record<string, string>> = {
   'ok.mjs': 'export default ({ ti }) => ti.task_id;',
+  'says.mjs': "export default () => console.log('here');",
   'fails.mjs': "export default () => { throw new Error('odd'); };",
   'variable.mjs': "import { variables } from 'sallyport/task'; export default async () => [await variables.get('colour'), await variables.get('secret').catch(({ code }) => code)];",
   'waits.mjs': "import { existsSync } from 'node:fs'; import { setTimeout as sleep } from 'node:timers/promises'; export default async () => { while (!existsSync(new URL('go', import.meta.url))) await sleep(20); };",
@@ -188,15 +191,117 @@ worker('several workers share a folder, and each workload is one of them\'s', as
     ids.add(id);
     put(queue, `${index}.json`, workload);
   }
-  // One process has one name: the others are processes of their own in test/worker-cli.ts. Here two loops share one queue.
+  // Two loops share one queue, and a third has its own in the same process; processes of their own are in test/worker-cli.ts.
   await using shared = await FolderQueue.open(queue);
   await using one = new Subject(shared);
   await using other = new Subject(shared);
-  await Promise.all([one.worker.run(), other.worker.run()]);
+  await using third = new Subject(await FolderQueue.open(queue));
+  await Promise.all([one, other, third].map(({ worker }) => worker.run()));
   const done = names(queue, 'done').map((name) => (json(join(queue, 'done', name))['ti'] as { id: string }).id);
   assert.equal(new Set(done), ids);
-  assert.is(one.kinds('started').length + other.kinds('started').length, 12);
-  assert.is(one.kinds('refused').length + other.kinds('refused').length, 0);
+  for (const [kind, count] of [['started', 12], ['ended', 12], ['refused', 0], ['failed', 0]] as const) assert.is([one, other, third].flatMap((each) => each.kinds(kind)).length, count, kind);
+});
+
+worker('two queues of one process on one folder keep what they claim apart, and one takes over what the other leaves', async () => {
+  const queue = newFolder();
+  const [one, other] = [await FolderQueue.open(queue), await FolderQueue.open(queue)];
+  assert.is.not(one.name, other.name);
+  // The same name given twice, each the first that its queue claims.
+  const ids: string[] = [];
+  const claims = [];
+  for (const each of [one, other]) {
+    const { id, workload } = await workloadOf('ok.mjs');
+    ids.push(id);
+    put(queue, 'same.json', workload);
+    claims.push(...(await each.claim(1)));
+  }
+  assert.equal(claims.map(({ workload }) => (workload as { ti: { id: string } }).ti.id), ids);
+  assert.equal(names(queue, 'claimed').map((name) => names(queue, 'claimed', name)), [['1-same.json'], ['1-same.json']]);
+  assert.equal(await other.claim(1), []); // control: what a living queue has claimed is its own
+  await one[Symbol.asyncDispose]();
+  await claims[1]?.release();
+  const next = await other.claim(2);
+  assert.equal(next.map(({ workload }) => (workload as { ti: { id: string } }).ti.id).sort(), ids.sort());
+  for (const claim of next) await claim.release();
+  await other[Symbol.asyncDispose]();
+  assert.equal([names(queue, 'claimed'), waiting(queue)], [[], ['same.1.json', 'same.json']]);
+});
+
+/** A disk of 64 KiB. */
+const tmpfs = mkdtempSync(join(tmpdir(), 'sallyport-worker-disk-'));
+const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=0700', 'none', tmpfs], { encoding: 'utf8' });
+worker.after(() => {
+  if (mounted.status === 0) spawnSync('umount', ['-l', tmpfs]);
+  rmSync(tmpfs, { recursive: true, force: true });
+});
+
+where(worker, mounted.status === 0, 'a full disk', (mounted.error?.message ?? mounted.stderr).trim())('what became of a workload is kept when its disk has room again, and nothing else is begun meanwhile', async () => {
+  const queue = tmpfs;
+  const filler = join(queue, 'filler');
+  const fill = (): void => {
+    try {
+      for (;;) appendFileSync(filler, Buffer.alloc(1024));
+    } catch (error) {
+      assert.is((error as NodeJS.ErrnoException).code, 'ENOSPC');
+    }
+  };
+  const began: string[] = [];
+  const { id, workload } = await workloadOf('ok.mjs');
+  put(queue, '1.json', workload);
+  put(queue, '2.json', (await workloadOf('ok.mjs')).workload);
+  await using subject = new Subject(await FolderQueue.open(queue), { concurrency: 1, onEvent: (event) => {
+    subject.events.push(event);
+    if (event.kind === 'started') began.push(event.name);
+    if (event.kind === 'started' && event.name === '1.json') fill();
+  } }); // prettier-ignore
+  const running = subject.worker.run();
+  await until(() => subject.kinds('failed').length > 0);
+  assert.match(subject.events.map((event) => (event.kind === 'failed' ? event.error.message : '')).join(''), /^1\.json: success, which cannot be kept now and is tried again: ENOSPC/);
+  assert.equal([began, names(queue, 'done'), waiting(queue), subject.kinds('ended').length], [['1.json'], [], ['2.json'], 0]);
+  rmSync(filler);
+  await running;
+  assert.equal([names(queue, 'done'), names(queue, 'bad'), subject.kinds('failed').length], [['1.json', '2.json'], [], 1]);
+  assert.equal([json(join(queue, 'done', '1.json'))['state'], (json(join(queue, 'done', '1.json'))['ti'] as { id: string }).id], ['success', id]);
+
+  // One that is to end does not wait for ever; the next one finds what it left.
+  put(queue, '3.json', (await workloadOf('ok.mjs')).workload);
+  {
+    await using last = new Subject(await FolderQueue.open(queue), { onEvent: (event) => {
+      last.events.push(event);
+      if (event.kind === 'started') fill();
+      if (event.kind === 'failed') last.worker.drain();
+    } }); // prettier-ignore
+    await last.worker.run();
+    assert.equal([last.kinds('failed').length, last.kinds('ended').length, names(queue, 'done')], [2, 1, ['1.json', '2.json']]);
+  }
+  rmSync(filler);
+  await using next = new Subject(await FolderQueue.open(queue));
+  await next.worker.run();
+  assert.equal(names(queue, 'bad'), ['3.json', '3.reason.json']);
+  assert.match(String(json(join(queue, 'bad', '3.reason.json'))['reason']), /may have run it/);
+});
+
+worker('a process that may write no more keeps what became of a workload until it may', async () => {
+  const queue = newFolder();
+  put(queue, '1.json', (await workloadOf('says.mjs')).workload);
+  // Of its own, so that no other file of this process is concerned; prlimit(1), for the limit is a process's, and may be raised again from outside.
+  const program = `
+    import { execFileSync } from 'node:child_process';
+    import { ExecutionApi, FolderQueue, Supervisor, Worker } from ${JSON.stringify(new URL('../lib/index.js', import.meta.url).href)};
+    const limit = (size) => execFileSync('prlimit', ['--pid', String(process.pid), '--fsize=' + size + ':']);
+    const api = new ExecutionApi({ baseUrl: ${JSON.stringify(server.url)} });
+    const supervisor = new Supervisor({ api, bundles: { b: ${JSON.stringify(bundle)} }, onLog: () => limit(0) }); // its memory for secrets is a file too
+    const queue = await FolderQueue.open(${JSON.stringify(queue)});
+    const onEvent = (event) => {
+      console.log(...[event.kind, event.error?.code, event.outcome?.state, event.reason].filter((each) => each !== undefined));
+      if (event.kind === 'failed') limit('unlimited');
+    };
+    await new Worker({ supervisor, queue, concurrency: 1, once: true, onEvent }).run();
+    for (const each of [supervisor, queue, api]) await each[Symbol.asyncDispose]();
+  `;
+  const { stdout } = await cli([process.execPath, '--input-type=module', '-e', program], []);
+  assert.equal(stdout.trim().split('\n'), ['started', 'failed EFBIG', 'ended success']);
+  assert.equal([json(join(queue, 'done', '1.json'))['state'], names(queue, 'done'), names(queue, 'bad')], ['success', ['1.json'], []]);
 });
 
 worker('a file that comes while it waits is run at once; drained, it finishes what runs and leaves the rest', async () => {

@@ -8,7 +8,7 @@ import { keepFromTasks } from '../policy/grants.js';
 import { changeableByOthers, walk } from '../secrets/safe-path.js';
 import { readableByOthers } from '../secrets/secret-file.js';
 import { harmless } from '../supervisor/logs/record.js';
-import { hasEnded, ownName } from './owner.js';
+import { end, hasEnded, ownName } from './owner.js';
 import type { Claim, WorkQueue } from './queue.js';
 import { recordOf } from './record.js';
 import { isOfHost } from './trouble.js';
@@ -27,7 +27,7 @@ const lookEveryMs = 2_000;
  * - `done/NAME.json` has what became of it, `bad/NAME.json` what nobody can run, with the reason in `bad/NAME.reason.json`.
  *
  * Killed at any moment, a worker leaves each file in one of these places; what it had claimed is claimed again by the next one on this host. Whether
- * it had begun by then is known to the server, which lets it run once.
+ * it had begun by then is known to the server, which lets it run once. Any number of queues may share a folder, also of one process.
  */
 export class FolderQueue implements WorkQueue {
   /**
@@ -100,6 +100,7 @@ export class FolderQueue implements WorkQueue {
   /** What is claimed should have ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watcher?.close();
+    end(this.name);
     await rmdir(join(this.#root, 'claimed', this.name)).catch(() => {}); // what is in it is claimed again by another worker
   }
 
@@ -176,7 +177,7 @@ export class FolderQueue implements WorkQueue {
       ...(problem !== undefined && { problem }),
       settle: async (result) => {
         await this.#write('done', name, recordOf(this.name, value, result));
-        await unlink(place);
+        await unlink(place).catch(unlessMissing);
       },
       refuse: async (reason) => {
         const before = again ? 'a worker that was killed had claimed it before and may have run it; ' : '';
@@ -208,16 +209,23 @@ export class FolderQueue implements WorkQueue {
     try {
       await file.writeFile(`${harmless(JSON.stringify(record))}\n`);
       await file.sync();
+      await rename(half, target);
+    } catch (error) {
+      await unlink(half).catch(() => {}); // it takes room, and will be written again
+      throw error;
     } finally {
       await file.close();
     }
-    await rename(half, target);
     const directory = await open(join(this.#root, folder), constants.O_RDONLY | constants.O_DIRECTORY);
     await directory.sync().finally(() => directory.close());
   }
 }
 
 const isName = (name: string): boolean => !name.startsWith('.') && name.endsWith('.json') && basename(name) === name;
+
+function unlessMissing(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+}
 
 /** Where a file must be put under other, longer names. */
 function short(name: string): string {

@@ -1,17 +1,25 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 
 /**
- * A name for this process that no other one has ever had, and by which others of this host see whether it still runs: host, boot, PID
- * namespace, pid, and when it started in clock ticks since boot, for pids come again. proc_pid_stat(5).
+ * A name that nobody else has ever had, and by which others of this host see whether its process still runs: host, boot, PID namespace, pid,
+ * when it started in clock ticks since boot, for pids come again, and which of several in one process. proc_pid_stat(5).
  */
 export function ownName(): string {
-  return [...place(), process.pid, startOf(process.pid) ?? 0].join('~');
+  return [...place(), process.pid, startOf(process.pid) ?? 0, randomBytes(4).toString('hex')].join('~');
 }
 
-/** Whether the process of this name has ended. One of another host or namespace may live: nobody here can tell. */
+/** Names of this process that are not used any more. Another thread's are known to that thread alone, and taken for used. */
+const ended = new Set<string>();
+
+/** It uses the name no more, and lives on. */
+export const end = (name: string): unknown => ended.add(name);
+
+/** Whether whoever has this name has ended. One of another host or namespace may live: nobody here can tell. */
 export function hasEnded(name: string): boolean {
-  const [host, boot, namespace, pid, start, ...rest] = name.split('~');
+  if (ended.has(name)) return true;
+  const [host, boot, namespace, pid, start, _which, ...rest] = name.split('~');
   const [ownHost, ownBoot, ownNamespace] = place();
   if (rest.length > 0 || start === undefined || host !== ownHost) return false;
   if (boot !== ownBoot) return true;

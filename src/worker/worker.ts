@@ -24,8 +24,11 @@ export type WorkerEvent =
   | (Subject & { readonly kind: 'refused'; readonly reason: string })
   /** It waits again: the server or this host could not start it now. */
   | (Subject & { readonly kind: 'released'; readonly reason: string })
-  /** The queue could not be asked, or not be told. */
+  /** The queue could not be asked, or not be told: where this host had no room for what became of a workload, that is tried again. */
   | { readonly kind: 'failed'; readonly error: Error };
+
+/** What a claim ends with. */
+type Ending = Extract<WorkerEvent, { readonly kind: 'ended' | 'refused' | 'released' }>;
 
 export interface WorkerOptions {
   /** It stays the caller's to dispose, as the queue does. */
@@ -43,6 +46,8 @@ export interface WorkerOptions {
 
 const leastPauseMs = 500;
 const mostPauseMs = 30_000;
+/** How often a worker that is drained tries to say what became of a workload, a pause between two. */
+const lastTries = 10;
 /** How often a process that cannot be started is tried: a host can be out of memory, and a policy can name a file that is missing. */
 const mostStarts = 5;
 
@@ -52,6 +57,8 @@ export class Worker {
   readonly #running = new Set<Promise<void>>();
   readonly #draining = new AbortController();
   readonly #starts = new Map<string, number>();
+  /** How many have ended, and this host has no room to say so. */
+  #untold = 0;
   #pauseMs = 0;
   #wake: () => void = () => {};
 
@@ -81,7 +88,7 @@ export class Worker {
     while (!signal.aborted) {
       const woken = new Promise<void>((resolve) => { this.#wake = resolve; });
       await this.#pause(signal);
-      const wanted = concurrency - this.#running.size;
+      const wanted = this.#untold > 0 ? 0 : concurrency - this.#running.size;
       const claims = wanted === 0 ? [] : await this.#claim(wanted);
       if (signal.aborted) await Promise.all((claims ?? []).map((claim) => claim.release().catch((error: Error) => this.#tell({ kind: 'failed', error }))));
       else for (const claim of claims ?? []) this.#start(claim);
@@ -144,13 +151,40 @@ export class Worker {
     }
   }
 
-  async #end(done: () => Promise<void>, event: WorkerEvent): Promise<void> {
+  async #end(done: () => Promise<void>, event: Ending): Promise<void> {
     try {
-      await done();
+      await this.#untilThereIsRoom(done, event);
     } catch (error) {
       this.#tell({ kind: 'failed', error: error as Error });
     }
     this.#tell(event);
+  }
+
+  /**
+   * A full disk must not lose what became of a workload: that is tried again, in its place among those that run, and no other workload is taken
+   * meanwhile. For as long as the worker is not drained, and some tries after that.
+   */
+  async #untilThereIsRoom(done: () => Promise<void>, event: Ending): Promise<void> {
+    try {
+      return await done();
+    } catch (error) {
+      if (!isOfHost(error)) throw error;
+      this.#tell({ kind: 'failed', error: untold(event, error as Error) });
+    }
+    const { signal } = this.#draining;
+    this.#untold++;
+    try {
+      for (let pauseMs = leastPauseMs, left = lastTries; ; pauseMs = Math.min(pauseMs * 2, mostPauseMs)) {
+        await (signal.aborted ? sleep(leastPauseMs) : sleep(pauseMs, undefined, { signal }).catch(() => {}));
+        try {
+          return await done();
+        } catch (error) {
+          if (!isOfHost(error) || (signal.aborted && --left === 0)) throw error;
+        }
+      }
+    } finally {
+      this.#untold--;
+    }
   }
 
   /** Whether it is the server's or this host's trouble, and not the workload's. */
@@ -177,6 +211,11 @@ export class Worker {
   #tell(event: WorkerEvent): void {
     this.#options.onEvent?.(event);
   }
+}
+
+function untold(event: Ending, cause: Error): Error {
+  const what = event.kind === 'ended' ? event.outcome.state : event.kind;
+  return Object.assign(new Error(`${event.name}: ${what}, which cannot be kept now and is tried again: ${cause.message}`, { cause }), { code: (cause as NodeJS.ErrnoException).code });
 }
 
 function identityOf(workload: unknown): Subject['ti'] {
