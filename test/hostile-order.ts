@@ -72,7 +72,7 @@ hostile('of many final messages at once the first one counts, and each gets one 
   const each = 12;
   const { id, outcome, lines, records } = await run(`${raw}
     export default () => {
-      const finals = [['SucceedTask'], ['RetryTask'], ['TaskState', { state: 'skipped' }], ['RescheduleTask', { reschedule_date: '2030-01-01T00:00:00Z' }]];
+      const finals = [['SucceedTask'], ['RetryTask'], ['TaskState', { state: 'skipped' }], ['RescheduleTask', { reschedule_date: '2030-01-01T00:00:00Z' }], ['AwaitInputTask', { next_method: 'go' }]];
       const all = Array.from({ length: ${each} }, () => finals).flat();
       send(...all.map(([type, fields], index) => frame(index + 1, type, fields)));
       const answers = all.map(receive);
@@ -81,10 +81,10 @@ hostile('of many final messages at once the first one counts, and each gets one 
     };
   `);
   const answers = JSON.parse(lines[0] ?? '') as [number, string][];
-  assert.equal(answers.map(([number]) => number), Array.from({ length: 4 * each }, (_, index) => index + 1));
-  assert.equal(answers.map(([, code]) => code), ['done', ...Array<string>(4 * each - 1).fill('ERR_BROKER_DENIED')]);
+  assert.equal(answers.map(([number]) => number), Array.from({ length: 5 * each }, (_, index) => index + 1));
+  assert.equal(answers.map(([, code]) => code), ['done', ...Array<string>(5 * each - 1).fill('ERR_BROKER_DENIED')]);
   assert.equal([outcome.state, outcome.reported, await world.state(id)], ['success', true, 'success']);
-  assert.is(records.length, 4 * each);
+  assert.is(records.length, 5 * each);
   assert.is(world.proxy.passed.filter(({ path }) => path === `task-instances/${id}/state`).length, 1);
 });
 

@@ -194,6 +194,9 @@ const ends: readonly (readonly [what: string, source: string, state: FakeOutcome
   ['skips', 'import { skip } from "sallyport/task"; export default async () => { await null; skip("not today"); }', 'skipped', { reason: 'not today' }],
   ['reschedules', 'import { reschedule } from "sallyport/task"; export default () => reschedule(new Date(Date.now() + 60_000))', 'up_for_reschedule'],
   ['defers', 'import { defer } from "sallyport/task"; export default () => defer({ trigger: "lib.Timer", trigger_kwargs: { at: 1 }, method_name: "resume", kwargs: { a: 1 }, timeoutMs: 1500 })', 'deferred'],
+  ['asks people', 'import { awaitInput } from "sallyport/task"; export default () => awaitInput({ subject: "go?", options: ["yes", "no"], method_name: "resume", timeoutMs: 1500 })', 'awaiting_input'],
+  ['asks people nothing', 'import { awaitInput } from "sallyport/task"; export default () => awaitInput({ subject: "go?", options: [], method_name: "resume" })', 'failed'],
+  ['asks people, and would go on with what cannot be sent', 'import { awaitInput } from "sallyport/task"; export default () => awaitInput({ subject: "go?", options: ["yes"], method_name: "resume", kwargs: { at: new Date() } })', 'failed'],
   ['defers with what cannot be sent', 'import { defer } from "sallyport/task"; export default () => defer({ trigger: "lib.Timer", trigger_kwargs: { at: new Date() }, method_name: "resume" })', 'failed'],
   ['swallows nothing that ends it', 'import { skip, TaskOutcome } from "sallyport/task"; export default () => { try { skip(); } catch (error) { if (error instanceof TaskOutcome) throw error; } }', 'skipped'],
   ['is CommonJS', 'const { skip } = require("sallyport/task"); module.exports = () => skip("old");', 'skipped', { reason: 'old', ending: 'cjs' }],
@@ -272,6 +275,53 @@ sdk('a deferred task goes on by the export that it named, with its arguments and
   assert.is((await run()).state, 'deferred');
   await move(ti.id, 'queued');
   assert.equal([(await run()).state], ['success']);
+});
+
+sdk('a task that asked people goes on with what one of them answers, and fails where nobody does in time', async () => {
+  const file = bundled(`import { awaitInput } from 'sallyport/task';
+    export default ({ ti }) => awaitInput({ subject: 'Deploy ' + ti.run_id + '?', body: 'all of it', options: ['yes', 'no'], params: { note: '' }, method_name: 'deploy', kwargs: { a: 1 }, ...(ti.run_id === 'late' && { timeoutMs: 1 }), ...(ti.run_id === 'default' && { timeoutMs: 1, defaults: ['no'] }) });
+    export const deploy = ({ ti }, { a, event }) => ({ task: ti.task_id, a, ...event });`, 'mjs');
+  const admin = async (method: string, path: string, body?: object): Promise<Record<string, unknown>> => {
+    const answer = await fetch(new URL(path, adminUrl), { method, headers: { authorization: `Bearer ${credential}`, ...(body && { 'content-type': 'application/json' }) }, body: body ? JSON.stringify(body) : null });
+    assert.is(answer.status, 200);
+    return (await answer.json()) as Record<string, unknown>;
+  };
+  await using api = new ExecutionApi({ baseUrl: server.url ?? '' });
+  await using supervisor = new Supervisor({ api, bundles: { b: bundle } });
+  const whole = async (run_id: string, act: (id: string) => Promise<unknown>): Promise<{ outcome: Outcome; pushed: unknown }> => {
+    const ti = { id: randomUUID(), dag_id, run_id, task_id: 'asking', map_index: -1 };
+    await server.seed({ taskInstances: [ti] });
+    const run = async (): Promise<Outcome> => supervisor.run({ type: 'ExecuteTask', ti: { ...ti, try_number: 1 }, dag_rel_path: file, bundle_info: { name: 'b' } }, { token: Secret.fromBytes(Buffer.from(await server.issueWorkloadToken(ti.id))) });
+    assert.is((await run()).state, 'awaiting_input');
+    await act(ti.id);
+    while ((await admin('GET', `task-instances/${ti.id}`))['state'] !== 'queued') await new Promise((resolve) => setTimeout(resolve, 20));
+    const outcome = await run();
+    const onlooker = { ...ti, id: randomUUID(), task_id: 'onlooker' };
+    await server.seed({ taskInstances: [onlooker] });
+    await using other = api.withToken(Secret.fromBytes(Buffer.from(await server.issueWorkloadToken(onlooker.id))));
+    await other.run(onlooker.id, { hostname: 'h', unixname: 'u', pid: 1, start_date: new Date().toISOString() });
+    return { outcome, pushed: (await other.getXCom({ dag_id, run_id, task_id: 'asking', key: 'return_value' })).value };
+  };
+  const by = { id: '7', name: 'Ada' };
+  const answered = await whole('now', async (id) => {
+    const { asked_at, subject, body } = await admin('GET', `hitl-details/${id}`);
+    assert.equal([subject, body], ['Deploy now?', 'all of it']);
+    await admin('PATCH', `hitl-details/${id}`, { chosen_options: ['yes'], params_input: { note: 'well' }, responded_by: by, asked_at });
+  });
+  const { responded_at, ...rest } = answered.pushed as { responded_at: string };
+  assert.equal([answered.outcome.state, rest], ['success', { task: 'asking', a: 1, chosen_options: ['yes'], params_input: { note: 'well' }, responded_by_user: by, timedout: false }]);
+  assert.ok(Math.abs(Date.parse(responded_at) - Date.now()) < 60_000, responded_at);
+  const defaults = await whole('default', async () => {});
+  assert.equal([defaults.outcome.state, (defaults.pushed as { chosen_options: unknown }).chosen_options, (defaults.pushed as { timedout: unknown }).timedout], ['success', ['no'], true]);
+  const late = await whole('late', async () => {});
+  assert.equal([late.outcome.state, late.outcome.reason], ['failed', 'TaskError: nobody has answered in time what the task has asked [ERR_INPUT_TIMEOUT]']);
+  // With the fake, what comes back is the test's to say.
+  const source = readFileSync(join(bundle, file), 'utf8');
+  const asked = await faked(source, { context: { ti: { run_id: 'r' } } });
+  assert.equal([asked.state, asked.fake.questions.map(({ subject }) => subject), asked.message['next_method']], ['awaiting_input', ['Deploy r?'], 'deploy']);
+  const event = { chosen_options: ['no'], params_input: {}, responded_at: '2026-04-06T00:00:00Z', responded_by_user: null, timedout: true };
+  const next_kwargs = { ...(asked.message['next_kwargs'] as object), event };
+  assert.equal((await faked(source, { context: { next_method: 'deploy', next_kwargs } })).returned, { task: 'task', a: 1, ...event });
 });
 
 /** Runs until it says that it waits. Then an operator ends it, which the next heartbeat learns: SIGTERM. */

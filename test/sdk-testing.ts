@@ -9,7 +9,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Masker } from '../lib/index.js';
 import { fakeSupervisor, type FakeOptions } from '../lib/sdk/testing.js';
-import { context, defer, log, maskSecret, request, state, TaskError, triggerDagRun, variables, xcom } from '../lib/sdk/index.js';
+import { awaitInput, context, defer, log, maskSecret, request, state, TaskError, triggerDagRun, variables, xcom } from '../lib/sdk/index.js';
 import { codeOf } from './helpers/code-of.js';
 
 const testing = suite('sdk-testing');
@@ -208,6 +208,19 @@ testing('options that are none are told by name, and so are wrong arguments of a
   for (const options of [{ variable: {} }, null, 1]) assert.match(codeOf(() => fakeSupervisor(options as never)) ?? '', /^ERR_(INVALID_ARG_TYPE|OUT_OF_RANGE)$/);
   assert.is(codeOf(() => defer({ trigger: '', method_name: 'm' })), 'ERR_INVALID_ARG_TYPE');
   assert.is(codeOf(() => defer({ trigger: 't', method_name: 'm', timeoutMs: -1 })), 'ERR_OUT_OF_RANGE');
+});
+
+testing('a question that nobody could answer is not asked', async () => {
+  const fake = fakeSupervisor();
+  const question = { subject: 's', options: ['a', 'b'], method_name: 'm' };
+  await fake.within(async () => {
+    for (const [wrong, expected] of [[{ subject: '' }, 'ERR_INVALID_ARG_TYPE'], [{ options: [1] }, 'ERR_INVALID_ARG_TYPE'], [{ options: [] }, 'ERR_OUT_OF_RANGE'], [{ options: ['a', 'a'] }, 'ERR_OUT_OF_RANGE'], [{ defaults: ['c'] }, 'ERR_OUT_OF_RANGE'], [{ defaults: ['a', 'b'] }, 'ERR_OUT_OF_RANGE'], [{ timeoutMs: 0 }, 'ERR_OUT_OF_RANGE'], [{ method_name: 1 }, 'ERR_INVALID_ARG_TYPE']] as const) {
+      assert.is(await code(awaitInput({ ...question, ...wrong } as never)), expected, JSON.stringify(wrong));
+    }
+    assert.is(fake.questions.length, 0);
+    assert.is(await code(awaitInput({ ...question, defaults: ['a', 'b'], multiple: true })), 'ERR_TASK_OUTCOME'); // control
+  });
+  assert.is(fake.questions.length, 1);
 });
 
 testing.run();

@@ -294,6 +294,7 @@ const ends: readonly Record<string, unknown>[] = [
   ...['success', 'failed', 'skipped', 'removed', 'up_for_retry'].map((state) => ({ state, end_date: endDate })),
   { state: 'up_for_reschedule', end_date: endDate, reschedule_date: endDate },
   { state: 'deferred', classpath: 'a.B', trigger_kwargs: {}, next_method: 'go_on' },
+  { state: 'awaiting_input', next_method: 'go_on' },
 ];
 
 access('a try that does not run, or not any more, is answered 409', async () => {
@@ -303,6 +304,7 @@ access('a try that does not run, or not any more, is answered 409', async () => 
     for (const [method, path, body] of anything(task)) assert.equal(conflict(await task.ask(method, path, body)), [409, 'not_running', 'queued']);
     assert.is((await task.run()).status, 200);
     for (const [method, path, body] of anything(task)) assert.ok([200, 201, 204, 404].includes((await task.ask(method, path, body)).status), path); // control
+    assert.is((await task.ask('POST', `hitlDetails/${task.id}`, { ti_id: task.id, options: ['a'], subject: 's' })).status, 201); // who waits for people has asked them
     assert.is((await task.state(end)).status, 204);
     for (const [method, path, body] of anything(task)) assert.equal(conflict(await task.ask(method, path, body)), [409, 'not_running', end['state']]);
   }

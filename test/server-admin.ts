@@ -39,6 +39,7 @@ const routes: readonly (readonly [string, string, number, unknown?])[] = [
   ['POST', `task-instances/${id}/token`, 201],
   ...['teams', 'bundles', 'dags', 'variables', 'connections', 'dag-runs', 'task-instances'].map((path) => ['GET', path, 200] as const),
   ...['teams/red', 'bundles/reds', 'dags/daily', 'variables/region', 'connections/warehouse', 'dag-runs/daily/r', `task-instances/${id}`].map((path) => ['GET', path, 200] as const),
+  ['GET', 'hitl-details', 200],
   ['GET', 'tokens', 200],
   ['PUT', 'workers/w', 201, { queues: ['q'] }],
   ['GET', 'workers', 200],

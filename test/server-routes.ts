@@ -1,5 +1,6 @@
 // The routes against what describes them: docs/execution-api.md, and Airflow's own client, each of its operations and the models that read the answers.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,10 +9,11 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type AccessOptions, guard } from '../lib/server/access.js';
 import { Authorizer } from '../lib/authorization/index.js';
+import { Secret } from '../lib/secrets/secret.js';
 import { createApp } from '../lib/server/app.js';
 import { routes } from '../lib/server/routes/index.js';
 import { type AirflowPython, airflow32, airflow33, isThere, missing } from './helpers/airflow.js';
-import { ApiServer } from './helpers/api-server.js';
+import { ApiServer, here, startDate } from './helpers/api-server.js';
 import { where } from './helpers/where.js';
 
 const documented = suite('server-routes');
@@ -37,7 +39,8 @@ for (const airflow of [airflow32, airflow33]) {
   where(documented, isThere(airflow), ...missing(airflow))(`each operation of Airflow ${airflow.version}'s client is answered as its models expect`, async () => {
     const of = { dag_id: 'daily', run_id: 'manual__2026-04-06T00:00:00+00:00' };
     const table = { name: 'table', uri: 's3://table' };
-    await using api = await ApiServer.start({}, {
+    const credential = randomBytes(32).toString('base64url');
+    await using api = await ApiServer.start({ adminCredential: Secret.fromBytes(Buffer.from(credential)) }, {
       dags: [{ dag_id: 'other', tags: ['b', 'a'] }, { dag_id: of.dag_id, task_assets: { one: [table] } }],
       dagRuns: [{ ...of, logical_date: '2026-04-06T00:00:00Z' }],
       variables: { region: 'north' },
@@ -46,7 +49,7 @@ for (const airflow of [airflow32, airflow33]) {
     }); // prettier-ignore
     const told: Record<string, string> = { url: api.url, ...of, task_id: 'one' };
     const tokens: Record<string, string> = {};
-    for (const task_id of ['one', 'deferred', 'rescheduled', 'retried', 'failed', 'succeeded']) {
+    for (const task_id of ['one', 'deferred', 'rescheduled', 'retried', 'failed', 'succeeded', 'waiting']) {
       told[task_id] = (await api.task({ ...of, task_id })).id;
       tokens[task_id] = await api.server.issueWorkloadToken(told[task_id]);
     }
@@ -72,7 +75,7 @@ for (const airflow of [airflow32, airflow33]) {
     assert.equal([got('xcom count'), got('xcom item'), got('xcom slice')].map((each) => JSON.stringify(each)), [`{"len":1,"type":"XCom${airflow === airflow32 ? 'Length' : 'Count'}Response"}`, '{"a":[1,null]}', '[{"a":[1,null]}]']);
     assert.is((got('xcom item missing') as { error: string }).error, 'XCOM_NOT_FOUND');
     assert.is((got('count') as { count: number }).count, 1);
-    assert.equal((got('states') as { task_states: object }).task_states, { [of.run_id]: { one: 'running', deferred: 'queued', rescheduled: 'queued', retried: 'queued', failed: 'queued', succeeded: 'queued', downstream: 'queued', mapped_1: 'queued' } });
+    assert.equal((got('states') as { task_states: object }).task_states, { [of.run_id]: { one: 'running', deferred: 'queued', rescheduled: 'queued', retried: 'queued', failed: 'queued', succeeded: 'queued', waiting: 'queued', downstream: 'queued', mapped_1: 'queued' } });
     assert.is((got('previous') as { task_instance: { state: string } }).task_instance.state, 'running');
     assert.equal((got('triggered twice') as { error: string }).error, 'DAGRUN_ALREADY_EXISTS');
     assert.is((got('run before') as { dag_run: { run_id: string } }).dag_run.run_id, 'made');
@@ -85,11 +88,35 @@ for (const airflow of [airflow32, airflow33]) {
       for (const name of ['state set', 'state deleted', 'state cleared', 'asset state set', 'asset state deleted', 'asset state cleared']) assert.equal(rest[name], ok, name);
       assert.equal([got('state none'), got('asset state none')], [absent('TASK_STORE_NOT_FOUND', { key: 'a/b c' }), absent('ASSET_STORE_NOT_FOUND', { key: 'a/b c' })]);
       assert.equal([got('state'), got('asset state')], [{ value: { at: [1, null] } }, { value: false }]);
+      // What a person answers is what Airflow's operator is called with: its event, with a time that is one.
+      const url = new URL(`hitl-details/${told['waiting']}`, await api.server.listenAdmin()).href;
+      const { asked_at } = (await api.ask('GET', url, credential)).body as { asked_at: string };
+      assert.is((await api.ask('PATCH', url, credential, { chosen_options: ['yes'], responded_by: { id: '7', name: 'Ada' }, asked_at })).status, 200);
+      const waiting = await api.ask('PATCH', `task-instances/${told['waiting']}/run`, await api.server.issueWorkloadToken(told['waiting'] as string), { state: 'running', start_date: startDate, ...here });
+      const { next_method, next_kwargs } = waiting.body as { next_method: string; next_kwargs: { event: { responded_at: { __data__: { timestamp: number } } } } };
+      const { event, x } = deserialized(airflow, next_kwargs) as { event: { chosen_options: string[]; responded_at: string }; x: number };
+      assert.equal([next_method, x, event.chosen_options, Date.parse(event.responded_at)], ['go_on', 1, ['yes'], Math.round(next_kwargs.event.responded_at.__data__.timestamp * 1000)]);
     }
     const { asset_events } = got('events') as { asset_events: { extra: object; source_task_id: string }[] };
     assert.equal(asset_events.map(({ extra, source_task_id }) => [extra, source_task_id]), [[{ rows: 3 }, 'succeeded']]);
-    assert.equal((got('states after') as { task_states: object }).task_states, { [of.run_id]: { one: 'running', deferred: 'deferred', rescheduled: 'up_for_reschedule', retried: 'up_for_retry', failed: 'failed', succeeded: 'success', downstream: 'skipped', mapped_1: 'skipped' } });
+    assert.equal((got('states after') as { task_states: object }).task_states, { [of.run_id]: { one: 'running', deferred: 'deferred', rescheduled: 'up_for_reschedule', retried: 'up_for_retry', failed: 'failed', succeeded: 'success', waiting: airflow === airflow32 ? 'queued' : 'awaiting_input', downstream: 'skipped', mapped_1: 'skipped' } });
   });
+}
+
+const inFolder = <T>(use: (folder: string) => T): T => {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-airflow-'));
+  try {
+    return use(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+};
+
+/** What a task of Airflow's goes on with, as its worker reads it. */
+function deserialized({ python }: AirflowPython, kwargs: object): unknown {
+  const script = 'import json, sys; from airflow.sdk.serde import deserialize; print(json.dumps(deserialize(json.load(sys.stdin)), default=lambda time: time.isoformat()))';
+  const { stdout } = inFolder((folder) => spawnSync(python, ['-c', script], { input: JSON.stringify(kwargs), encoding: 'utf8', env: { PATH: '/usr/bin:/bin', HOME: folder, AIRFLOW_HOME: folder } }));
+  return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '');
 }
 
 async function runClient({ python }: AirflowPython, told: object, tokens: object): Promise<Record<string, unknown>> {

@@ -20,7 +20,7 @@ const visible = (text: string): string => visibleText(text).replaceAll('\t', ' '
 
 const stateStyles: Readonly<Record<string, Style>> = {
   starting: 'cyan', running: 'green', ending: 'dim',
-  success: 'green', failed: 'red', refused: 'red', server_terminated: 'red', up_for_retry: 'yellow', up_for_reschedule: 'cyan', deferred: 'cyan', skipped: 'dim', removed: 'dim',
+  success: 'green', failed: 'red', refused: 'red', server_terminated: 'red', up_for_retry: 'yellow', up_for_reschedule: 'cyan', deferred: 'cyan', awaiting_input: 'cyan', skipped: 'dim', removed: 'dim',
 };
 const barCells = 8;
 const eighths = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];

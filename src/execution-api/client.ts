@@ -45,7 +45,7 @@ const ofTaskInstance = (method: Request['method'], id: string, what: string, bod
 });
 
 /** Of an update that a server of an earlier version would refuse. */
-export const apiVersionOf = (update: StateUpdate): string | undefined => ('retry_delay_seconds' in update ? '2026-06-30' : undefined);
+export const apiVersionOf = (update: StateUpdate): string | undefined => (update.state === 'awaiting_input' || 'retry_delay_seconds' in update ? '2026-06-30' : undefined);
 
 /** What a supervisor does itself, for a task to live and to end. */
 const vital = (request: Request): Request => ({ ...request, vital: true });

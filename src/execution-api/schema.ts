@@ -78,6 +78,17 @@ export const StateUpdate = Type.Union([
     },
     closed,
   ),
+  // Since 2026-06-30.
+  Type.Object(
+    {
+      state: Type.Literal('awaiting_input'),
+      timeout: Type.Optional(Nullable(Type.String())),
+      next_method: Type.String(),
+      next_kwargs: Type.Optional(Nullable(Type.Record(Type.String(), Type.Unknown()))),
+      rendered_map_index,
+    },
+    closed,
+  ),
 ]);
 export type StateUpdate = Static<typeof StateUpdate>;
 

@@ -6,6 +6,7 @@
 import { client } from './client.js';
 
 export { assets, type Asset, type AssetEvent, type AssetEventRange, type AssetState } from './assets.js';
+export { awaitInput, type HumanAnswer, type InputRequest } from './await-input.js';
 export { connections } from './connections.js';
 export { context } from './context.js';
 export { dagRuns, skipDownstream, triggerDagRun, type TriggerOptions } from './dag-runs.js';

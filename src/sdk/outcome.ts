@@ -3,11 +3,11 @@ import { invalidArgument, outOfRange } from '../errors.js';
 const brand: unique symbol = Symbol.for('sallyport.task.outcome') as never;
 
 interface FinalMessage {
-  readonly type: 'DeferTask' | 'RescheduleTask' | 'TaskState';
+  readonly type: 'AwaitInputTask' | 'DeferTask' | 'RescheduleTask' | 'TaskState';
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** What `defer()`, `reschedule()`, `skip()` and `fail()` throw, for the runner. Not a failure: let it through. */
+/** What `defer()`, `awaitInput()`, `reschedule()`, `skip()` and `fail()` throw, for the runner. Not a failure: let it through. */
 export class TaskOutcome extends Error {
   static { Object.defineProperty(this.prototype, 'name', { value: 'TaskOutcome', writable: true, configurable: true }); }
   readonly code = 'ERR_TASK_OUTCOME';

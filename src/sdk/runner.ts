@@ -1,3 +1,4 @@
+import { goesOnWith } from './await-input.js';
 import { client, type Supervisor } from './client.js';
 import { TaskError } from './error.js';
 import { context } from './context.js';
@@ -56,7 +57,7 @@ async function call(module: TaskModule, { start }: Supervisor): Promise<unknown>
   if (next_method === failsWhereItGoesOn) throw deferralFailure(next_kwargs);
   const method = module[next_method] ?? (module['default'] as TaskModule | undefined)?.[next_method];
   if (typeof method !== 'function') throw new TaskError('ERR_TASK_FILE', `the task file exports no function "${next_method}", by which it is to go on`);
-  return (method as TaskFunction)(context, next_kwargs ?? {});
+  return (method as TaskFunction)(context, goesOnWith(next_kwargs ?? {}));
 }
 
 function entryOf({ default: exported }: TaskModule): TaskFunction {

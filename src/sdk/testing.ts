@@ -26,7 +26,7 @@ export interface FakeOptions extends FakeSeed {
 
 /** What became of a task. */
 export interface FakeOutcome {
-  readonly state: 'success' | 'failed' | 'skipped' | 'up_for_retry' | 'up_for_reschedule' | 'deferred';
+  readonly state: 'success' | 'failed' | 'skipped' | 'up_for_retry' | 'up_for_reschedule' | 'deferred' | 'awaiting_input';
   /** What it returned: its XCom `return_value`. */
   readonly returned: unknown;
   /** What it threw, where that is why it failed. */
@@ -43,7 +43,7 @@ export interface FakeRequest {
   readonly [field: string]: unknown;
 }
 
-const finalStates: Readonly<Record<string, FakeOutcome['state']>> = { SucceedTask: 'success', RetryTask: 'up_for_retry', DeferTask: 'deferred', RescheduleTask: 'up_for_reschedule' };
+const finalStates: Readonly<Record<string, FakeOutcome['state']>> = { SucceedTask: 'success', RetryTask: 'up_for_retry', DeferTask: 'deferred', AwaitInputTask: 'awaiting_input', RescheduleTask: 'up_for_reschedule' };
 
 /** Stands in for a supervisor. Its maps may be looked at and changed at any time. */
 export class FakeSupervisor extends World {

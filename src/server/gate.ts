@@ -44,7 +44,7 @@ declare module 'fastify' {
 const unasked: Decision = Object.freeze({ allowed: true, rule: 'airflow', reason: 'not_asked' });
 
 /** States into which a try goes by itself. */
-const ended: ReadonlySet<FoundIdentity['state']> = new Set(['success', 'failed', 'skipped', 'up_for_retry', 'up_for_reschedule', 'deferred'] as const);
+const ended: ReadonlySet<FoundIdentity['state']> = new Set(['success', 'failed', 'skipped', 'up_for_retry', 'up_for_reschedule', 'deferred', 'awaiting_input'] as const);
 
 /** Where a request's claims, the database and the rules meet, and a decision becomes an answer. */
 export class Gate {

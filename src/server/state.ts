@@ -7,6 +7,7 @@ export type TaskInstanceState =
   | 'restarting'
   | 'running'
   | 'deferred'
+  | 'awaiting_input'
   | 'up_for_retry'
   | 'up_for_reschedule'
   | 'success'
@@ -100,6 +101,10 @@ export function leaveRunning(ti: TaskInstance, update: StateUpdate): Change {
     const trigger = JSON.stringify({ classpath, trigger_kwargs, trigger_timeout, queue });
     return { set: { state, trigger, next_method, next_kwargs: next_kwargs === undefined ? null : JSON.stringify(next_kwargs), ...rendered } };
   }
+  if (state === 'awaiting_input') {
+    const { next_method, next_kwargs } = update;
+    return { set: { state, trigger: null, next_method, next_kwargs: next_kwargs == null ? null : JSON.stringify(next_kwargs), ...rendered } };
+  }
   const end_date = toStored(update.end_date);
   const over = { state, end_date, trigger: null, next_method: null, next_kwargs: null };
   if (state === 'up_for_reschedule') {
@@ -119,9 +124,9 @@ export type Resumption = { readonly event: unknown } | { readonly failure: reado
 export const failsWhereItGoesOn = '__fail__';
 
 /** Airflow's handle_event_submit, submit_failure and check_trigger_timeouts: the same try waits for a worker again, and what it waited for is over. */
-export function resume(ti: TaskInstance, how: Resumption): Change {
+export function resume(ti: TaskInstance, how: Resumption, from: 'deferred' | 'awaiting_input' = 'deferred'): Change {
   if (ti.replaced === 1) return gone;
-  if (ti.state !== 'deferred') return { conflict: { reason: 'invalid_state', message: 'TI does not wait for a trigger', previous_state: ti.state } };
+  if (ti.state !== from) return { conflict: { reason: 'invalid_state', message: `TI does not wait for ${from === 'deferred' ? 'a trigger' : 'input'}`, previous_state: ti.state } };
   const queued = { state: 'queued', trigger: null } as const;
   if (how === 'timeout') return { set: { ...queued, next_method: failsWhereItGoesOn, next_kwargs: JSON.stringify({ error: 'Trigger timeout' }) } };
   if ('failure' in how) return { set: { ...queued, next_method: failsWhereItGoesOn, next_kwargs: JSON.stringify({ error: 'Trigger failure', traceback: how.failure }) } };

@@ -1,4 +1,6 @@
+import { endUnanswered } from './questions.js';
 import type { Resumption } from './state.js';
+import { findUnanswered } from './store/hitl.js';
 import type { Database } from './store/sql.js';
 import { storedNow } from './store/time.js';
 import { findTimedOut, goOn, type Held, TakenOver } from './store/triggers.js';
@@ -21,7 +23,7 @@ export async function endWait(database: Database, wait: Pick<Held, 'id' | 'task_
   }
 }
 
-/** Ends what waits for a trigger longer than it wanted to, also where no triggerer is there: in Airflow the scheduler does. */
+/** Ends what waits for a trigger, or for people, longer than it wanted to, also where no triggerer is there: in Airflow the scheduler does. */
 export class Waits {
   readonly #database: Database;
   readonly #now: () => number;
@@ -40,6 +42,7 @@ export class Waits {
   async #look(): Promise<void> {
     const now = this.#now();
     for (const wait of await this.#database.run(findTimedOut(storedNow(now), atOnce))) await endWait(this.#database, wait, 'timeout', now);
+    for (const id of await this.#database.run(findUnanswered(storedNow(now), atOnce))) await this.#database.transaction(endUnanswered(id, storedNow(now)));
   }
 
   /** When it looks no more. */

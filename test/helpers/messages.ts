@@ -223,5 +223,6 @@ export const cases: readonly Case[] = [
   { type: 'RetryTask', ask: () => ({ state: 'up_for_retry', end_date: date }), answer: stateIs('up_for_retry'), denied: [] },
   { type: 'TaskState', ask: () => ({ state: 'skipped', end_date: date }), answer: stateIs('running'), denied: [] }, // told when the task has ended
   { type: 'DeferTask', grants: { defers: [trigger] }, declares: { defers: ['lib.triggers.*'] }, ask: () => ({ state: 'deferred', classpath: trigger, trigger_kwargs: { at: 1 }, trigger_timeout: 'P1DT2.5S', next_method: 'done', next_kwargs: { a: 1 } }), answer: stateIs('deferred'), denied: [() => ({ classpath: 'os.system', next_method: 'done' })] },
+  { type: 'AwaitInputTask', given: ({ api, self }) => api.askHuman({ ti_id: self.id, options: ['yes', 'no'], subject: 'go?' }), ask: () => ({ state: 'awaiting_input', timeout: 'P1D', next_method: 'done', next_kwargs: { a: 1 }, rendered_map_index: null }), answer: stateIs('awaiting_input'), denied: [] },
   { type: 'RescheduleTask', ask: () => ({ state: 'up_for_reschedule', reschedule_date: new Date('2030-01-01'), end_date: date }), answer: stateIs('up_for_reschedule'), denied: [] },
 ]; // prettier-ignore

@@ -35,6 +35,7 @@ const DeferTask = Type.Object({
   next_kwargs: Type.Optional(Type.Unknown()),
   rendered_map_index: Nullish(Type.String({ maxLength: 250 })),
 });
+const AwaitInputTask = Type.Object({ timeout: Nullish(Duration), next_method: Name, next_kwargs: Nullish(JsonObject), rendered_map_index: ended.rendered_map_index });
 const RescheduleTask = Type.Object({ reschedule_date: Moment, end_date: ended.end_date });
 
 /** The messages with which a task says what becomes of it: one of them, once. All but TaskState are sent to the server before they are answered. */
@@ -106,6 +107,18 @@ export function final({ reach, masking }: RowOptions, report: FinalReport): Rows
           next_kwargs: next_kwargs ?? {},
           ...rendered(rendered_map_index),
         }),
+    }),
+
+    // Of Airflow 3.3. Whom it waits for it has asked before, by CreateHITLDetailPayload, and who answers is no task.
+    AwaitInputTask: row({
+      params: AwaitInputTask,
+      permit: (said) => {
+        assertJson('AwaitInputTask', said.next_kwargs, 'an argument');
+        return said;
+      },
+      about: nobodyElses,
+      handler: ({ timeout, next_method, next_kwargs, rendered_map_index }) =>
+        tell('AwaitInputTask', { state: 'awaiting_input', timeout: timeout ?? null, next_method, next_kwargs: next_kwargs ?? {}, ...rendered(rendered_map_index) }),
     }),
 
     RescheduleTask: row({

@@ -1,7 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { JsonObject, Maybe } from './common.js';
 
-const User = Type.Object({ id: Type.String(), name: Type.String() });
+export const HitlUser = Type.Object({ id: Type.String(), name: Type.String() });
+export type HitlUser = Static<typeof HitlUser>;
 const Options = Type.Array(Type.String(), { minItems: 1 });
 
 // Airflow's models of these take fields that they do not know, and its client sends one: `type`.
@@ -15,7 +16,7 @@ export const HitlRequest = Type.Object({
   defaults: Maybe(Type.Array(Type.String())),
   multiple: Maybe(Type.Boolean()),
   params: Maybe(JsonObject),
-  assigned_users: Maybe(Type.Array(User)),
+  assigned_users: Maybe(Type.Array(HitlUser)),
 });
 export type HitlRequest = Static<typeof HitlRequest>;
 
@@ -26,7 +27,7 @@ export type HitlAnswer = Static<typeof HitlAnswer>;
 /** GET hitlDetails/{id}. */
 export const HitlResponse = Type.Object({
   response_received: Type.Boolean(),
-  responded_by_user: Maybe(User),
+  responded_by_user: Maybe(HitlUser),
   responded_at: Maybe(Type.String()),
   chosen_options: Maybe(Type.Array(Type.String())),
   params_input: Maybe(JsonObject),

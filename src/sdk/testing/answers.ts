@@ -137,6 +137,12 @@ export function answers(world: World): Readonly<Record<string, Answer>> {
       world.mask(value, typeof name === 'string' ? name : undefined);
     },
     SkipDownstreamTasks: ({ tasks }) => void world.skipped.push(...(tasks as readonly unknown[])),
+    CreateHITLDetailPayload: ({ type: _, ...question }) => {
+      assertJson('CreateHITLDetailPayload', question['params']);
+      world.questions.push(question);
+      return { type: 'HITLDetailRequestResult', ...question };
+    },
+    AwaitInputTask: ({ next_kwargs }) => assertJson('AwaitInputTask', next_kwargs),
     SucceedTask: last, RetryTask: last, TaskState: last, RescheduleTask: last,
     DeferTask: ({ trigger_kwargs, next_kwargs }) => {
       assertJson('DeferTask', trigger_kwargs);

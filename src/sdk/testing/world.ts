@@ -68,6 +68,8 @@ export class World {
   readonly masked: string[] = [];
   /** Runs that the task has started. */
   readonly triggered: Readonly<Record<string, unknown>>[] = [];
+  /** What it has asked people. */
+  readonly questions: Readonly<Record<string, unknown>>[] = [];
   /** Tasks that it has had skipped. */
   readonly skipped: unknown[] = [];
   readonly assets: NonNullable<FakeSeed['assets']>;

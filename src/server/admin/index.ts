@@ -7,6 +7,7 @@ import { Problem } from '../problem.js';
 import type { Database } from '../store/sql.js';
 import type { Tokens } from '../tokens.js';
 import { dagRuns } from './dag-runs.js';
+import { questions } from './questions.js';
 import { seeds } from './seed.js';
 import { taskInstances } from './task-instances.js';
 import { things } from './things.js';
@@ -42,5 +43,5 @@ export function admin(app: App, isCredential: (presented: string) => boolean, op
     if (!isCredential(presented)) throw new Problem(403, { reason: 'invalid_credential', message: 'Invalid admin credential' });
   });
   openApi(app, { title: 'Admin API', version: '1', prefix: '/admin', rest: 'name', credential: 'the admin credential' });
-  for (const noun of [seeds, things, dagRuns, taskInstances, tokens, workers]) void app.register(async (scope) => noun(scope as App, options), { prefix: '/admin' });
+  for (const noun of [seeds, things, dagRuns, taskInstances, questions, tokens, workers]) void app.register(async (scope) => noun(scope as App, options), { prefix: '/admin' });
 }

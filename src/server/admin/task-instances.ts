@@ -29,7 +29,7 @@ export function taskInstances(app: App, { database, tokens, now }: AdminOptions)
 
   // What was put off and goes on starts with a token of its own: those of the leg before would start it too.
   function* endLeg({ id, state }: TaskInstance): Sql<void> {
-    if (state === 'deferred' || state === 'up_for_reschedule') yield* revokeTokens({ taskInstanceId: id }, storedNow(now()));
+    if (state === 'deferred' || state === 'awaiting_input' || state === 'up_for_reschedule') yield* revokeTokens({ taskInstanceId: id }, storedNow(now()));
   }
 
   app.get('/task-instances', { schema: { querystring: query } }, async (request) => {

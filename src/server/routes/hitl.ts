@@ -21,7 +21,9 @@ export function hitl(app: App, { database, now }: AccessOptions): void {
     const id = request.params.id.toLowerCase();
     const answer = await database.run(answerHuman(id, request.body, storedNow(now())));
     if (answer !== undefined) return answer;
-    if ((await database.run(getHumanAnswer(id))) === undefined) throw noQuestion();
+    const answered = await database.run(getHumanAnswer(id));
+    if (answered === undefined) throw noQuestion();
+    if (!answered.response_received) throw new Problem(409, { reason: 'not_running', message: 'The question waits for people, and the task that asked it does not answer', current_state: 'awaiting_input' });
     throw new Problem(409, { reason: 'already_exists', message: `Human-in-the-loop detail for Task Instance with id ${id} already exists.` });
   });
 

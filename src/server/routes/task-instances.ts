@@ -6,6 +6,7 @@ import type { App } from '../app.js';
 import { durationMs } from '../duration.js';
 import { type OutletChange, outletChanges } from '../outlets.js';
 import { invalidToken, notFound, Problem } from '../problem.js';
+import { awaitAnswer } from '../questions.js';
 import { type Change, enterRunning, heartbeat, leaveRunning, shouldRetry, type TaskInstance } from '../state.js';
 import { registerOutlets } from '../store/asset-events.js';
 import { isAlias } from '../store/assets.js';
@@ -79,6 +80,17 @@ export function taskInstances(app: App, { database, tokens, authorization, autho
     return aliases.length === 0 ? undefined : { ...outlet, aliases };
   }
 
+  /** The wait that a state begins, if it is one: for a trigger, or for people. */
+  function begun(body: StateUpdate): ((ti: TaskInstance) => Sql<void>) | undefined {
+    if (body.state === 'deferred') {
+      const wait = { queue: body.queue ?? null, now: timestamp(), timeout_at: endOf('trigger_timeout', body.trigger_timeout, now()) };
+      return (ti) => addTrigger(ti.id, wait);
+    }
+    if (body.state !== 'awaiting_input') return undefined;
+    const deadline = endOf('timeout', body.timeout, now());
+    return (ti) => awaitAnswer(ti, deadline, timestamp());
+  }
+
   app.patch('/task-instances/:id/state', { config: mayBeLate, schema: { params, body: StateUpdate, response: { 204: NoContent } } }, async (request, reply) => {
     const { body } = request;
     // An asset that the task may not write has no event of it; its success stands.
@@ -87,8 +99,7 @@ export function taskInstances(app: App, { database, tokens, authorization, autho
       const writable = await writableOf(request, outlet);
       if (writable !== undefined) outlets.push(writable);
     }
-    const wait = body.state === 'deferred' ? waitOf(body, now()) : undefined;
-    await change(request.params.id, (row) => leaveRunning(row, body), (ti) => (wait === undefined ? registerOutlets(ti, outlets, timestamp()) : addTrigger(ti.id, wait)));
+    await change(request.params.id, (row) => leaveRunning(row, body), begun(body) ?? ((ti) => registerOutlets(ti, outlets, timestamp())));
     return reply.code(204).send();
   });
 
@@ -138,10 +149,10 @@ export function taskInstances(app: App, { database, tokens, authorization, autho
   });
 }
 
-/** @throws {Problem} 422: its timeout is no duration, or ends in no year that there is. */
-function waitOf({ queue = null, trigger_timeout = null }: Extract<StateUpdate, { state: 'deferred' }>, now: number): Parameters<typeof addTrigger>[1] {
-  if (trigger_timeout === null) return { queue, now: storedNow(now), timeout_at: null };
-  const at = now + (durationMs(trigger_timeout) ?? Infinity);
-  if (!(Math.abs(at) < 8e15)) throw new Problem(422, [{ loc: ['body', 'trigger_timeout'], msg: 'must be a duration of ISO 8601', type: 'time_delta_parsing' }]);
-  return { queue, now: storedNow(now), timeout_at: storedNow(at) };
+/** When a wait that begins now is over. @throws {Problem} 422: it is no duration, or ends in no year that there is. */
+function endOf(field: string, timeout: string | null | undefined, now: number): string | null {
+  if (timeout == null) return null;
+  const at = now + (durationMs(timeout) ?? Infinity);
+  if (!(Math.abs(at) < 8e15)) throw new Problem(422, [{ loc: ['body', field], msg: 'must be a duration of ISO 8601', type: 'time_delta_parsing' }]);
+  return storedNow(at);
 }
