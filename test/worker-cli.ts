@@ -37,12 +37,7 @@ worker.after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-let folders = 0;
-function newFolder(): string {
-  const path = join(folder, `queue-${++folders}`);
-  mkdirSync(path, { mode: 0o700 });
-  return path;
-}
+const newFolder = (): string => mkdtempSync(join(folder, 'queue-')); // of mode 0700
 
 async function put(queue: string, name: string, dag_rel_path: string, more: object = {}): Promise<string> {
   const ti = { id: randomUUID(), dag_id: 'd', run_id: 'r', task_id: randomUUID(), try_number: 1, ...more };

@@ -45,12 +45,7 @@ worker.after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-let folders = 0;
-function newFolder(): string {
-  const path = join(folder, `queue-${++folders}`);
-  mkdirSync(path, { mode: 0o700 });
-  return path;
-}
+const newFolder = (): string => mkdtempSync(join(folder, 'queue-')); // of mode 0700
 
 /** A task instance that is queued, and a workload for it. */
 async function workloadOf(dag_rel_path: string, more: object = {}, at = server): Promise<{ readonly id: string; readonly workload: object }> {

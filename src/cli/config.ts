@@ -1,7 +1,7 @@
-import { parseArgs } from 'node:util';
 import { defaults, defaultsAsFile } from '../config/defaults.js';
 import { loadConfig, roles, type Role } from '../config/index.js';
 import { ConfigRefused, type ConfigFinding } from '../errors.js';
+import { commandLine } from './command-line.js';
 import { usageError } from './policy-options.js';
 import { columnsOf, paintFor, wrappedRow } from './table.js';
 
@@ -22,15 +22,9 @@ Exit code of check 0: the role may start with it, perhaps with warnings. 1: it m
 `;
 
 export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: { role: { type: 'string' }, config: { type: 'string' }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
-  });
-  if (values.help) {
-    process.stdout.write(usage);
-    return 0;
-  }
+  const given = commandLine(args, usage, { role: { type: 'string' }, config: { type: 'string' }, json: { type: 'boolean', default: false } }, { allowPositionals: true });
+  if (given === undefined) return 0;
+  const { values, positionals } = given;
   const [action, ...more] = positionals;
   if ((action !== 'check' && action !== 'defaults') || more.length > 0) throw usageError('what is wanted is check or defaults; --help says more');
   const role = values.role as Role | undefined;

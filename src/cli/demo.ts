@@ -1,11 +1,11 @@
 import { release } from 'node:os';
-import { parseArgs } from 'node:util';
 import { ApiProcess } from '../proof/api-process.js';
 import { catalogue } from '../proof/catalogue.js';
 import { runGreeting } from '../proof/greeting.js';
 import { whyNot } from '../proof/needs.js';
 import { exitCodeOf, held, reportRow } from '../proof/report.js';
 import { runAttack, type AttackResult, type Attempt, type Verdict } from '../proof/runner.js';
+import { commandLine } from './command-line.js';
 import { fit, paintFor, row, type Paint, type Style } from './table.js';
 
 const usage = `usage: sallyport demo [--json]
@@ -26,11 +26,9 @@ const shown = catalogue.filter(({ demo }) => demo === true);
 const widths = [Math.max(...shown.map(({ title }) => title.length)), 9, 9];
 
 export async function run(args: string[], signal: AbortSignal): Promise<number> {
-  const { values } = parseArgs({ args, options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } });
-  if (values.help) {
-    process.stdout.write(usage);
-    return 0;
-  }
+  const given = commandLine(args, usage, { json: { type: 'boolean', default: false } });
+  if (given === undefined) return 0;
+  const { values } = given;
   const api = await ApiProcess.start().catch((error: Error) => error.message);
   if (typeof api === 'string') {
     if (!signal.aborted) process.stderr.write(`sallyport demo: ${api}\n`);

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import type { Guarantee } from '../guarantees.js';
 import { hostFacts } from '../kernel/host.js';
+import { commandLine } from './command-line.js';
 import { checks } from './doctor-checks.js';
 import type { Check, Examined, Status } from './doctor-row.js';
 import { columnsOf, paintFor, wrappedRow, type Paint, type Style } from './table.js';
@@ -20,11 +20,9 @@ Exit code 0: level standard holds here. 1: it does not.
 `;
 
 export async function run(args: string[]): Promise<number> {
-  const { values } = parseArgs({ args, options: { all: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } });
-  if (values.help) {
-    process.stdout.write(usage);
-    return 0;
-  }
+  const given = commandLine(args, usage, { all: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } });
+  if (given === undefined) return 0;
+  const { values } = given;
   const facts: Examined = { ...hostFacts(), guarantees: hardenedElsewhere() };
   const rows = checks(facts);
   const verdict = verdictOn(facts, rows);

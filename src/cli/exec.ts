@@ -1,5 +1,4 @@
 import { fstatSync, readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { SallyportError, StartRefused } from '../errors.js';
 import type { GuaranteeName } from '../guarantees.js';
 import { harden } from '../harden/harden.js';
@@ -8,6 +7,7 @@ import { become, findUser, type User } from '../kernel/become.js';
 import type { CapabilityName } from '../kernel/capabilities.js';
 import { native } from '../native.js';
 import { announcement, handoverVariable } from '../secrets/handover.js';
+import { commandLine } from './command-line.js';
 import { sources, type Source } from './exec-sources.js';
 import { found, split, usageError } from './policy-options.js';
 
@@ -41,7 +41,6 @@ const options = {
   descriptor: { type: 'string', multiple: true },
   'trust-variable': { type: 'string', multiple: true },
   without: { type: 'string', multiple: true },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
 const NOT_STARTED = 125;
@@ -50,11 +49,9 @@ const NOT_FOUND = 127;
 export async function run(args: string[]): Promise<number> {
   try {
     const { ours, command } = split(args, options);
-    const { values } = parseArgs({ args: ours, options });
-    if (values.help) {
-      process.stdout.write(usage);
-      return 0;
-    }
+    const given = commandLine(ours, usage, options);
+    if (given === undefined) return 0;
+    const { values } = given;
     if (command[0] === undefined) throw usageError('which supervisor? sallyport exec [options] -- SUPERVISOR [ARGUMENT ...]');
     const path = found(command[0]);
     if (!path.includes('/')) {

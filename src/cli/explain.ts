@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
-import { parseArgs } from 'node:util';
 import { EnforcementPartial } from '../errors.js';
 import type { Guarantee } from '../guarantees.js';
 import { probe, strictProbe, type Probe } from '../kernel/probe.js';
@@ -8,6 +7,7 @@ import { taskGuarantees } from '../policy/enforcement.js';
 import { plan, type Plan } from '../policy/plan.js';
 import type { Policy } from '../policy/policy.js';
 import { fromPreset } from '../policy/policy-file.js';
+import { commandLine } from './command-line.js';
 import { asSections, described, type Description, type Fact } from './plan-description.js';
 import { policyHelp, policyOptions, request, split, usageError, type Request } from './policy-options.js';
 import { columnsOf, paintFor, wrappedRow, type Paint, type Style } from './table.js';
@@ -33,11 +33,9 @@ const options = { ...policyOptions, abi: { type: 'string' }, host: { type: 'stri
 
 export async function run(args: string[]): Promise<number> {
   const { ours, command } = split(args, options);
-  const { values } = parseArgs({ args: ours, options });
-  if (values.help === true) {
-    process.stdout.write(usage);
-    return 0;
-  }
+  const given = commandLine(ours, usage, options);
+  if (given === undefined) return 0;
+  const { values } = given;
   const asked = request(values, command);
   const host = hostOf(values.host, values.abi, asked.policy.level === 'strict');
   const { made, refusal } = resolvedFor(asked.policy, host);

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { laidOut } from '../supervisor/logs/path.js';
 import { supervisorLogger } from '../supervisor/logs/record.js';
+import { commandLine } from './command-line.js';
 import { atLeast, dayOf, levels, parseEntry, renderEntry, stateOf } from './log-line.js';
 import { awaitFile, readLog } from './log-reader.js';
 import { usageError } from './policy-options.js';
@@ -31,15 +31,12 @@ const options = {
   lines: { type: 'string', short: 'n' },
   level: { type: 'string', default: 'debug' },
   json: { type: 'boolean', default: false },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
 export async function run(args: string[], signal: AbortSignal): Promise<number> {
-  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-  if (values.help) {
-    process.stdout.write(usage);
-    return 0;
-  }
+  const given = commandLine(args, usage, options, { allowPositionals: true });
+  if (given === undefined) return 0;
+  const { values, positionals } = given;
   const level = levels.find((name) => name === values.level);
   if (level === undefined) throw usageError(`--level is one of ${levels.join(', ')}, not "${values.level}"`);
   const path = pathOf(positionals, values);

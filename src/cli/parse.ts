@@ -1,9 +1,9 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, relative, resolve, sep } from 'node:path';
-import { parseArgs } from 'node:util';
 import { ParseHost, type DagFileParsingResult, type ParsedDag, type Schedule } from '../hosts/index.js';
 import { policies } from '../policy/presets.js';
 import { harmless } from '../supervisor/logs/record.js';
+import { commandLine } from './command-line.js';
 import { limits, usageError } from './policy-options.js';
 import { columnsOf, paintFor, row, wrappedRow, type Paint } from './table.js';
 
@@ -32,15 +32,12 @@ const options = {
   jobs: { type: 'string', default: '2' },
   output: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
-  help: { type: 'boolean', short: 'h' },
 } as const;
 
 export async function run(args: string[], signal: AbortSignal): Promise<number> {
-  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-  if (values.help === true) {
-    process.stdout.write(usage);
-    return 0;
-  }
+  const given = commandLine(args, usage, options, { allowPositionals: true });
+  if (given === undefined) return 0;
+  const { values, positionals } = given;
   if (positionals.length === 0) throw usageError('which files? sallyport parse FILE ...');
   if (!/^[1-9]\d{0,2}$/.test(values.jobs)) throw usageError('--jobs is a number from 1 to 999');
   const bundle_path = realpathSync(values.bundle);

@@ -21,7 +21,6 @@ export const policyOptions = {
   limit: { type: 'string', multiple: true },
   cwd: { type: 'string' },
   without: { type: 'string', multiple: true },
-  help: { type: 'boolean', short: 'h' },
 } as const satisfies ParseArgsConfig['options'];
 
 export const policyHelp = `  --policy FILE          a policy as JSON: {"preset": "node", "read": ["src"], "limits": {...}};

@@ -1,6 +1,5 @@
 import { constants } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { EnforcementPartial, KernelUnsupported, SallyportError, TaskLimitExceeded, TaskStartFailed, TaskTimeout } from '../errors.js';
 import { debuggerClosed } from '../harden/debugger.js';
 import { environ } from '../harden/environ.js';
@@ -8,6 +7,7 @@ import { memory } from '../harden/memory.js';
 import { look } from '../harden/report.js';
 import { launch } from '../task/launch.js';
 import type { Task, TaskExit } from '../task/task.js';
+import { commandLine } from './command-line.js';
 import { notGranted, policyHelp, policyOptions, request, split, usageError, type Request } from './policy-options.js';
 import { columnsOf } from './table.js';
 import { traceReport } from './trace-report.js';
@@ -44,11 +44,9 @@ export async function run(args: string[]): Promise<number> {
   let program: string | undefined;
   try {
     const { ours, command } = split(args, options);
-    const { values } = parseArgs({ args: ours, options });
-    if (values.help === true) {
-      process.stdout.write(usage);
-      return 0;
-    }
+    const given = commandLine(ours, usage, options);
+    if (given === undefined) return 0;
+    const { values } = given;
     if (command.length === 0) throw usageError('which command? sallyport run [options] -- COMMAND [ARGUMENT ...]');
     const asked = request(values, command);
     program = asked.argv[0];

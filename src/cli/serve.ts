@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
 import { opaPolicy } from '../authorization/index.js';
 import { type Config, loadConfig } from '../config/index.js';
 import { outOfRange } from '../errors.js';
@@ -10,6 +9,7 @@ import { isLocal } from '../server/address.js';
 import { type Authorization, createServer, type Server } from '../server/index.js';
 import { executionLifetimeSeconds } from '../tokens/claims.js';
 import type { KeyOption } from '../tokens/index.js';
+import { commandLine, type Values } from './command-line.js';
 import { LineLog } from './line-log.js';
 import { usageError } from './policy-options.js';
 import { ServeKeys } from './serve-keys.js';
@@ -72,17 +72,12 @@ const options = {
   'late-reports': { type: 'string' },
   grace: { type: 'string', default: '10' },
   without: { type: 'string', multiple: true },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
-type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>['values'];
-
 export async function run(args: string[]): Promise<number> {
-  const { values } = parseArgs({ args, options });
-  if (values.help) {
-    process.stdout.write(usage);
-    return 0;
-  }
+  const given = commandLine(args, usage, options);
+  if (given === undefined) return 0;
+  const { values } = given;
   try {
     return await serve(values);
   } catch (error) {
@@ -93,7 +88,7 @@ export async function run(args: string[]): Promise<number> {
   }
 }
 
-async function serve(values: Values): Promise<number> {
+async function serve(values: Values<typeof options>): Promise<number> {
   const { listen, admin, graceMs, authorization } = checked(values);
   // Before a secret is read.
   harden({ without: (values.without ?? []) as GuaranteeName[] });
@@ -140,7 +135,7 @@ async function serve(values: Values): Promise<number> {
 }
 
 /** What can be said of the command line before anything is started. */
-function checked({ listen, admin, grace, authorization, database, ...values }: Values) {
+function checked({ listen, admin, grace, authorization, database, ...values }: Values<typeof options>) {
   const where = addressOf(listen, '--listen');
   if (!isLocal(where) && !values['clear-text']) throw usageError(`--listen ${listen} is for other hosts, and tokens would cross the network in clear text: put a proxy with TLS before a loopback address, or say --clear-text`);
   if (database === undefined) throw usageError('--database says where everything is kept: a file, or postgres://...; :memory: forgets it');
@@ -152,7 +147,7 @@ function checked({ listen, admin, grace, authorization, database, ...values }: V
 }
 
 /** The keys, and what the role's configuration says of tokens and rules. Its other secrets are wiped. */
-async function started(values: Values) {
+async function started(values: Values<typeof options>) {
   using config = loadConfig({ role: 'api-server', ...(values.config !== undefined && { file: values.config }) });
   for (const { place, problem } of config.warnings) say(`${place}: ${problem}`);
   const multiTeam = values['multi-team'] ?? config.getBoolean('core', 'multi_team');

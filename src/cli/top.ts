@@ -1,10 +1,10 @@
 import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import type { Status } from '../supervisor/index.js';
 import { harmless } from '../supervisor/logs/record.js';
 import { statusFolder } from '../supervisor/status.js';
+import { commandLine } from './command-line.js';
 import { usageError } from './policy-options.js';
 import { paintFor } from './table.js';
 import { renderStatus, type Sort } from './top-view.js';
@@ -28,15 +28,12 @@ const options = {
   sort: { type: 'string', default: 'time' },
   once: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
 export async function run(args: string[], signal: AbortSignal): Promise<number> {
-  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-  if (values.help) {
-    process.stdout.write(usage);
-    return 0;
-  }
+  const given = commandLine(args, usage, options, { allowPositionals: true });
+  if (given === undefined) return 0;
+  const { values, positionals } = given;
   const sort = sorts.find((name) => name === values.sort);
   if (sort === undefined) throw usageError(`--sort is one of ${sorts.join(', ')}, not "${values.sort}"`);
   const named = positionals.length > 0;

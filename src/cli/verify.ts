@@ -1,5 +1,4 @@
 import { cursorTo, clearLine } from 'node:readline';
-import { parseArgs } from 'node:util';
 import { guaranteeNames, type Guarantee, type GuaranteeName, type Level } from '../guarantees.js';
 import { ApiProcess } from '../proof/api-process.js';
 import type { Attack } from '../proof/attack.js';
@@ -7,6 +6,8 @@ import { catalogue } from '../proof/catalogue.js';
 import { whyNot } from '../proof/needs.js';
 import { claims, defaultJobs, exitCodeOfProof, exploitReport, isShown, proofReport, prove, unavailable, type ProofReport, type Word } from '../proof/verification.js';
 import type { AttackResult } from '../proof/runner.js';
+import { commandLine } from './command-line.js';
+import { usageError } from './policy-options.js';
 import { fit, paintFor, row, type Paint, type Style } from './table.js';
 
 const usage = `usage: sallyport verify [options]
@@ -44,23 +45,17 @@ interface Wanted {
 
 export async function run(args: string[], signal: AbortSignal): Promise<number> {
   const flag = { type: 'boolean', default: false } as const;
-  const { values } = parseArgs({
-    args,
-    options: {
-      guarantee: { type: 'string', multiple: true, default: [] },
-      exploit: { type: 'string', multiple: true, default: [] },
-      level: { type: 'string', default: 'standard' },
-      jobs: { type: 'string', default: String(defaultJobs) },
-      evidence: flag,
-      list: flag,
-      json: flag,
-      help: { ...flag, short: 'h' },
-    },
+  const given = commandLine(args, usage, {
+    guarantee: { type: 'string', multiple: true, default: [] },
+    exploit: { type: 'string', multiple: true, default: [] },
+    level: { type: 'string', default: 'standard' },
+    jobs: { type: 'string', default: String(defaultJobs) },
+    evidence: flag,
+    list: flag,
+    json: flag,
   });
-  if (values.help) {
-    process.stdout.write(usage);
-    return 0;
-  }
+  if (given === undefined) return 0;
+  const { values } = given;
   const { level } = values;
   if (level !== 'standard' && level !== 'strict') throw wrong('level', level, 'standard or strict');
   const jobs = Number(values.jobs);
@@ -90,10 +85,7 @@ function chosen(guarantees: readonly string[], exploits: readonly string[]): rea
   return catalogue.filter(({ name, guarantee }) => guarantees.includes(guarantee) || exploits.includes(name));
 }
 
-/** In the form that src/cli/main.ts knows, as node:util's parseArgs throws them. */
-function wrong(option: string, value: string, expected: string): TypeError {
-  return Object.assign(new TypeError(`--${option} ${value}: expected ${expected}`), { code: 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE' });
-}
+const wrong = (option: string, value: string, expected: string): TypeError => usageError(`--${option} ${value}: expected ${expected}`);
 
 function list(attacks: readonly Attack[], paint: Paint): number {
   for (const name of guaranteeNames) {

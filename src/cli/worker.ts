@@ -1,6 +1,5 @@
 import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
 import { ExecutionApi } from '../execution-api/client.js';
 import type { GuaranteeName } from '../guarantees.js';
 import { harden } from '../harden/harden.js';
@@ -8,6 +7,7 @@ import { loadPolicy } from '../policy/policy-file.js';
 import { AuditFile, shutDownOnSignals, Supervisor, type GrantPreset, type SupervisorOptions } from '../supervisor/index.js';
 import { statusProblem } from '../supervisor/status.js';
 import { FolderQueue, ServerQueue, Worker } from '../worker/index.js';
+import { commandLine, type Values } from './command-line.js';
 import { usageError } from './policy-options.js';
 import { secretFrom } from './serve-options.js';
 import { WorkerView } from './worker-view.js';
@@ -62,17 +62,12 @@ const options = {
   once: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
   without: { type: 'string', multiple: true },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
-type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>['values'];
-
 export async function run(args: string[]): Promise<number> {
-  const { values } = parseArgs({ args, options });
-  if (values.help) {
-    process.stdout.write(usage);
-    return 0;
-  }
+  const given = commandLine(args, usage, options);
+  if (given === undefined) return 0;
+  const { values } = given;
   const { url, bundles, concurrency, warm, grants, wallTimeMs } = checked(values);
   // Before a secret is read.
   harden({ without: (values.without ?? []) as GuaranteeName[] });
@@ -132,7 +127,7 @@ function supervisorWith(options: SupervisorOptions): Supervisor {
 }
 
 /** What can be said of the command line before anything is started. */
-function checked(values: Values) {
+function checked(values: Values<typeof options>) {
   const { api: url, bundle = [], folder, credential, grants } = values;
   if (url === undefined) throw usageError('--api says where the Execution API is');
   if (!/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) throw usageError(`--api takes an http or https URL, not "${url}"`);
