@@ -111,6 +111,22 @@ triggerers('a deferral is handed out, its first event puts the task into the que
   assert.equal([next_method, next_kwargs, start_date, xcom_keys_to_clear], ['arrived', { a: 1, event: payload }, '2026-04-06T00:00:01.500000Z', []]);
 });
 
+triggerers('a task that comes back is offered to workers at once, though one has asked for its first token a moment ago', async () => {
+  await using api = await start();
+  const triggerer = await Triggerer.of(api);
+  const worker = textOf(await api.server.addWorker({ name: 'w', team: 'red' }));
+  const waiting = async (): Promise<string[]> => ((await api.ask('GET', '../sallyport/v1/workloads', worker)).body as { workloads: { ti: { id: string } }[] }).workloads.map(({ ti }) => ti.id);
+  const task = await api.task({ dag_id: 'red' });
+  assert.equal(await waiting(), [task.id]);
+  const asked = await api.ask('POST', `../sallyport/v1/task-instances/${task.id}/token`, worker);
+  assert.equal(await waiting(), []); // control: it is left to who has asked
+  const run = await api.ask('PATCH', `task-instances/${task.id}/run`, (asked.body as { token: string }).token, { state: 'running', start_date: startDate, ...here });
+  expectReply(await api.ask('PATCH', `task-instances/${task.id}/state`, run.headers.get('refreshed-api-token') ?? '', deferral), 204);
+  assert.equal(await waiting(), []);
+  expectReply(await triggerer.fire(await triggerer.take(task), 1), 204);
+  assert.equal(await waiting(), [task.id]);
+});
+
 for (const [what, next_kwargs, expected] of [
   ['no kwargs', undefined, { event: 5 }],
   ["Python's dict", { __type: 'dict', __var: { a: 1 } }, { __type: 'dict', __var: { a: 1, event: 5 } }],
@@ -189,15 +205,16 @@ triggerers('one triggerer has a trigger; those of one that was not heard of go t
   assert.equal(((await goesOn(api, task))?.['next_kwargs'] as { event: unknown }).event, 'taken over');
 });
 
-triggerers('one that was silent and finds its triggers still free has them again, without starting them anew', async () => {
+triggerers('what nobody has taken over stays a silent one\'s, and what that says counts', async () => {
   let clock = Date.now();
   await using api = await start({ now: () => clock });
   const [one, other] = [await Triggerer.of(api), await Triggerer.of(api, { team: 'blue' })];
   const id = await one.take(await deferred(api));
   clock += 60_000;
-  await other.sync(); // by which the silent one is found
-  expectRefusal(await one.fire(id, 'before it has it again'), 404, 'not_found');
+  await other.sync(); // which is bound to another team
   assert.equal(await one.sync({ running: [id] }), { to_create: [], to_cancel: [] });
+  clock += 60_000;
+  await other.sync();
   expectReply(await one.fire(id, 'after'), 204);
 });
 

@@ -7,12 +7,12 @@ import { notFound, Problem } from '../problem.js';
 import type { Resumption } from '../state.js';
 import type { Sql } from '../store/sql.js';
 import { shown, storedNow } from '../store/time.js';
-import { assign, beatTriggerer, endTriggerer, findHeld, type Held, purgeTriggers, type Triggerer } from '../store/triggers.js';
+import { assign, beatTriggerer, endTriggerer, findHeld, type Held, purge, type Triggerer } from '../store/triggers.js';
 import { holdWorker } from '../store/workers.js';
 import { endWait } from '../waits.js';
 import { NoContent, Uuid } from './params.js';
 
-/** Airflow's `[triggerer] triggerer_health_check_threshold`: after so long without a word, a triggerer's triggers are for others. */
+/** Airflow's `[triggerer] triggerer_health_check_threshold`: after so long without a word, others may take a triggerer's triggers. */
 const deadAfterMs = 30_000;
 const most = { triggers: 200, chars: 4 << 20 };
 
@@ -30,9 +30,10 @@ export function triggerers(app: App, { database, authorizer, now }: AccessOption
 
   function* sync(triggerer: Triggerer, { bundles, capacity }: TriggererState): Sql<readonly number[] | 'revoked' | 'elsewhere'> {
     if (!(yield* holdWorker(triggerer.name))) return 'revoked';
-    if (!(yield* beatTriggerer(triggerer, storedNow(now()), storedNow(now() - deadAfterMs)))) return 'elsewhere';
-    yield* purgeTriggers();
-    return yield* assign(triggerer, bundles, capacity);
+    if (!(yield* beatTriggerer(triggerer, storedNow(now())))) return 'elsewhere';
+    const dead = storedNow(now() - deadAfterMs);
+    yield* purge(triggerer, dead);
+    return yield* assign(triggerer, bundles, capacity, dead);
   }
 
   app.put(triggererUrl, { config, schema: { params: ofTriggerer, body: TriggererState, response: { 200: TriggererSync } } }, async (request) => {

@@ -57,16 +57,13 @@ export function* addTrigger(task_instance_id: string, { queue, now, timeout_at }
 
 const beat = `${insertInto('triggerers', ['id', 'name', 'heartbeat_at'])} ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at WHERE triggerers.name = excluded.name RETURNING id${quiet}`;
 
-/**
- * In a transaction. The triggerer lives, and whoever was not heard of since `dead` does not: his triggers are nobody's from here on.
- *
- * @returns False where the id is another credential's.
- */
-export function* beatTriggerer({ id, name }: Triggerer, now: string, dead: string): Sql<boolean> {
-  const silent = `SELECT id FROM triggerers WHERE heartbeat_at < :dead AND id <> :id ORDER BY id${forUpdate}`;
-  if ((yield* one(silent, { id, dead })) !== undefined) yield* run(`DELETE FROM triggerers WHERE id IN (${silent})${quiet}`, { id, dead });
+/** The triggerer lives. @returns False where the id is another credential's. */
+export function* beatTriggerer({ id, name }: Triggerer, now: string): Sql<boolean> {
   return (yield* one(beat, { id, name, heartbeat_at: now })) !== undefined;
 }
+
+/** Nobody's, or that of somebody who was not heard of since `dead`: it stays his until another takes it, and what he says of it counts. */
+const free = '(triggers.triggerer IS NULL OR triggers.triggerer IN (SELECT id FROM triggerers WHERE heartbeat_at < :dead AND id <> :self))';
 
 /** It goes, and its triggers are for others. @returns False where there is no such triggerer of this credential. */
 export function* endTriggerer({ id, name }: Triggerer): Sql<boolean> {
@@ -80,8 +77,12 @@ export function* revokeTriggerer(name: string, now: string): Sql<boolean> {
   return true;
 }
 
-/** In a transaction. Which triggers are this triggerer's, when it has been given as many more as it has room for, the oldest first. */
-export function* assign(triggerer: Triggerer, bundles: readonly string[], capacity: number): Sql<readonly number[]> {
+/**
+ * In a transaction. Which triggers are this triggerer's, when it has been given as many more as it has room for, the oldest first.
+ *
+ * @param dead Before when somebody was last heard of who is not there any more.
+ */
+export function* assign(triggerer: Triggerer, bundles: readonly string[], capacity: number, dead: string): Sql<readonly number[]> {
   const { id: self } = triggerer;
   const [bound, values] = binding(triggerer);
   const select = (whose: string): string => `SELECT triggers.id ${waiting} WHERE ${whose}${bound} AND ${isOneOf('dags.bundle', 'bundles')} ORDER BY triggers.created_at, triggers.id LIMIT :limit`;
@@ -92,10 +93,10 @@ export function* assign(triggerer: Triggerer, bundles: readonly string[], capaci
   if (count > own.length) yield* letGo(self, own);
   const room = Math.min(capacity - own.length, mostAtOnce);
   if (room <= 0) return own;
-  const free = idsOf(yield* all<{ id: number }>(select('triggers.triggerer IS NULL'), { ...of, limit: room }));
-  if (free.length === 0) return own;
-  const taken = new Set(idsOf(yield* all<{ id: number }>(take, { self, ids: JSON.stringify(free) })));
-  return [...own, ...free.filter((id) => taken.has(id))];
+  const found = idsOf(yield* all<{ id: number }>(select(free), { ...of, self, dead, limit: room }));
+  if (found.length === 0) return own;
+  const taken = new Set(idsOf(yield* all<{ id: number }>(take, { self, dead, ids: JSON.stringify(found) })));
+  return [...own, ...found.filter((id) => taken.has(id))];
 }
 
 /** More than anybody may hold. */
@@ -104,16 +105,20 @@ const mostAtOnce = 1000;
 
 const ofIds = 'id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids))';
 /** In the order of their ids, so that no two who take wait for each other; who comes second finds them taken. */
-const take = `UPDATE triggers SET triggerer = :self WHERE id IN (SELECT id FROM triggers WHERE ${ofIds} AND triggerer IS NULL ORDER BY id${forUpdate}) RETURNING id${quiet}`;
+const take = `UPDATE triggers SET triggerer = :self WHERE id IN (SELECT id FROM triggers WHERE ${ofIds} AND ${free} ORDER BY id${forUpdate}) RETURNING id${quiet}`;
 
 /** Of what it has, all but these is for nobody, or for others: its task instance waits no more, or its DAG is another bundle's or team's now. */
 function* letGo(self: string, own: readonly number[]): Sql<void> {
   yield* run(`UPDATE triggers SET triggerer = NULL WHERE triggerer = :self AND NOT ${ofIds}${quiet}`, { self, ids: JSON.stringify(own) });
 }
 
-/** Rows that nobody has and nobody waits for. */
-export function purgeTriggers(): Sql<void> {
-  return run(`DELETE FROM triggers WHERE triggerer IS NULL AND NOT EXISTS (SELECT 1 FROM latest_tries AS ti WHERE ti.id = triggers.task_instance_id AND ti.state = 'deferred')${quiet}`);
+const over = `DELETE FROM triggers WHERE ${free} AND NOT EXISTS (SELECT 1 FROM latest_tries AS ti WHERE ti.id = triggers.task_instance_id AND ti.state = 'deferred')${quiet}`;
+const gone = `DELETE FROM triggerers WHERE id IN (SELECT id FROM triggerers WHERE heartbeat_at < :dead AND id <> :self AND NOT EXISTS (SELECT 1 FROM triggers WHERE triggers.triggerer = triggerers.id) ORDER BY id${forUpdate})${quiet}`;
+
+/** Triggers that nobody has and nobody waits for, and who is not there any more and has none. */
+export function* purge({ id: self }: Triggerer, dead: string): Sql<void> {
+  yield* run(over, { self, dead });
+  yield* run(gone, { self, dead });
 }
 
 const heldBy = `${waiting} JOIN triggerers ON triggerers.id = triggers.triggerer WHERE triggers.triggerer = :self AND triggerers.name = :name`;

@@ -88,12 +88,12 @@ export interface Waiting extends Pick<Work, 'id' | 'dag_id' | 'run_id' | 'task_i
 const waiting = `SELECT ti.id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number, ti.queue, dags.relative_fileloc, dags.bundle, dags.bundle_version, dags.declares
   FROM latest_tries AS ti JOIN dags ON dags.dag_id = ti.dag_id JOIN bundles ON bundles.name = dags.bundle JOIN dag_runs ON dag_runs.dag_id = ti.dag_id AND dag_runs.run_id = ti.run_id
   WHERE ti.state IN ('queued', 'restarting') AND dags.relative_fileloc IS NOT NULL
-    AND NOT EXISTS (SELECT 1 FROM tokens WHERE tokens.sub = ti.id AND tokens.worker IS NOT NULL AND tokens.revoked_at IS NULL AND tokens.issued_at > :since)`;
+    AND NOT EXISTS (SELECT 1 FROM tokens WHERE tokens.sub = ti.id AND tokens.worker IS NOT NULL AND tokens.used_at IS NULL AND tokens.revoked_at IS NULL AND tokens.issued_at > :since)`;
 const inOrder = ' ORDER BY dag_runs.run_after, ti.dag_id, ti.run_id, ti.task_id, ti.map_index LIMIT :limit';
 
 /**
- * What waits for a worker, the oldest runs first: of DAGs whose file is known. What another worker has asked a token for since then is
- * about to be started by it.
+ * What waits for a worker, the oldest runs first: of DAGs whose file is known. What another worker has asked a token for since then, and
+ * has not used yet, is about to be started by it.
  */
 export function* findWaiting({ queues, team }: Worker, since: string, limit: number): Sql<readonly Waiting[]> {
   const ofQueues = queues.length === 0 ? '' : ` AND ${isOneOf('ti.queue', 'queues')}`;
