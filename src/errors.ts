@@ -318,9 +318,12 @@ export class WorkloadInvalid extends SallyportError {
   static { named(this.prototype, 'WorkloadInvalid'); }
   readonly code = 'ERR_WORKLOAD_INVALID';
   readonly path: string;
+  /** What is wrong with it, as the message has it behind the field. */
+  readonly problem: string;
   constructor(path: string, problem: string, options?: ErrorOptions) {
     super(`workload${path === '' ? '' : `.${path}`} ${problem}`, options);
     this.path = path;
+    this.problem = problem;
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { symlinkSync } from 'node:fs';
+import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -74,14 +74,16 @@ const failing: readonly [what: string, wanted: Wanted, says: RegExp][] = [
   ['ends without an event', { source: 'export default async () => {};' }, /without an event/],
   ['fires what is no JSON', { source: 'export default async () => { const a = {}; a.a = a; return a; };' }, /circular/],
   ['fires 5 MiB', { source: 'export default async () => "x".repeat(5 << 20);' }, /at most 4194304 bytes/],
-  ['cannot be parsed', { source: 'export default (' }, /SyntaxError/],
-  ['has no file', { classpath: 'gone.mjs' }, /names no file of its bundle/],
+  ['cannot be parsed', { source: '\n\nexport default (' }, /^SyntaxError: .*\n {4}at \S*\/trigger-\d+\.mjs:3$/],
+  ['imports what cannot be parsed', { source: "import './not-js.mjs'; export default async () => 1;" }, /^SyntaxError: .*\n {4}at \S*\/not-js\.mjs:2$/],
+  ['has no file', { classpath: 'gone.mjs' }, /^the trigger's classpath names no file of its bundle$/],
   ['leads out of its bundle', { classpath: 'link.mjs' }, /leads out of the bundle/],
-  ['names another bundle', { bundle_info: { name: 'c' } }, /names no bundle/],
-  ['is of no team', { team_name: 'green', classpath: 'x.mjs' }, /names no team/],
+  ['names another bundle', { bundle_info: { name: 'c' } }, /^the trigger's bundle_info.name names no bundle of its team$/],
+  ['is of no team', { team_name: 'green', classpath: 'x.mjs' }, /^the trigger's team_name names no team of this host$/],
   ['is out of time', { source: waiting, kwargs: { go: 'never' }, timeout_after: new Date(Date.now() + 200).toISOString() }, /its time is over/],
 ];
 host('a trigger that fails says why, and those beside it go on in the same process', async () => {
+  writeFileSync(join(bundles.folder, 'red', 'not-js.mjs'), '\nconst of = ;\n');
   symlinkSync(join(bundles.folder, 'blue', 'secret.txt'), join(bundles.folder, 'red', 'link.mjs'));
   await using watched = watch();
   const beside = bundles.waiting('beside');

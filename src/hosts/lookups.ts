@@ -9,6 +9,9 @@ import type { Masker } from '../secrets/masker.js';
 /** Where a host finds what its children ask for: an `ExecutionApi`, or anything that answers so. Its token stays in the host. */
 export type Lookup = Pick<ExecutionApi, 'getVariable' | 'getConnection' | 'getXCom'>;
 
+/** What each trigger has a `Lookup` of its own from, or all have the same. */
+export type LookupOf<T> = Lookup | ((asks: T) => Lookup);
+
 export interface LookupOptions {
   readonly lookup: Lookup | undefined;
   readonly grants: Grants | GrantPreset;

@@ -12,6 +12,7 @@ import { TaskError } from './error.js';
 import './index.js'; // what the task file is going to import
 import { findLog, log } from './log.js';
 import { runTask, type TaskModule } from './runner.js';
+import { saysNoPlace } from './syntax.js';
 import { warmUp } from './warm-up.js';
 
 /** Where the supervisor has found it, too: below the bundle, links followed. */
@@ -26,18 +27,12 @@ async function load(bundle: string, path: string): Promise<TaskModule> {
   try {
     return (await import(pathToFileURL(fileOf(bundle, path)).href)) as TaskModule;
   } catch (error) {
-    if (error instanceof SyntaxError && saysNoPlace(error)) withoutPlace = error;
+    if (saysNoPlace(error)) withoutPlace = error;
     throw error;
   }
 }
 
-/** What the compiler says of an ES module has Node's own frames and nothing else. */
 let withoutPlace: SyntaxError | undefined;
-
-function saysNoPlace({ stack }: Error): boolean {
-  const [first, ...frames] = String(stack).split('\n');
-  return first?.startsWith('SyntaxError') === true && frames.every((frame) => frame.includes('node:internal/'));
-}
 
 /** Where it is Node knows, and tells on stderr alone, when nobody catches the error. The exit code stays 0, for the report has been made. */
 async function showPlace(error: SyntaxError): Promise<never> {

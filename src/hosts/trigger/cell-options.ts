@@ -3,7 +3,7 @@ import type { Audit } from '../../broker/index.js';
 import type { Policy } from '../../policy/policy.js';
 import type { MaskerOptions } from '../../secrets/masker.js';
 import type { LogLine } from '../../supervisor/lines.js';
-import type { Lookup } from '../lookups.js';
+import type { LookupOf } from '../lookups.js';
 import type { TriggerStateChanges } from './messages.js';
 import type { RunTrigger } from './run-trigger.js';
 
@@ -11,7 +11,7 @@ import type { RunTrigger } from './run-trigger.js';
 export interface CellOptions {
   readonly team: string;
   readonly policy: Policy;
-  readonly lookup: Lookup | undefined;
+  readonly lookup: LookupOf<RunTrigger> | undefined;
   readonly authorizer: Authorizer | undefined;
   readonly audit: Audit | undefined;
   readonly masking: MaskerOptions | false;

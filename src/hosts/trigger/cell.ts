@@ -85,7 +85,7 @@ export class Cell {
     const { lookup, authorizer, team } = this.#options;
     const { ti, grants = 'declared', declares = {} } = trigger;
     const identity = ti == null ? undefined : { ...ti, map_index: ti.map_index ?? -1 };
-    const held = { trigger, file, name, table: lookups({ lookup, grants, declares, identity, team, authorizer, masker: this.#masker, masking: this.#masking }) };
+    const held = { trigger, file, name, table: lookups({ lookup: typeof lookup === 'function' ? lookup(trigger) : lookup, grants, declares, identity, team, authorizer, masker: this.#masker, masking: this.#masking }) };
     this.#held.set(trigger.id, held);
     this.#gone.delete(trigger.id);
     this.#toCreate.set(trigger.id, held);

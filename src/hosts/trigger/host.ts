@@ -8,7 +8,7 @@ import { Masker, type MaskerOptions } from '../../secrets/masker.js';
 import { locate } from '../../supervisor/bundle.js';
 import type { LogLine } from '../../supervisor/lines.js';
 import { policyFor } from '../../supervisor/runtime.js';
-import type { Lookup } from '../lookups.js';
+import type { LookupOf } from '../lookups.js';
 import type { Entry } from './cell-options.js';
 import type { TriggerStateChanges } from './messages.js';
 import { checkedTrigger, type RunTrigger } from './run-trigger.js';
@@ -22,8 +22,8 @@ export interface TriggerHostOptions {
    * heard may come again. Events come again too when a process was restarted after they were told.
    */
   readonly onChanges: (changes: TriggerStateChanges) => void | Promise<void>;
-  /** Where variables, connections and XComs come from. Its token stays here. @default nowhere */
-  readonly lookup?: Lookup;
+  /** Where variables, connections and XComs come from, for all triggers or for each. Its token stays here. @default nowhere */
+  readonly lookup?: LookupOf<RunTrigger>;
   /** Asked about each of them, in the name of the trigger's task instance. @default none */
   readonly authorization?: Authorizer;
   /** Told of every request; `task` is `team/id`. */
@@ -150,7 +150,7 @@ export class TriggerHost implements AsyncDisposable {
     try {
       entry = await this.#entry(trigger, known.of);
     } catch (error) {
-      return this.#fail(id, known, (error as Error).message);
+      return this.#fail(id, known, inItsWords(error as Error));
     }
     if (this.#known.get(id) !== known) return; // cancelled meanwhile
     if (typeof timeout_after === 'string') this.#limit(id, known, Date.parse(timeout_after));
@@ -159,6 +159,7 @@ export class TriggerHost implements AsyncDisposable {
 
   async #entry(trigger: RunTrigger, of: OfTeam | undefined): Promise<Entry> {
     if (of === undefined) throw new WorkloadInvalid('team_name', 'names no team of this host');
+    if (!of.bundles.has(trigger.bundle_info.name)) throw new WorkloadInvalid('bundle_info.name', 'names no bundle of its team');
     const [path = '', name = 'default'] = trigger.classpath.split('#');
     const { file } = await locate(of.bundles, { bundle_info: trigger.bundle_info, dag_rel_path: path });
     return { trigger, file, name };
@@ -208,6 +209,12 @@ export class TriggerHost implements AsyncDisposable {
     }
     for (const id of [...changes.finished, ...changes.failures.map(([id]) => id)]) this.#forget(id);
   }
+}
+
+/** A trigger has no `dag_rel_path`, and is no workload. */
+function inItsWords(error: Error): string {
+  if (!(error instanceof WorkloadInvalid)) return error.message;
+  return `the trigger's ${error.path === 'dag_rel_path' ? 'classpath' : error.path} ${error.problem}`;
 }
 
 const disposed = (): Error => new BrokerClosed('the trigger host was disposed');

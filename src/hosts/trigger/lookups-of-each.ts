@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { method, type Method, type MethodTable } from '../../broker/index.js';
 import { BrokerDenied } from '../../errors.js';
-import { lookups } from '../lookups.js';
+import { lookups, type Lookup } from '../lookups.js';
 import type { CellOptions } from './cell-options.js';
 
 const nobody = { id: '', dag_id: '', run_id: '', task_id: '', map_index: -1, try_number: 0 };
@@ -13,7 +13,9 @@ const nobody = { id: '', dag_id: '', run_id: '', task_id: '', map_index: -1, try
  * @param tableOf The rows of one of the process's triggers; undefined for any other id.
  */
 export function lookupsOfEach({ lookup, team, authorizer }: CellOptions, tableOf: (id: number) => MethodTable | undefined): MethodTable {
-  const forms = lookups({ lookup, grants: {}, declares: {}, identity: nobody, team, authorizer, masker: undefined });
+  // Which rows there are, whoever answers them.
+  const any = lookup === undefined ? undefined : ({} as Lookup);
+  const forms = lookups({ lookup: any, grants: {}, declares: {}, identity: nobody, team, authorizer, masker: undefined });
   return Object.fromEntries(Object.entries(forms).map(([name, form]) => [name, rowOfEach(name, form, tableOf)]));
 }
 

@@ -1,5 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { TaskError } from '../error.js';
+import { withPlace } from './place.js';
 import { within } from './scope.js';
 import type { RunTrigger, TriggerFunction } from './types.js';
 
@@ -104,10 +105,18 @@ export class Runner {
 const isIterable = (value: unknown): value is AsyncIterable<unknown> => typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 
 async function load({ file, name }: RunTrigger): Promise<TriggerFunction> {
-  const exported = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+  const exported = await imported(file);
   const found = Object.hasOwn(exported, name) ? exported[name] : undefined;
   if (typeof found !== 'function') throw new TaskError('ERR_TRIGGER_FILE', `the trigger's file has no function as its export "${name}"`);
   return found as TriggerFunction;
+}
+
+async function imported(file: string): Promise<Record<string, unknown>> {
+  try {
+    return (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+  } catch (error) {
+    throw await withPlace(error, file);
+  }
 }
 
 function describe(error: unknown): string {
