@@ -49,6 +49,14 @@ examples('workflows: what a file defines is run in order, each task with what it
   assert.equal(stdout.trim().split('\n'), ['daily_sales.extract: success', '  12 sold in the north', '  salaries: ERR_BROKER_DENIED', 'daily_sales.report: success']);
 });
 
+examples('deferral: a file is waited for without a process, and the task goes on with the event', () => {
+  const { status, stdout, stderr } = run('examples/deferral/run.mjs');
+  assert.is(status, 0, stderr);
+  const lines = stdout.trim().split('\n');
+  assert.equal(lines.toSorted(), ['  2 rows in today.csv', 'task load: deferred', 'task load: success', 'trigger triggers/file.mjs#arrives: begun', 'trigger triggers/file.mjs#arrives: fired']);
+  assert.is(lines.at(-1), 'task load: success');
+});
+
 examples('job queue: results arrive, an endless job ends, a curious one finds nothing', () => {
   const { status, stdout, stderr } = run('examples/job-queue/worker.mjs');
   assert.is(status, 0, stderr);

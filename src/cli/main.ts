@@ -26,6 +26,7 @@ const commands: Readonly<Record<string, Entry>> = {
   logs: { summary: 'show what a task wrote, and follow it', load: () => import('./logs.js') },
   serve: { summary: "serve Airflow's Execution API, and an admin API beside it", load: () => import('./serve.js'), ownSignals: true },
   worker: { summary: 'take workloads from a folder or from the server, and run so many at once', load: () => import('./worker.js'), ownSignals: true },
+  triggerer: { summary: 'wait for what tasks have deferred to, so that they need not', load: () => import('./triggerer.js'), ownSignals: true },
   demo: { summary: 'run the same hostile task against an ordinary supervisor and a hardened one', load: () => import('./demo.js') },
   verify: { summary: 'prove each guarantee on this host, by exploits with the protections off and on', load: () => import('./verify.js') },
 };

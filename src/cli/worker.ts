@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { ExecutionApi } from '../execution-api/client.js';
 import type { GuaranteeName } from '../guarantees.js';
@@ -9,6 +8,7 @@ import { statusProblem } from '../supervisor/status.js';
 import { FolderQueue, ServerQueue, Worker } from '../worker/index.js';
 import { commandLine, type Values } from './command-line.js';
 import { usageError } from './policy-options.js';
+import { apiUrl, bundlesOf, count } from './queue-options.js';
 import { secretFrom } from './serve-options.js';
 import { WorkerView } from './worker-view.js';
 
@@ -128,33 +128,18 @@ function supervisorWith(options: SupervisorOptions): Supervisor {
 
 /** What can be said of the command line before anything is started. */
 function checked(values: Values<typeof options>) {
-  const { api: url, bundle = [], folder, credential, grants } = values;
-  if (url === undefined) throw usageError('--api says where the Execution API is');
-  if (!/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) throw usageError(`--api takes an http or https URL, not "${url}"`);
+  const { bundle = [], folder, credential, grants } = values;
+  const url = apiUrl(values.api);
   if ((folder === undefined) === (credential === undefined)) throw usageError('--folder or --credential says where workloads come from, one of them');
   if (values['reports-key'] !== undefined && values.reports === undefined) throw usageError('--reports-key goes with --reports');
   if (grants !== 'declared' && grants !== 'airflow') throw usageError(`--grants is declared or airflow, not "${grants}"`);
-  const bundles = bundle.map((text): readonly [string, string] => {
-    const [, name, place] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
-    if (name === undefined || place === undefined) throw usageError(`--bundle takes NAME=FOLDER, not "${text}"`);
-    if (statSync(place, { throwIfNoEntry: false })?.isDirectory() !== true) throw usageError(`--bundle ${text}: there is no such folder`);
-    return [name, place];
-  });
-  if (bundles.length === 0) throw usageError('--bundle says where the code of tasks is');
   const seconds = count('--wall-time', values['wall-time'], 1, 2_147_483);
   return {
     url,
-    bundles: Object.fromEntries(bundles),
+    bundles: bundlesOf(bundle, 'tasks'),
     concurrency: count('--concurrency', values.concurrency, 1, 10_000) ?? availableParallelism(),
     warm: count('--warm', values.warm, 0, 1000) ?? 0,
     grants: grants as GrantPreset,
     wallTimeMs: seconds === undefined ? undefined : seconds * 1000,
   };
-}
-
-function count(option: string, text: string | undefined, least: number, most: number): number | undefined {
-  if (text === undefined) return undefined;
-  const number = Number(text);
-  if (!/^\d+$/.test(text) || number < least || number > most) throw usageError(`${option} takes a whole number from ${least} to ${most}`);
-  return number;
 }

@@ -9,7 +9,7 @@ import {
   type SkipDownstream, type StateUpdate, Variable, VariableKeys, WaitingWork, XCom,
 } from './schema.js'; // prettier-ignore
 import type { ExecutionApiOptions, RequestOptions } from './session.js';
-import { StateStores } from './state-stores.js';
+import { Triggerers } from './triggerers.js';
 import { path, query, type Request, type Transport } from './transport.js';
 
 export type { AssetEventFilter, DagRunFilter, TaskInstanceFilter } from './queries.js';
@@ -69,7 +69,7 @@ const vital = (request: Request): Request => ({ ...request, vital: true });
  *
  * No message repeats a body, an id or a token.
  */
-export class ExecutionApi extends StateStores {
+export class ExecutionApi extends Triggerers {
   /**
    * @param transport Connections of another client's, which closes them. Internal: see {@link withToken}.
    * @throws {RangeError} `ERR_OUT_OF_RANGE`: a base URL that is not http or https, or with user, password, query or fragment.

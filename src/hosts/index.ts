@@ -5,7 +5,9 @@ export type { DagFileParsingResult, ParsedDag, ParseWarning } from './parse/resu
 export { TriggerHost, triggerLimits, type TriggerHostOptions, type TriggerStateSync, type TriggerTeam } from './trigger/host.js';
 export type { TriggerStateChanges } from './trigger/messages.js';
 export type { RunTrigger } from './trigger/run-trigger.js';
-export type { Lookup } from './lookups.js';
+export { Triggerer } from './triggerer/triggerer.js';
+export type { TriggererEvent, TriggererOptions, TriggererSubject } from './triggerer/options.js';
+export type { Lookup, LookupOf } from './lookups.js';
 export { serialize, type SerializedDag, type SerializedTask } from '../definition/dag.js';
 export type { Schedule } from '../definition/schedule.js';
 export type { Asset } from '../definition/assets.js';
