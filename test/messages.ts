@@ -3,10 +3,13 @@
 
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Authorizer, type DecisionRecord } from '../lib/authorization/index.js';
 import type { WrittenUpdate } from '../lib/execution-api/client.js';
+import { ExecutionApi } from '../lib/execution-api/client.js';
 import { executionApiMethods } from '../lib/execution-api/methods.js';
 import type { StateUpdate } from '../lib/execution-api/schema.js';
 import { ApiServer, dagRun } from './helpers/api-server.js';
@@ -211,6 +214,37 @@ messages('what is said after it is reported as the server words it', async () =>
   scene.api.setState = async (_id, update) => void updates.push(asSent(update));
   await scene.ask({ type: 'DeferTask', classpath: trigger, next_method: 'go' });
   assert.equal(updates, [{ state: 'deferred', classpath: trigger, trigger_kwargs: {}, trigger_timeout: null, next_method: 'go', next_kwargs: {} }]);
+});
+
+messages('what a server gives beside the events that were asked for is not passed on', async () => {
+  const event = (id: number, partition_key: string | null, extra: object) => ({ id, timestamp: '2026-04-06T00:00:00Z', extra, asset: { name: 'report', uri: 's3://report', group: 'asset', extra: {} }, created_dagruns: [], partition_key });
+  const all = [event(1, 'p', { region: 'north' }), event(2, 'p', { region: 'south' }), event(3, null, { region: 'north' }), event(4, 'p', { region: ['north'] })];
+  const asked: (readonly [string | undefined, string | null])[] = [];
+  const old = createServer((request, response) => {
+    const url = new URL(request.url ?? '', 'http://x');
+    asked.push([request.headers['airflow-api-version'] as string, url.search]);
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ asset_events: all }));
+  });
+  await new Promise<void>((resolve) => old.listen(0, '127.0.0.1', resolve));
+  try {
+    await using scene = await Scene.start(server, { grants: { assets: ['report', 'daily'] } });
+    await using api = new ExecutionApi({ baseUrl: `http://127.0.0.1:${(old.address() as AddressInfo).port}/execution/` });
+    scene.api.getAssetEvents = api.getAssetEvents.bind(api);
+    const ids = async (more: object): Promise<unknown> => ((await scene.ask({ type: 'GetAssetEventByAsset', name: 'report', uri: null, ...more }))[1]?.['asset_events'] as { id: number }[] | undefined)?.map(({ id }) => id);
+    assert.equal(await ids({ partition_key: null, partition_key_regexp_pattern: null, extra: null }), [1, 2, 3, 4]);
+    assert.equal(await ids({ partition_key: 'p', extra: { region: 'north' } }), [1]);
+    assert.equal(await ids({ extra: { region: 'north' } }), [1, 3]);
+    assert.equal(await ids({ partition_key_regexp_pattern: '^p' }), [1, 2, 3, 4]); // only a server can say
+    assert.equal(asked, [
+      ['2026-04-06', '?name=report&ascending=true'],
+      ['2026-10-30', '?name=report&ascending=true&partition_key=p&extra=region%3Dnorth'],
+      ['2026-10-30', '?name=report&ascending=true&extra=region%3Dnorth'],
+      ['2026-10-30', '?name=report&ascending=true&partition_key_regexp_pattern=%5Ep'],
+    ]);
+    for (const wrong of [{ extra: { a: 1 } }, { extra: ['a'] }, { partition_key: 1 }]) refused(await scene.ask({ type: 'GetAssetEventByAssetAlias', alias_name: 'daily', ...wrong }), scene);
+  } finally {
+    old.close();
+  }
 });
 
 messages('when and why to try again is told to a server of the version whose tasks say so, and to no other', async () => {

@@ -9,7 +9,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Masker } from '../lib/index.js';
 import { fakeSupervisor, type FakeOptions } from '../lib/sdk/testing.js';
-import { awaitInput, context, defer, log, maskSecret, request, state, TaskError, triggerDagRun, variables, xcom } from '../lib/sdk/index.js';
+import { assets, awaitInput, context, defer, log, maskSecret, request, state, TaskError, triggerDagRun, variables, xcom } from '../lib/sdk/index.js';
 import { codeOf } from './helpers/code-of.js';
 
 const testing = suite('sdk-testing');
@@ -145,6 +145,14 @@ testing('what earlier tries have left is there, and what the task keeps is seen'
   assert.is(forEver?.['expires_at'], null);
   const days = (Date.parse(String(month?.['expires_at'])) - Date.now()) / 86_400_000;
   assert.ok(days > 29 && days <= 30, String(days));
+});
+
+testing('events of an asset are narrowed as a server does', async () => {
+  const events = [{ extra: { region: 'north' }, partition_key: 'a' }, { extra: { region: 'south' }, partition_key: 'a' }, { extra: { region: 'north' } }];
+  await using(async () => {
+    const regions = async (range: Parameters<typeof assets.events>[1]): Promise<unknown[]> => (await assets.events({ name: 'table' }, range)).map(({ id }) => id);
+    assert.equal([await regions({}), await regions({ partition_key: 'a' }), await regions({ extra: { region: 'north' } }), await regions({ partition_key: 'a', extra: { region: 'north' } })], [[0, 1, 2], [0, 1], [0, 2], [0]]);
+  }, { assets: [{ name: 'table', uri: 't', events }] });
 });
 
 testing('answers of the test come first, and what nobody answers is refused by name', async () => {

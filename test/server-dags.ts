@@ -164,6 +164,28 @@ dags('success with outlets makes an event of each active asset, once, with what 
   refused(await asker.ask('GET', 'asset-events/by-asset'), 400, 'Missing parameter');
 });
 
+dags('events are narrowed by partition and by texts of their extra, before they are counted', async () => {
+  await using api = await ApiServer.start({}, { ...seed, dagRuns: [{ ...dagRun, partition_key: 'p=1' }, { dag_id: 'daily', run_id: 'other', partition_key: 'P=1' }] });
+  const asker = await api.running();
+  const outlet = [{ ...table, type: 'Asset' }, { name: 'all', type: 'AssetAlias' }];
+  const extras: readonly (readonly [run_id: string, extra: object])[] = [[dagRun.run_id, { region: 'north', env: 'a=b' }], ['other', { region: 'north' }], [dagRun.run_id, { region: 3 }], [dagRun.run_id, { region: 'south', '"é': 'x' }], [dagRun.run_id, {}]];
+  for (const [run_id, extra] of extras) await succeed(await api.task({ run_id }), outlet, [{ dest_asset_key: table, extra }, { dest_asset_key: table, source_alias_name: 'all', extra }]);
+  const seen = async (query: string): Promise<unknown[]> => (await events(asker, `by-asset?name=table&uri=s3://table${query}`)).filter((_event, index) => index % 2 === 0).map(({ extra }) => extra);
+  const by = (number: number) => extras[number]?.[1];
+  assert.is((await seen('')).length, 5); // control
+  assert.equal(await seen('&partition_key=P%3D1'), [by(1)]);
+  assert.equal(await seen('&partition_key=p'), []);
+  assert.equal(await seen('&extra=region%3Dnorth'), [by(0), by(1)]);
+  assert.equal(await seen('&extra=region%3Dnorth&extra=env%3Da%3Db'), [by(0)]);
+  assert.equal(await seen('&extra=region%3Dnorth&partition_key=p%3D1&ascending=false'), [by(0)]);
+  assert.equal([await seen('&extra=region%3D3'), await seen('&extra=__proto__%3Dx'), await seen(`&extra=${encodeURIComponent('"é=x')}`)], [[], [], [by(3)]]);
+  // What is left is counted, and not what was looked at.
+  assert.equal((await events(asker, 'by-asset?name=table&extra=region%3Dsouth&limit=1')).map(({ extra }) => extra), [by(3)]);
+  assert.equal((await events(asker, 'by-asset-alias?name=all&extra=region%3Dsouth')).map(({ extra }) => extra), [by(3)]);
+  for (const query of ['&extra=north', '&extra=%3Dx', Array(17).fill('&extra=a%3Db').join(''), `&partition_key=${'k'.repeat(251)}`]) expect(await asker.ask('GET', `asset-events/by-asset?name=table${query}`), 422);
+  for (const path of ['by-asset?name=table', 'by-asset-alias?name=all']) refused(await asker.ask('GET', `asset-events/${path}&partition_key_regexp_pattern=(a%2B)%2B$`), 400, 'regexp_not_available');
+});
+
 dags('outlets that are named by one half, or by an alias, come to the asset', async () => {
   await using api = await ApiServer.start({}, seed);
   const [first, second, asker] = [await api.task(), await api.task(), await api.running()];

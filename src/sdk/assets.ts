@@ -26,6 +26,10 @@ export interface AssetEventRange {
   readonly limit?: number;
   /** @default true */
   readonly ascending?: boolean;
+  /** Of this partition alone. */
+  readonly partition_key?: string;
+  /** With these texts in its extra. */
+  readonly extra?: Readonly<Record<string, string>>;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -52,8 +56,8 @@ export const assets = Object.freeze({
   },
 
   /** What has happened to an asset, by name, URI or both, or to what an alias stood for. @throws {TaskError} `ERR_BROKER_DENIED` */
-  async events(of: { readonly name?: string; readonly uri?: string } | { readonly alias: string }, { after, before, limit, ascending = true }: AssetEventRange = {}): Promise<AssetEvent[]> {
-    const range = { after: after?.toISOString() ?? null, before: before?.toISOString() ?? null, limit: limit ?? null, ascending };
+  async events(of: { readonly name?: string; readonly uri?: string } | { readonly alias: string }, { after, before, limit, ascending = true, partition_key, extra }: AssetEventRange = {}): Promise<AssetEvent[]> {
+    const range = { after: after?.toISOString() ?? null, before: before?.toISOString() ?? null, limit: limit ?? null, ascending, ...(partition_key !== undefined && { partition_key }), ...(extra && { extra }) };
     const reply = 'alias' in of
       ? await client().request('GetAssetEventByAssetAlias', { alias_name: of.alias, ...range })
       : await client().request('GetAssetEventByAsset', { name: of.name ?? null, uri: of.uri ?? null, ...range });

@@ -1,11 +1,23 @@
-import { Type } from '@sinclair/typebox';
+import { type Static, type TObject, Type } from '@sinclair/typebox';
 import { BrokerDenied } from '../../errors.js';
 import { Count, iso, Moment, Name, Nullish } from './fields.js';
 import { found, row, type RowOptions, type Rows } from './row.js';
 
-const range = { after: Nullish(Moment), before: Nullish(Moment), limit: Nullish(Count), ascending: Nullish(Type.Boolean()) };
-type Range = { readonly after?: string | Date | null; readonly before?: string | Date | null; readonly limit?: number | null; readonly ascending?: boolean | null };
-const ranged = ({ after, before, limit, ascending }: Range) => ({ after: iso(after), before: iso(before), limit: limit ?? undefined, ascending: ascending ?? true });
+/** The last three are Airflow's of 3.4. */
+const range = {
+  after: Nullish(Moment),
+  before: Nullish(Moment),
+  limit: Nullish(Count),
+  ascending: Nullish(Type.Boolean()),
+  partition_key: Nullish(Type.String({ maxLength: 250 })),
+  partition_key_regexp_pattern: Nullish(Type.String({ maxLength: 250 })),
+  extra: Nullish(Type.Record(Type.String({ minLength: 1, maxLength: 250 }), Type.String({ maxLength: 1500 }))),
+};
+type Range = Static<TObject<typeof range>>;
+const ranged = ({ after, before, limit, ascending, partition_key, partition_key_regexp_pattern, extra }: Range) => ({
+  after: iso(after), before: iso(before), limit: limit ?? undefined, ascending: ascending ?? true,
+  partition_key: partition_key ?? undefined, partition_key_regexp_pattern: partition_key_regexp_pattern ?? undefined, extra: extra ?? undefined,
+}); // prettier-ignore
 
 const GetAssetByName = Type.Object({ name: Name });
 const GetAssetByUri = Type.Object({ uri: Name });

@@ -54,10 +54,12 @@ export function answers(world: World): Readonly<Record<string, Answer>> {
     world.dagRuns.find((each) => each['dag_id'] === dag_id && each['run_id'] === run_id) ?? absent('API_SERVER_ERROR', { status_code: 404, dag_id, run_id });
   const last = (_fields: Fields): null => null;
 
-  function events(of: readonly World['assets'][number][], { after, before, limit, ascending }: Fields): unknown {
+  function events(of: readonly World['assets'][number][], { after, before, limit, ascending, partition_key, extra }: Fields): unknown {
     const within = (timestamp: string): boolean => (after == null || timestamp >= String(after)) && (before == null || timestamp <= String(before));
     const all = of.flatMap((each) => (each.events ?? []).map((event, id) => ({ id, timestamp: new Date(0).toISOString(), extra: {}, ...event, asset: whole(each) })));
-    const sorted = all.filter(({ timestamp }) => within(timestamp)).sort((a, b) => a.timestamp.localeCompare(b.timestamp));
+    const wanted = Object.entries((extra ?? {}) as Fields);
+    const isWanted = (event: Fields): boolean => (partition_key == null || event['partition_key'] === partition_key) && wanted.every(([name, value]) => (event['extra'] as Fields | null)?.[name] === value);
+    const sorted = all.filter((event) => within(event.timestamp) && isWanted(event)).sort((a, b) => a.timestamp.localeCompare(b.timestamp));
     if (ascending === false) sorted.reverse();
     return { type: 'AssetEventsResult', asset_events: sorted.slice(0, typeof limit === 'number' && limit > 0 ? limit : undefined) };
   }

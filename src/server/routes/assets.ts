@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox';
+import { type Static, type TObject, Type } from '@sinclair/typebox';
 import { Asset, AssetEvents } from '../../execution-api/schema.js';
 import { Timestamp } from '../../execution-api/schema/common.js';
 import { authorize, type AccessOptions } from '../access.js';
@@ -14,7 +14,19 @@ const range = {
   before: Type.Optional(Timestamp),
   ascending: Type.Optional(Type.Boolean()),
   limit: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 })),
+  // Since 2026-10-30. Each `extra` is `name=value`, and all have to hold.
+  partition_key: Type.Optional(Type.String({ maxLength: 250 })),
+  partition_key_regexp_pattern: Type.Optional(Type.String()),
+  extra: Type.Optional(Type.Array(Type.String({ pattern: '^[^=]+=', maxLength: 1800 }), { maxItems: 16 })),
 };
+
+/** @throws {Problem} 400: a pattern, which could keep the database busy for as long as a task likes. */
+function filtered({ partition_key_regexp_pattern, extra = [], limit, ...rest }: Static<TObject<typeof range>>) {
+  if (partition_key_regexp_pattern !== undefined) throw new Problem(400, { reason: 'regexp_not_available', message: 'partition_key_regexp_pattern is not available here: use partition_key' });
+  const wanted = extra.map((each) => [each.slice(0, each.indexOf('=')), each.slice(each.indexOf('=') + 1)] as const);
+  return { ...rest, extra: wanted, ...(limit && { limit }) };
+}
+
 
 export function assets(app: App, { database }: AccessOptions): void {
   app.get('/assets/by-name', { config, schema: { querystring: Type.Object({ name: Name }), response: { 200: Asset } } }, async (request) => {
@@ -42,17 +54,16 @@ export function assets(app: App, { database }: AccessOptions): void {
   const byAsset = Type.Object({ name: Type.Optional(Name), uri: Type.Optional(Name), ...range });
   app.get('/asset-events/by-asset', { config, schema: { querystring: byAsset, response: { 200: AssetEvents } } }, async (request) => {
     // Airflow's client sends both, and an empty one for none.
-    const { name, uri, ascending = true, limit, ...times } = request.query;
+    const { name, uri, ascending = true, ...range } = request.query;
     if (!name && !uri) throw new Problem(400, { reason: 'Missing parameter', message: 'name and uri cannot both be None' });
     if (name) await authorize(request, { kind: 'asset', name });
     if (uri) await authorize(request, { kind: 'asset', uri });
-    const filter = { ...(name && { name }), ...(uri && { uri }), ...(limit && { limit }) };
-    return { asset_events: [...(await database.run(getAssetEvents({ ...times, ...filter, ascending })))] };
+    return { asset_events: [...(await database.run(getAssetEvents({ ...filtered(range), ...(name && { name }), ...(uri && { uri }), ascending })))] };
   });
 
   app.get('/asset-events/by-asset-alias', { config, schema: { querystring: Type.Object({ name: Name, ...range }), response: { 200: AssetEvents } } }, async (request) => {
-    const { name: alias, ascending = true, limit, ...times } = request.query;
+    const { name: alias, ascending = true, ...range } = request.query;
     await authorize(request, { kind: 'asset', alias });
-    return { asset_events: [...(await database.run(getAssetEvents({ ...times, alias, ascending, ...(limit && { limit }) })))] };
+    return { asset_events: [...(await database.run(getAssetEvents({ ...filtered(range), alias, ascending })))] };
   });
 }

@@ -42,6 +42,9 @@ export interface EventFilter {
   readonly before?: string;
   readonly ascending: boolean;
   readonly limit?: number;
+  readonly partition_key?: string;
+  /** Names of an event's extra, each with the text that it has. */
+  readonly extra?: readonly (readonly [name: string, value: string])[];
 }
 
 interface EventRow extends AssetRow {
@@ -60,7 +63,7 @@ const ofAsset = 'asset.name, asset.uri, asset.asset_group, asset.extra';
 const from = `SELECT ${columns}, ${ofAsset} FROM asset_events AS event JOIN assets AS asset ON asset.name = event.name AND asset.uri = event.uri`;
 
 /** By name or URI alone those of active assets; by both, or an alias, of any. */
-export function* getAssetEvents({ name, uri, alias, after, before, ascending, limit }: EventFilter): Sql<readonly AssetEvent[]> {
+export function* getAssetEvents({ name, uri, alias, after, before, ascending, limit, partition_key, extra = [] }: EventFilter): Sql<readonly AssetEvent[]> {
   const values: Record<string, Value> = {};
   const where: string[] = [];
   const only = (condition: string, key: string, value: Value | undefined): void => {
@@ -74,10 +77,14 @@ export function* getAssetEvents({ name, uri, alias, after, before, ascending, li
   if (alias === undefined && (name === undefined || uri === undefined)) where.push('asset.is_active = 1');
   only('event.timestamp >= :after', 'after', after === undefined ? undefined : toStored(after));
   only('event.timestamp <= :before', 'before', before === undefined ? undefined : toStored(before));
+  only('event.partition_key = :partition_key', 'partition_key', partition_key);
   const direction = ascending ? 'ASC' : 'DESC';
-  if (limit !== undefined) values['limit'] = limit;
-  const text = `${from} WHERE ${where.join(' AND ')} ORDER BY event.timestamp ${direction}, event.id ${direction} ${limit === undefined ? '' : 'LIMIT :limit'}`;
-  const rows = yield* all<EventRow>(text, values);
+  // The databases have no one word for what JSON says: with a look into it, all are read and then cut.
+  const cut = extra.length === 0 ? limit : undefined;
+  if (cut !== undefined) values['limit'] = cut;
+  const text = `${from} WHERE ${where.join(' AND ')} ORDER BY event.timestamp ${direction}, event.id ${direction} ${cut === undefined ? '' : 'LIMIT :limit'}`;
+  const found = yield* all<EventRow>(text, values);
+  const rows = extra.length === 0 ? found : found.filter(({ event_extra }) => holds(event_extra, extra)).slice(0, limit);
   const runs = yield* createdRuns(rows.map(({ id }) => id));
   return rows.map(({ name: _n, uri: _u, asset_group: _g, extra: _e, event_extra, ...row }, index) => ({
     ...row,
@@ -86,6 +93,11 @@ export function* getAssetEvents({ name, uri, alias, after, before, ascending, li
     asset: asAsset(rows[index] as EventRow),
     created_dagruns: runs.get(row.id) ?? [],
   }));
+}
+
+function holds(json: string, extra: readonly (readonly [string, string])[]): boolean {
+  const said = new Map(Object.entries(JSON.parse(json) as object));
+  return extra.every(([name, value]) => said.get(name) === value);
 }
 
 type CreatedRun = AssetEvent['created_dagruns'][number];
