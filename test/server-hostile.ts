@@ -91,6 +91,7 @@ hostile('a body too large or too deep is refused, and one below the limits is no
     for (const [method, path, body] of [
       ['POST', task.xcom('deep'), (value: string) => value],
       ['PUT', `task-instances/${task.id}/rtif`, rtif],
+      ['PUT', `store/ti/${task.id}/deep`, (value: string) => `{"value":${value}}`],
       ['POST', 'dag-runs/daily/deep', (value: string) => `{"conf":${rtif(value)}}`],
       ['PATCH', `task-instances/${task.id}/state`, (value: string) => `{"state":"deferred","classpath":"a.B","next_method":"m","next_kwargs":${value}}`],
     ] as const) {

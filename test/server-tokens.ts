@@ -14,7 +14,7 @@ import { ApiServer, dagRun, expectRefusal, expectReply, here, type Reply, startD
 const tokens = suite('server-tokens');
 
 const endDate = '2026-04-06T00:01:00Z';
-const things = { variables: { region: 'north' } };
+const things = { variables: { region: 'north' }, assets: [{ name: 'table', uri: 's3://table' }], dags: [{ dag_id: dagRun.dag_id, declares: { assetStates: ['table'] } }] };
 const region = 'variables/region';
 const message = ({ body }: Reply): string => (body as { detail: { message: string } }).detail.message;
 const freshOf = ({ headers }: Reply): string => headers.get('refreshed-api-token') ?? '';
@@ -241,6 +241,8 @@ tokens('what is revoked, ended or replaced while a client dawdles with its body 
     (id) => ['PUT', `task-instances/${id}/rtif`, { field: 'stolen' }],
     (id) => ['PATCH', `task-instances/${id}/dag-run-note`, { note: 'stolen' }],
     (id) => ['POST', `hitlDetails/${id}`, { ti_id: id, options: ['yes'], subject: 'stolen' }],
+    (id) => ['PUT', `store/ti/${id}/k`, { value: 'stolen' }],
+    () => ['PUT', 'store/asset/by-name/value?name=table&key=k', { value: 'stolen' }],
     () => ['PUT', region, { val: 'stolen' }],
     (id) => ['PATCH', `task-instances/${id}/state`, { state: 'success', end_date: startDate }],
   ];
