@@ -102,6 +102,21 @@ hostile('what comes after the last word changes nothing of it, and ends with the
   assert.is(await world.state(id), 'success');
 });
 
+hostile('who would wait for people and has asked nobody is told so, and has failed where it says nothing else', async () => {
+  for (const code of [0, 1]) {
+    const { id, outcome, lines } = await run(`${raw}
+      export default () => {
+        send(frame(1, 'AwaitInputTask', { next_method: 'go' }));
+        const [, body, error] = receive();
+        console.log(JSON.stringify([body, error.detail.status_code]));
+        process.exit(${code});
+      };
+    `);
+    assert.equal(lines, ['[null,422]']);
+    assert.equal([outcome.state, outcome.reported, await world.state(id)], ['failed', true, 'failed'], `exit ${code}`);
+  }
+});
+
 hostile('what a task keeps is bounded, by keys and by its life, each answered once', async () => {
   const { id, outcome, lines, records } = await run(`${raw}
     export default () => {

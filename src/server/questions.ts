@@ -14,11 +14,11 @@ import { revokeTokens } from './store/tokens.js';
  * The task instance has become `awaiting_input`. Where a person has answered already, it goes on at once.
  *
  * @param deadline When it goes on without an answer. null: never.
- * @throws {Problem} 409 `invalid_state`: it has asked nobody, and would wait for ever.
+ * @throws {Problem} 422: it has asked nobody, and would wait for ever.
  */
-export function* awaitAnswer({ id, state }: TaskInstance, deadline: string | null, now: string): Sql<void> {
+export function* awaitAnswer({ id }: TaskInstance, deadline: string | null, now: string): Sql<void> {
   const question = yield* holdQuestion(id);
-  if (question === undefined) throw new Problem(409, { reason: 'invalid_state', message: 'TI has asked nobody, so that there is nothing to wait for', previous_state: state });
+  if (question === undefined) throw new Problem(422, [{ loc: ['body', 'state'], msg: 'TI has asked nobody, so that there is nothing to wait for', type: 'value_error' }]);
   if (question.responded_by_user == null) yield* openQuestion(id, deadline);
   else yield* goOn(id, answerEvent(question), now);
 }

@@ -18,6 +18,8 @@ export class Report implements FinalReport {
   #refusal: string | undefined;
   /** The task's word was taken, to be sent at once: no later end changes it, whether or not the server could be reached. */
   #given = false;
+  /** The server has refused what the task said, whoever says it: to say it again is of no use. */
+  #unfit = false;
   /** It was sent, and what became of it is not known. */
   #unsure = false;
   #sending: Promise<void> | undefined;
@@ -68,17 +70,19 @@ export class Report implements FinalReport {
     } catch (error) {
       if (isPassing(error)) return;
       this.#given = false;
+      this.#unfit = error instanceof UpstreamFailed && error.status === 422;
       throw error;
     }
   }
 
   /**
    * Decides the state, as Airflow does: after an orderly end the task's word counts, any other end is a failure, to be
-   * tried again where the server allows that. A word that was taken stands. Deliver it next.
+   * tried again where the server allows that. A word that was taken stands, and one that the server cannot take is a failure too:
+   * else the task instance would stay as it is. Deliver it next.
    */
   conclude(orderly: boolean, shouldRetry: boolean): StateUpdate['state'] {
     const end_date = new Date().toISOString();
-    if (!orderly && !this.#given) this.#update = { state: shouldRetry ? 'up_for_retry' : 'failed', end_date };
+    if ((!orderly && !this.#given) || this.#unfit) this.#update = { state: shouldRetry ? 'up_for_retry' : 'failed', end_date };
     this.#update ??= { state: 'success', end_date, task_outlets: [], outlet_events: [] };
     return this.#update.state;
   }
