@@ -1,10 +1,11 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import fsPromises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { laidOut } from '../lib/supervisor/logs/path.js';
@@ -59,6 +60,36 @@ logs('a log is shown for a person: time, kind, event, fields, and what has lines
     '             info    no end',
     '',
   ].join('\n'));
+});
+
+logs('numbers are shown as they were written, times in UTC, and none that is no time', async () => {
+  const raw = (more: string): string => `{"level":"info","event":"e","logger":"task",${more}}\n`;
+  const path = logFile(
+    raw('"timestamp":"2026-01-02T03:04:05.678901+05:00","id":12345678901234567890,"n":[1e999,0.10]'),
+    raw('"timestamp":"2026-01-01T22:04:06","s":"a\\u0041","t":"12345678901234567890","state":null'),
+    raw('"timestamp":"2026-01-02 03:04:05Z"'),
+    ...['9999-99-99T99:99:99Z', '2026-01-02', 'yesterday', 'T03:04:05', '2026-01-02T03:04:05Z\\n'].map((time) => raw(`"timestamp":"${time}"`)),
+    raw('"timestamp":7'),
+  );
+  const { stdout } = await cli(asWeAre, ['logs', path]);
+  assert.equal(stdout.split('\n'), [
+    '2026-01-01',
+    '22:04:05.678 info    e  id=12345678901234567890  n=[1e999,0.10]',
+    '22:04:06.000 info    e  s=aA  t=12345678901234567890  state=null',
+    '2026-01-02',
+    '03:04:05.000 info    e',
+    ...Array<string>(6).fill('             info    e'),
+    '',
+  ]);
+});
+
+logs('a file that is compressed is said to be, and shown through a pipe', async () => {
+  const path = logFile(line('info', 'one'));
+  writeFileSync(`${path}.gz`, gzipSync(readFileSync(path)));
+  const { code, stdout, stderr } = await cli(asWeAre, ['logs', `${path}.gz`]);
+  assert.equal([code, stdout], [1, '']);
+  assert.match(stderr, 'zcat');
+  assert.match(execFileSync('/bin/sh', ['-c', `zcat '${path}.gz' | "$@" logs /dev/stdin`, 'sh', ...asWeAre], { encoding: 'utf8' }), 'info    one'); // control
 });
 
 logs('nothing that a task wrote is obeyed by a terminal', async () => {

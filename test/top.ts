@@ -6,10 +6,10 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSyn
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { clip, widthOf } from '../lib/cli/table.js';
 import { renderStatus, type View } from '../lib/cli/top-view.js';
 import type { Status } from '../lib/index.js';
 import { policies } from '../lib/policy/presets.js';
@@ -211,11 +211,22 @@ top('whatever is in it, and however small the terminal, no line is too long, non
     const lines = renderStatus({ ...status, supervisor: { ...status.supervisor, hostname: host, closed: host }, running, ended }, undefined, { paint, columns, rows, sort: 'memory' });
     assert.ok(lines.length <= rows, `${lines.length} lines of ${rows}`);
     for (const line of lines) {
-      const text = stripVTControlCharacters(line);
-      assert.ok(text.length <= columns, `${text.length}: ${text}`);
+      assert.ok(widthOf(line) <= columns, `${widthOf(line)}: ${line}`);
       assert.not.match(line.replaceAll('\x1b[31m', '').replaceAll('\x1b[0m', ''), /[\x00-\x1f\x7f-\x9f\u202a-\u202e]/);
     }
   }), { numRuns: 200 });
+});
+
+top('names in wide characters, marks and emoji keep the columns, and are cut between characters', () => {
+  const widths: [text: string, width: number][] = [['plain', 5], ['漢字', 4], ['한국', 4], ['ｆｕｌｌ', 8], ['e\u0301te\u0301', 3], ['👩x', 3], ['\x1b[31mred\x1b[0m', 3], ['ключ é ß', 8], ['a\u200bb', 2], ['', 0]];
+  for (const [text, width] of widths) assert.is(widthOf(text), width, text);
+  assert.equal(['漢字漢字', '👩👩👩', 'plain', 'abc漢', '\x1b[31m漢字漢字\x1b[0m'].map((text) => clip(text, 4)), ['漢…', '👩…', 'pla…', 'abc…', '\x1b[31m漢…\x1b[0m'.replace('…\x1b[0m', '\x1b[0m…')]);
+  assert.is(clip('漢字', 4), '漢字'); // control: it fits
+  const names = ['load', '\u6f22'.repeat(8), '\u6f22'.repeat(60), '👩'.repeat(60)];
+  const running = names.map((name) => row(name, { task: task(name, { run_id: 'r' }) }));
+  const lines = renderStatus({ ...status, running }, undefined, { paint: (_style, text) => text, columns: 80, rows: 20, sort: 'time' }).filter((line) => line.startsWith(' etl.'));
+  assert.equal(new Set(lines.map((line) => widthOf(line.slice(0, line.indexOf(' running '))))).size, 1, lines.join('\n'));
+  assert.is(lines.length, names.length);
 });
 
 // --- The command

@@ -1,3 +1,4 @@
+import { scanJson } from '../secrets/masking/json-text.js';
 import { supervisorLogger } from '../supervisor/logs/record.js';
 import { pad, type Paint, type Style } from './table.js';
 import { visible } from './visible.js';
@@ -11,23 +12,24 @@ export interface Entry {
   readonly event: string;
   readonly logger: string;
   readonly timestamp: string;
-  readonly fields: Readonly<Record<string, unknown>>;
+  /** The others, by name, as JSON: as they are in the file, for a number may have more digits than JavaScript's. */
+  readonly fields: ReadonlyMap<string, string>;
 }
 
 export function parseEntry(line: string): Entry {
-  try {
-    const record: unknown = JSON.parse(line);
-    if (typeof record === 'object' && record !== null && !Array.isArray(record)) {
-      const { level, event, logger, timestamp, ...fields } = record as Record<string, unknown>;
-      return { level: text(level, 'info').toLowerCase(), event: text(event, ''), logger: text(logger, ''), timestamp: text(timestamp, ''), fields };
-    }
-  } catch {
-    // Of a program that writes no JSON.
-  }
-  return { level: 'info', event: line, logger: '', timestamp: '', fields: {} };
+  const fields = new Map<string, string>();
+  const { isWhole } = scanJson(line, { onMember: (name, _start, [at, end]) => fields.set(name, line.slice(at, end)) });
+  if (!isWhole || !/^\s*\{/.test(line)) return { level: 'info', event: line, logger: '', timestamp: '', fields: new Map() };
+  const take = (name: string, absent: string): string => {
+    const value = fields.get(name);
+    fields.delete(name);
+    return value === undefined ? absent : textOf(value);
+  };
+  return { level: take('level', 'info').toLowerCase(), event: take('event', ''), logger: take('logger', ''), timestamp: take('timestamp', ''), fields };
 }
 
-const text = (value: unknown, absent: string): string => (typeof value === 'string' ? value : value === undefined ? absent : JSON.stringify(value));
+/** A string's own text; anything else as it is. */
+const textOf = (json: string): string => (json.startsWith('"') ? (JSON.parse(json) as string) : json);
 
 /** Whether it is at least so important. What has no known level always is. */
 export function atLeast(entry: Entry, level: (typeof levels)[number]): boolean {
@@ -37,8 +39,9 @@ export function atLeast(entry: Entry, level: (typeof levels)[number]): boolean {
 
 /** The supervisor's last word on a try, until another begins: its state, null when it did not run. */
 export function stateOf({ logger, fields }: Entry): string | null | undefined {
-  const { state } = fields;
-  return logger === supervisorLogger && (typeof state === 'string' || state === null) ? state : undefined;
+  const state = fields.get('state');
+  if (logger !== supervisorLogger || state === undefined) return undefined;
+  return state === 'null' ? null : textOf(state);
 }
 
 const styles: Readonly<Record<string, Style>> = { debug: 'dim', warning: 'yellow', error: 'red', critical: 'red' };
@@ -54,7 +57,7 @@ export function renderEntry({ level, event, logger, timestamp, fields }: Entry, 
   const words = printed !== undefined ? undefined : (styles[level] ?? (own ? 'cyan' : undefined));
   const pairs: string[] = [];
   const below = more.map(visible);
-  for (const [key, value] of Object.entries(fields)) {
+  for (const [key, value] of fields) {
     const block = blockOf(value);
     if (block === undefined) pairs.push(`${paint('dim', `${visible(key)}=`)}${visible(word(value))}`);
     else below.push(`${visible(key)}:`, ...block.map((line) => `  ${visible(line)}`));
@@ -67,18 +70,27 @@ export function renderEntry({ level, event, logger, timestamp, fields }: Entry, 
 /** What a task calls a line, unless that is what we call one of ours or of another source, or looks like it. */
 const kindOf = (level: string): string => (/^[a-z\d]+$/.test(level) && !['note', 'out', 'err'].includes(level) ? level.slice(0, 8) : 'other');
 
-/** The day of an ISO time, for a heading; '' when it has none. */
-export const dayOf = ({ timestamp }: Entry): string => /^\d{4}-\d{2}-\d{2}/.exec(timestamp)?.[0] ?? '';
-const timeOf = (timestamp: string): string => /T(\d{2}:\d{2}:\d{2}(?:\.\d{1,3})?)/.exec(timestamp)?.[1] ?? '';
+/** The day of an entry, in UTC, for a heading; '' when its time is none. */
+export const dayOf = ({ timestamp }: Entry): string => inUtc(timestamp).slice(0, 10);
+const timeOf = (timestamp: string): string => inUtc(timestamp).slice(11, 23);
+
+/** An ISO time as `2026-01-02T03:04:05.678Z`; one without a zone is taken for UTC, as all of ours are. */
+function inUtc(timestamp: string): string {
+  const [, date, time, zone = 'Z'] = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d+)?)(Z|[+-]\d{2}:?\d{2})?$/.exec(timestamp) ?? [];
+  const ms = Date.parse(`${date}T${time}${zone}`);
+  return Number.isNaN(ms) ? '' : new Date(ms).toISOString();
+}
 
 /** An error's stack, or a text of several lines. */
-function blockOf(value: unknown): readonly string[] | undefined {
-  if (typeof value === 'string') return value.includes('\n') ? value.split('\n') : undefined;
-  const { stack } = (value ?? {}) as { stack?: unknown };
+function blockOf(json: string): readonly string[] | undefined {
+  if (json.startsWith('"')) return json.includes('\\n') && textOf(json).includes('\n') ? textOf(json).split('\n') : undefined;
+  if (!json.startsWith('{') || !json.includes('"stack"')) return undefined;
+  const { stack } = JSON.parse(json) as { stack?: unknown };
   return typeof stack === 'string' ? stack.split('\n').map((line) => line.replace(/^ {2,}/, '  ')) : undefined;
 }
 
-function word(value: unknown): string {
-  if (typeof value !== 'string') return JSON.stringify(value) ?? 'undefined';
-  return /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value);
+/** As it was written, but for the quotes around a word that needs none. */
+function word(json: string): string {
+  const text = textOf(json);
+  return text !== json && /^[^\s"=]+$/.test(text) ? text : json;
 }

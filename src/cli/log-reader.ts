@@ -6,6 +6,10 @@ const chunkBytes = 1 << 16;
 /** Longer than any line that a supervisor writes; what is not ours may have longer ones, which are cut. */
 const mostLine = 4 << 20;
 
+/** RFC 1952 section 2.3.1 */
+const gzip = 0x1f8b;
+const compressed = (path: string): Error => Object.assign(new Error(`'${path}' is compressed; it is shown by: zcat '${path}' | sallyport logs /dev/stdin`), { code: 'EINVAL', syscall: 'read', path });
+
 interface Generation {
   readonly file: FileHandle;
   readonly ino: bigint;
@@ -76,11 +80,14 @@ export async function* readLog(path: string, { more, signal }: ReadOptions): Asy
   let pending = await generations(path);
   const lines = new Lines();
   const buffer = Buffer.alloc(chunkBytes);
+  let isBegun = false;
   try {
     for (;;) {
       const [first] = pending;
       if (first === undefined || signal.aborted) return;
       const { bytesRead } = await first.file.read(buffer, 0, chunkBytes);
+      if (bytesRead > 1 && buffer.readUInt16BE() === gzip && !isBegun) throw compressed(path);
+      isBegun = true;
       if (bytesRead > 0) yield* lines.push(buffer.subarray(0, bytesRead));
       else if (pending.length > 1) await pending.shift()?.file.close();
       else if (!more()) break;

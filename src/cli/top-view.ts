@@ -1,7 +1,6 @@
-import { stripVTControlCharacters } from 'node:util';
 import type { Status } from '../supervisor/index.js';
-import { pad, type Paint, type Style } from './table.js';
-import { visible as visibleText } from './visible.js';
+import { clip, pad, type Paint, type Style, widthOf } from './table.js';
+import { inline as visible } from './visible.js';
 
 export type Sort = 'time' | 'memory' | 'cpu';
 
@@ -14,9 +13,6 @@ export interface View {
 }
 
 type Row = Status['running'][number];
-
-/** A tab would put what follows elsewhere. */
-const visible = (text: string): string => visibleText(text).replaceAll('\t', ' ');
 
 const stateStyles: Readonly<Record<string, Style>> = {
   starting: 'cyan', running: 'green', ending: 'dim',
@@ -101,10 +97,10 @@ function header({ at, supervisor, totals, running }: Status, before: Status | un
 /** `dag.task`, and the run as far as there is room. */
 function name({ task }: Pick<Row, 'task'>, room: number, paint: Paint): string {
   const which = visible(`${task.dag_id}.${task.task_id}${task.map_index >= 0 ? `[${task.map_index}]` : ''}`);
-  if (which.length >= room) return `${which.slice(0, room - 1)}…`;
+  const left = room - widthOf(which);
+  if (left <= 0) return clip(which, room);
   const more = ` ${visible(task.run_id)}${task.try_number > 1 ? ` #${task.try_number}` : ''}`;
-  const left = room - which.length;
-  return pad(`${which}${left < 6 ? '' : paint('dim', more.length > left ? `${more.slice(0, left - 1)}…` : more)}`, room);
+  return pad(`${which}${left < 6 ? '' : paint('dim', clip(more, left))}`, room);
 }
 
 function endedLine({ task, state, durationMs, at, reported }: Status['ended'][number], now: string, room: number, paint: Paint): string {
@@ -149,7 +145,7 @@ function paintState(state: string, text: string, paint: Paint): string {
 }
 
 function aligned(text: string, { width, right }: Column): string {
-  return right === true ? ' '.repeat(Math.max(0, width - stripVTControlCharacters(text).length)) + text : pad(text, width);
+  return right === true ? ' '.repeat(Math.max(0, width - widthOf(text))) + text : pad(text, width);
 }
 
 const line = (cells: readonly string[]): string => ` ${cells.join('  ')}`.trimEnd();
@@ -171,17 +167,4 @@ function duration(seconds: number): string {
   if (s < 3600) return s % 60 === 0 ? `${s / 60}m` : `${Math.floor(s / 60)}m${two(s % 60)}`;
   if (s < 86_400) return s % 3600 === 0 ? `${s / 3600}h` : `${Math.floor(s / 3600)}h${two(Math.floor((s % 3600) / 60))}`;
   return `${Math.floor(s / 86_400)}d${two(Math.floor((s % 86_400) / 3600))}`;
-}
-
-/** No terminal breaks the line: what is too long loses its end. */
-function clip(text: string, columns: number): string {
-  if (stripVTControlCharacters(text).length <= columns) return text;
-  let left = columns - 1;
-  const kept = text.split(/(\x1b\[[0-9;]*m)/).map((part, index) => {
-    if (index % 2 === 1) return part; // a colour
-    const shown = part.slice(0, left);
-    left -= shown.length;
-    return shown;
-  });
-  return `${kept.join('')}…`;
 }

@@ -12,3 +12,6 @@ export function visible(text: string): string {
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
   });
 }
+
+/** The same for one cell of a table, or a line that is drawn again: a tab would put what follows elsewhere. */
+export const inline = (text: string): string => visible(text).replaceAll('\t', ' ');

@@ -1,8 +1,8 @@
 import type { Outcome } from '../supervisor/index.js';
 import { harmless } from '../supervisor/logs/record.js';
 import type { Subject, WorkerEvent } from '../worker/index.js';
-import { paintFor, type Style } from './table.js';
-import { visible } from './visible.js';
+import { clip, paintFor, type Style } from './table.js';
+import { inline, visible } from './visible.js';
 
 export interface WorkerViewOptions {
   readonly json: boolean;
@@ -98,9 +98,9 @@ export class WorkerView implements Disposable {
     if (this.#timer === undefined) return;
     const paint = paintFor(this.#out);
     const counts = [...this.#counts].map(([state, count]) => `${count} ${state}`);
-    const longest = [...this.#since.values()].map(({ at, label }) => `${visible(label)} ${seconds(performance.now() - at)}`);
-    const text = [`${this.#since.size} running`, ...counts, ...(this.#trouble === '' ? [] : [visible(this.#trouble)]), ...longest].join('  ');
-    this.#out.write(`${clearLine}${paint('dim', text.slice(0, (this.#out.columns ?? 80) - 1))}`);
+    const longest = [...this.#since.values()].map(({ at, label }) => `${inline(label)} ${seconds(performance.now() - at)}`);
+    const text = [`${this.#since.size} running`, ...counts, ...(this.#trouble === '' ? [] : [inline(this.#trouble)]), ...longest].join('  ');
+    this.#out.write(`${clearLine}${paint('dim', clip(text, (this.#out.columns ?? 80) - 1))}`);
     this.#shown = true;
   }
 }
