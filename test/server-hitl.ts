@@ -124,6 +124,31 @@ for (const authorization of ['own', 'airflow'] as const) {
     }));
 }
 
+hitl('a worker that takes from the server goes on with what was answered, and has nothing to do until then', () =>
+  World.with({}, async (world) => {
+    await world.api.server.seed({ bundles: [{ name: 'b' }], dags: [{ dag_id: dagRun.dag_id, bundle: 'b', relative_fileloc: 'f.mjs' }] });
+    using secret = await world.api.server.addWorker({ name: 'w', queues: ['default'] });
+    const worker = secret.use((bytes) => Buffer.from(bytes).toString());
+    const waiting = async (): Promise<string[]> => ((await world.api.ask('GET', '../sallyport/v1/workloads', worker)).body as { workloads: { ti: { id: string } }[] }).workloads.map(({ ti }) => ti.id);
+    const start = async (id: string): Promise<Reply> => {
+      const { token } = (await world.api.ask('POST', `../sallyport/v1/task-instances/${id}/token`, worker)).body as { token: string };
+      return world.api.ask('PATCH', `task-instances/${id}/run`, token, { state: 'running', start_date: startDate, ...here });
+    };
+    const { id } = await world.api.task();
+    assert.equal(await waiting(), [id]);
+    const token = (await start(id)).headers.get('refreshed-api-token') ?? '';
+    expect(await world.api.ask('POST', `hitlDetails/${id}`, token, { ti_id: id, options: ['yes', 'no'], subject: 'Deploy?' }), 201);
+    expect(await world.api.ask('PATCH', `task-instances/${id}/state`, token, { state: 'awaiting_input', next_method: 'deploy' }), 204);
+    assert.equal(await waiting(), []);
+    refused(await world.api.ask('POST', `../sallyport/v1/task-instances/${id}/token`, worker), 409, 'invalid_state');
+    const { asked_at } = await world.question({ id });
+    expect(await world.admin('PATCH', `hitl-details/${id}`, { chosen_options: ['no'], responded_by: ada, asked_at }), 200);
+    assert.equal(await waiting(), [id]);
+    const again = await start(id);
+    expect(again, 200);
+    assert.is((again.body as { next_method: string }).next_method, 'deploy');
+  }));
+
 hitl('who answers before the task waits is not missed, and who waits for nobody is refused', () =>
   World.with({}, async (world) => {
     const task = await world.asking();

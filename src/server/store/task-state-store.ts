@@ -33,7 +33,7 @@ export function clearTaskState(id: string): Sql<void> {
 }
 
 const purge = `DELETE FROM task_state_store WHERE (${key.join(', ')}) IN
-  (SELECT ${key.join(', ')} FROM task_state_store WHERE expires_at <= :now ORDER BY ${key.join(', ')} LIMIT 1000${forUpdate})${quiet}`;
+  (SELECT ${key.join(', ')} FROM task_state_store WHERE expires_at <= :now ORDER BY expires_at, ${key.join(', ')} LIMIT 1000${forUpdate})${quiet}`;
 
 /** Forgets what has expired, some of it: nobody is answered it any more. */
 export function purgeTaskStates(now: string): Sql<void> {
