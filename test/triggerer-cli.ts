@@ -70,8 +70,9 @@ triggerer('as JSON, and ended at once by a second signal while the server does n
   child.kill('SIGTERM');
   await until(() => told.stderr.includes('stopping'));
   const again = setInterval(() => child.kill('SIGTERM'), 300); // one counts when a second has passed
-  assert.equal(await once(child, 'exit'), [0, null], told.stderr);
+  const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
   clearInterval(again);
+  assert.equal([code, signal], [0, null], told.stderr);
 });
 
 triggerer('what is wrong with the command line is said before anything starts', async () => {
