@@ -7,7 +7,7 @@ import { StateUpdate } from '../lib/execution-api/schema.js';
 import { Timestamp } from '../lib/execution-api/schema/common.js';
 import { outletChanges } from '../lib/server/outlets.js';
 import { picked, sliceOf } from '../lib/server/slice.js';
-import { type Change, enterRunning, finished, heartbeat, leaveRunning, shouldRetry, type TaskInstance, type TaskInstanceState } from '../lib/server/state.js';
+import { type Change, enterRunning, finished, heartbeat, leaveRunning, resume, type Resumption, shouldRetry, type TaskInstance, type TaskInstanceState } from '../lib/server/state.js';
 import { fromStored, secondsBetween, toStored } from '../lib/server/store/time.js';
 
 const states = suite('server-states');
@@ -103,6 +103,22 @@ states('one that was deferred goes on as it left, and one that ends forgets how'
     if (to.state !== 'deferred') return assert.equal([left.next_method, left.next_kwargs, back.start_date], [null, null, later]);
     assert.equal([back.next_method, JSON.parse(back.next_kwargs ?? 'null')], [to.next_method, JSON.parse(JSON.stringify(to.next_kwargs ?? null))]);
     assert.is(back.start_date, ti.start_date ?? later);
+  }), runs);
+});
+
+const resumption: fc.Arbitrary<Resumption> = fc.oneof(fc.record({ event: fc.jsonValue() }), fc.record({ failure: fc.array(fc.string()) }), fc.constant('timeout' as const));
+
+states('only what waits goes on, once, as the try that it was; with its event it has all that it left with', () => {
+  fc.assert(fc.property(fc.record({ row: taskInstance, waits: fc.boolean() }), resumption, resumption, fc.dictionary(fc.string(), fc.jsonValue()), ({ row, waits }, how, again, kwargs) => {
+    const ti: TaskInstance = { ...row, ...(waits && { state: 'deferred', next_kwargs: JSON.stringify(kwargs) }) };
+    const change = resume(ti, how);
+    if (ti.replaced === 1 || ti.state !== 'deferred') return assert.ok('conflict' in change && change.conflict.reason === (ti.replaced === 1 ? 'not_found' : 'invalid_state'));
+    const next = after(ti, change);
+    assert.equal(next, { ...ti, state: 'queued', trigger: null, next_method: next.next_method, next_kwargs: next.next_kwargs });
+    assert.ok('conflict' in resume(next, again));
+    if (how === 'timeout' || 'failure' in how) return assert.is(next.next_method, '__fail__');
+    assert.is(next.next_method, ti.next_method);
+    if (waits && kwargs['__type'] !== 'dict') assert.equal(JSON.parse(next.next_kwargs ?? ''), JSON.parse(JSON.stringify({ ...kwargs, event: how.event })));
   }), runs);
 });
 

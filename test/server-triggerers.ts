@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Secret } from '../lib/index.js';
-import { type DecisionRecord, type Seed, type ServerOptions, type WorkerOptions } from '../lib/server/index.js';
+import { type DecisionRecord, type Seed, type ServerOptions, spawnServer, type WorkerOptions } from '../lib/server/index.js';
 import { durationMs } from '../lib/server/duration.js';
 import { ApiServer, expectRefusal, expectReply, here, type Reply, startDate, type Task } from './helpers/api-server.js';
 
@@ -409,6 +409,21 @@ triggerers("with authorization 'airflow' a trigger reads anything, as a task doe
   const id = await triggerer.take(await deferred(api));
   expectReply(await triggerer.ask('GET', `/triggers/${id}/variables/of-blue`), 200);
   expectRefusal(await triggerer.ask('GET', `/triggers/${id + 1}/variables/of-blue`), 404, 'not_found');
+});
+
+triggerers('a server in a process of its own has triggerers too', async () => {
+  await using server = await spawnServer({ seed });
+  using credential = await server.addTriggerer({ name: 't', team: 'red' });
+  const sync = async (): Promise<number> => (await fetch(new URL(`../sallyport/v1/triggerers/${randomUUID()}`, server.url), { method: 'PUT', headers: { authorization: `Bearer ${textOf(credential)}`, 'content-type': 'application/json' }, body: JSON.stringify({ bundles, capacity: 1, running: [] }) })).status;
+  assert.is(await sync(), 200);
+  await server.revokeTriggerer('t');
+  assert.is(await sync(), 403);
+  try {
+    await server.revokeTriggerer('t');
+    assert.unreachable();
+  } catch (error) {
+    assert.is((error as NodeJS.ErrnoException).code, 'ERR_OUT_OF_RANGE');
+  }
 });
 
 // --- Credentials, and what is malformed
