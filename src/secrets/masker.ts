@@ -115,8 +115,8 @@ export class Masker implements Disposable {
   }
 
   /**
-   * A copy of a value, for printing, in which every string, key and number under a sensitive name is `***`, and every other
-   * string is redacted. Objects become plain ones, errors with their message, stack and cause; what throws when it is read,
+   * A copy of a value, for printing, in which every string and number under a sensitive name is `***`, and every other
+   * string, and every key, is redacted. Objects become plain ones, errors with their message, stack and cause; what throws when it is read,
    * or nests deeper than 64, is `<redaction-failed>`. Unlike Airflow's, numbers under a sensitive name are hidden too.
    *
    * @param name What the value itself is called.

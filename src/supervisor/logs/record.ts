@@ -13,11 +13,11 @@ const plain = {
 
 /** DEL, C1, what turns a line around and what ends one in some programs: JSON leaves them as they are, and who prints the file would have a terminal obey them. */
 const harmful = /[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
-const runs = new RegExp(`${harmful.source}+`, 'g');
+const everyHarmful = new RegExp(harmful, 'g');
 const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
 /** JSON that a terminal obeys nothing of. */
-export const harmless = (text: string): string => (harmful.test(text) ? text.replaceAll(runs, (run) => (run.length === 1 ? escaped(run) : run.split('').map(escaped).join(''))) : text);
+export const harmless = (text: string): string => (harmful.test(text) ? text.replaceAll(everyHarmful, escaped) : text);
 
 const json = (value: unknown): string => harmless(JSON.stringify(value));
 
