@@ -31,6 +31,9 @@ export abstract class Session implements AsyncDisposable {
   /** Called when the server has sent a fresh token. @internal */
   onFreshToken: (() => void) | undefined;
 
+  /** Whether somebody knows that the API is away for all: what a task asks for waits then. @internal */
+  isAway: (() => boolean) | undefined;
+
   /** @param transport Connections of another session's, which closes them. */
   protected constructor(options: ExecutionApiOptions, transport?: Transport) {
     checkOptions('options', options, ['baseUrl', 'token', 'requestTimeoutMs', 'attempts', 'retryDelayMs', 'maxRetryDelayMs', 'maxResponseBytes']);
@@ -90,7 +93,8 @@ export abstract class Session implements AsyncDisposable {
       ...(request.idempotencyKey !== undefined && { 'idempotency-key': request.idempotencyKey }),
       ...(this.#token !== undefined && { authorization: this.#token.use(bearerHeader) }),
     });
-    const answer = await this.#transport.send(request, headers, options?.signal, options?.attempts);
+    const isAway = request.vital === true || options?.attempts !== undefined ? undefined : this.isAway;
+    const answer = await this.#transport.send(request, headers, options?.signal, options?.attempts, isAway);
     this.#refresh(answer);
     return answer;
   }

@@ -77,19 +77,19 @@ export class Transport {
    *
    * @param headers Asked for at each attempt, so that a credential among them is not kept while waiting.
    * @param attempts How often at most. @default the option's
+   * @param isAway While it says so it is sent again beyond that.
    * @throws {UpstreamUnreachable} No attempt was answered with HTTP, or an answer was too large.
    */
-  async send(request: Request, headers: () => Record<string, string>, signal: AbortSignal | undefined, attempts = this.#attempts): Promise<Answer> {
+  async send(request: Request, headers: () => Record<string, string>, signal: AbortSignal | undefined, attempts = this.#attempts, isAway?: () => boolean): Promise<Answer> {
     for (let attempt = 1; ; attempt++) {
       signal?.throwIfAborted();
-      const last = attempt >= attempts;
       const sent = this.#sendOnce(request, headers(), signal);
       try {
         const answer = { ...(await sent), attempt };
-        if (answer.status < 500 || last) return answer;
+        if (answer.status < 500 || (attempt >= attempts && isAway?.() !== true)) return answer;
       } catch (error) {
         signal?.throwIfAborted();
-        if (last || !isTransient(error)) throw new UpstreamUnreachable(`${request.method} ${request.route}`, problem(error));
+        if ((attempt >= attempts && isAway?.() !== true) || !isTransient(error)) throw new UpstreamUnreachable(`${request.method} ${request.route}`, problem(error));
       }
       await this.#pause(attempt, signal);
     }

@@ -39,6 +39,8 @@ export interface RunningTask {
   readonly workload: Workload;
   readonly context: RunContext;
   readonly api: ExecutionApi;
+  /** That client is this try's alone. */
+  readonly ownsApi: boolean;
   readonly task: Task;
   readonly channel: Duplex;
   readonly hostname: string;
@@ -77,7 +79,7 @@ const over = new Error('the task is over');
 
 /** Serves a running task, waits for its end and reports it. Never rejects: what goes wrong is part of the outcome. */
 export async function supervise(running: RunningTask): Promise<Outcome> {
-  const { workload: { ti }, api, task, context, hostname, timing, stop, kept, telling } = running;
+  const { workload: { ti }, api, ownsApi, task, context, hostname, timing, stop, kept, telling } = running;
   const ending = new Ending(task, timing.killGraceMs);
   const done = new AbortController(); // nothing is watched after the task's own last word
   const report = new Report(api, ti.id, (state) => {
@@ -85,8 +87,15 @@ export async function supervise(running: RunningTask): Promise<Outcome> {
     telling.final(state);
     void ending.beginAfter(timing.overtimeMs);
   }, kept);
+  let isAway = false;
+  const told = (ms: number, error?: Error): void => {
+    isAway = error !== undefined && isPassing(error);
+    telling.heartbeat(ms, error);
+  };
+  // What a task asks for waits out an outage as long as the task does; a request that fails alone, while heartbeats are answered, does not.
+  if (ownsApi) api.isAway = () => isAway && !done.signal.aborted;
   let lost: Lost | undefined;
-  const beating = heartbeats({ api, id: ti.id, hostname, pid: task.pid, intervalMs: timing.heartbeatIntervalMs, maxFailures: timing.maxFailedHeartbeats, signal: done.signal, told: (ms, error) => telling.heartbeat(ms, error) }).then((reason) => {
+  const beating = heartbeats({ api, id: ti.id, hostname, pid: task.pid, intervalMs: timing.heartbeatIntervalMs, maxFailures: timing.maxFailedHeartbeats, signal: done.signal, told }).then((reason) => {
     if (reason === undefined || report.claimed) return;
     lost = reason;
     report.close('comes after the server took the task away, or did not answer for long');

@@ -187,7 +187,7 @@ export class Supervisor implements AsyncDisposable {
             const kept = await this.#reports?.begin({ task: parsed.ti, owner: { hostname, pid: task.pid } }, api, context.should_retry === true);
             const rules = authorizer && { authorizer, team };
             const timing = { ...this.#timing, wallTimeMs };
-            const outcome = await supervise({ workload: parsed, context, api, task, channel, hostname, startDate, grants, declares, rules, audit, masker, own, telling, timing, kept, stop });
+            const outcome = await supervise({ workload: parsed, context, api, ownsApi: api !== shared, task, channel, hostname, startDate, grants, declares, rules, audit, masker, own, telling, timing, kept, stop });
             isKept = outcome.kept === true;
             return outcome;
           } finally {
