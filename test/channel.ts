@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -39,6 +40,21 @@ channel('requests that were read are answered although the peer has closed its s
   assert.equal(await peer.receive(1), [[1, { late: true }, null]]);
   await side.closed;
   near.destroy();
+});
+
+channel('a peer that closes its side, takes no reply and is gone then is an end like any other', async () => {
+  for (const takes of [true, false]) {
+    const { near, far, peer, side } = await open(() => 'x'.repeat(20_000), {}, true);
+    if (!takes) far.pause();
+    peer.send(...Array.from({ length: 500 }, (_, id) => [id, null]));
+    far.end();
+    if (takes) await peer.receive(500); // control
+    else await once(near, 'end');
+    assert.is(near.writableNeedDrain, !takes);
+    far.destroy();
+    await Promise.race([side.closed, delay(10_000).then(() => assert.unreachable('it never closes'))]);
+    near.destroy();
+  }
 });
 
 channel('a frame cut short by the end is dropped', async () => {

@@ -59,7 +59,9 @@ export class Channel {
     this.#settle = settle;
     stream.on('data', (chunk: Uint8Array) => this.#take(chunk));
     stream.on('drain', () => this.#proceed());
-    stream.on('error', () => undefined); // a peer that is gone is an end like any other
+    // A peer that is gone is an end like any other, also one that has ended before: who waits for it to take replies waits no more.
+    stream.on('error', () => this.#proceed());
+    stream.on('close', () => this.#proceed());
     finished(stream, { writable: false }, (error) => {
       if (error) this.close();
       this.#isRead = true;
