@@ -1,4 +1,8 @@
 // Variables and XComs: what their routes answer, in which words, and what they change.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from '@photostructure/sqlite';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ApiServer, expectRefusal as refused, expectReply as expect, type Task } from './helpers/api-server.js';
@@ -181,6 +185,32 @@ routes('a state of the wrong kind, or too large, or one too many is not kept', a
   expect(await other.ask('PUT', states(other, 'one more'), { value: 1 }), 204);
   expect(await task.ask('DELETE', states(task, 'k7')), 204);
   expect(await task.ask('PUT', states(task, 'one more'), { value: 1 }), 204);
+});
+
+routes('what has expired takes room until it is forgotten, and then no more', async () => {
+  const database = join(mkdtempSync(join(tmpdir(), 'sallyport-states-')), 'database');
+  try {
+    await using api = await ApiServer.start({ database });
+    const task = await api.running();
+    expect(await task.ask('PUT', states(task, 'stays'), { value: 'here' }), 204);
+    const kept = (): number => {
+      const reader = new DatabaseSync(database);
+      try {
+        return (reader.prepare('SELECT count(*) AS count FROM task_state_store').get() as { count: number }).count;
+      } finally {
+        reader.close();
+      }
+    };
+    // A task may write what has expired as often as it likes: it takes no more of the disk than what has not.
+    for (let n = 0; n < 1100; n++) expect(await task.ask('PUT', states(task, `gone${n}`), { value: n, expires_at: '2020-01-01T00:00:00Z' }), 204);
+    assert.ok(kept() <= 1000, `${kept()} are kept`);
+    expect(await task.ask('GET', states(task, 'stays')), 200, { value: 'here' });
+    for (let n = 0; n < 999; n++) expect(await task.ask('PUT', states(task, `k${n}`), { value: n }), 204);
+    refused(await task.ask('PUT', states(task, 'one more'), { value: 1 }), 409, 'state_store_full');
+    assert.is(kept(), 1000);
+  } finally {
+    rmSync(dirname(database), { recursive: true, force: true });
+  }
 });
 
 // --- What tasks keep about an asset

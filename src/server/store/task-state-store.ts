@@ -11,17 +11,21 @@ export function* getTaskState(id: string, name: string, now: string): Sql<string
   return (yield* one<{ value: string }>(`SELECT value FROM task_state_store WHERE ${ofTaskInstance} AND key = :name AND ${current}`, { id, name, now }))?.value;
 }
 
-/** How many keys one task instance has at most: it keeps its place there, and not its data. */
+/** How many keys one task instance has at most, of which some may have expired: it keeps its place there, and not its data. */
 export const mostKeys = 1000;
 
 const upsert = `INSERT INTO task_state_store (${key.join(', ')}, value, expires_at)
   SELECT dag_id, run_id, task_id, map_index, :name, :value, :expires_at FROM task_instances WHERE id = :id
-    AND (SELECT count(*) FROM task_state_store WHERE ${ofTaskInstance} AND key <> :name AND ${current}) < ${mostKeys}
+    AND (SELECT count(*) FROM task_state_store WHERE ${ofTaskInstance} AND key <> :name) < ${mostKeys}
   ON CONFLICT (${key.join(', ')}) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at RETURNING key${quiet}`;
 
 /** @returns False where there is no such task instance, or it has as many other keys as it may. */
 export function* setTaskState(id: string, name: string, { value, expires_at }: { readonly value: string; readonly expires_at: string | null }, now: string): Sql<boolean> {
-  return (yield* one(upsert, { id, name, value, expires_at, now })) !== undefined;
+  const values = { id, name, value, expires_at };
+  if ((yield* one(upsert, values)) !== undefined) return true;
+  // What has expired takes room until it is forgotten, or a task could fill the disk with what has expired already.
+  yield* run(`DELETE FROM task_state_store WHERE ${ofTaskInstance} AND NOT ${current}${quiet}`, { id, now });
+  return (yield* one(upsert, values)) !== undefined;
 }
 
 export function deleteTaskState(id: string, name: string): Sql<void> {
