@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Secret } from '../lib/index.js';
+import { ExecutionApi, Secret } from '../lib/index.js';
 import { type DecisionRecord, type Seed, type ServerOptions, spawnServer, type WorkerOptions } from '../lib/server/index.js';
 import { durationMs } from '../lib/server/duration.js';
 import { ApiServer, expectRefusal, expectReply, here, type Reply, startDate, type Task } from './helpers/api-server.js';
@@ -487,6 +487,36 @@ triggerers('triggerers are added, listed and revoked over the admin API, and sha
       assert.is((error as NodeJS.ErrnoException).code, 'ERR_OUT_OF_RANGE');
     }
   }
+});
+
+triggerers('what one DAG declares keeps no triggerer and no worker from what others wait for', async () => {
+  await using api = await start();
+  const long = Array.from({ length: 2000 }, (_, index) => `${'x'.repeat(240)}${index}`);
+  await api.server.seed({ dags: [{ dag_id: 'long', bundle: 'reds', relative_fileloc: 'long.mjs', declares: { variables: long } }] });
+  for (let left = 40; left > 0; left--) {
+    await deferred(api, { dag_id: 'long', run_id: 'r' });
+    await api.task({ dag_id: 'long', run_id: 'r', queue: 'q1' });
+  }
+  const [blue, queued] = [await deferred(api, { dag_id: 'blue' }), await api.task({ dag_id: 'blue', queue: 'q1' })];
+  const client = new ExecutionApi({ baseUrl: api.url });
+  const self = { id: randomUUID(), credential: await api.server.addTriggerer({ name: 't', queues: ['q1'] }) };
+  const handed = new Map<number, string>();
+  for (let times = 0; times < 20 && handed.size < 41; times++) {
+    const { to_create } = await client.syncTriggerer(self, { bundles, capacity: 1000, running: [...handed.keys()] }, { attempts: 1 });
+    assert.ok(to_create.length > 0);
+    for (const { id, ti } of to_create) handed.set(id, ti.id);
+  }
+  assert.is(handed.size, 41);
+  assert.ok([...handed.values()].includes(blue.id));
+  const worker = await api.server.addWorker({ name: 'w', queues: ['q1'] });
+  let last = '';
+  for (let left = 41; left > 0;) {
+    const waiting = await client.waitingWork(worker, { limit: 100 });
+    assert.ok(waiting.length > 0);
+    for (const { ti } of waiting) await client.firstToken((last = ti.id), worker); // and so it is not offered again
+    left -= waiting.length;
+  }
+  assert.is(last, queued.id); // control: none was left out
 });
 
 triggerers.run();

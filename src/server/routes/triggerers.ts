@@ -14,7 +14,8 @@ import { NoContent, Uuid } from './params.js';
 
 /** Airflow's `[triggerer] triggerer_health_check_threshold`: after so long without a word, others may take a triggerer's triggers. */
 const deadAfterMs = 30_000;
-const most = { triggers: 200, chars: 4 << 20 };
+/** At a time: what a task defers with and its DAG declares must not make an answer that no triggerer takes. */
+const most = { triggers: 200, bytes: 4 << 20 };
 
 const ofTriggerer = Type.Object({ triggerer: Uuid });
 export const ofTrigger = Type.Object({ triggerer: Uuid, trigger: Type.String({ pattern: '^\\d{1,15}$' }) });
@@ -44,15 +45,16 @@ export function triggerers(app: App, { database, authorizer, now }: AccessOption
     if (own === 'elsewhere') throw new Problem(403, { reason: 'access_denied', message: 'This triggerer is of another credential' });
     const [has, runs] = [new Set(own), new Set(running)];
     const to_create: HandedTrigger[] = [];
-    let chars = 0;
+    let bytes = 0;
     for (const id of own) {
       if (runs.has(id)) continue;
-      if (to_create.length === most.triggers || chars > most.chars) break;
+      if (to_create.length === most.triggers || bytes > most.bytes) break;
       const held = await database.run(findHeld(triggerer, id));
       if (held === undefined) continue; // it waited no more
       record(triggerer.name, held, true, triggerer.queues.length > 0 ? 'queue' : 'team');
-      chars += held.trigger.length;
-      to_create.push(handed(held));
+      const trigger = handed(held);
+      bytes += Buffer.byteLength(JSON.stringify(trigger));
+      to_create.push(trigger);
     }
     return { to_create, to_cancel: running.filter((id) => !has.has(id)) };
   });
