@@ -80,7 +80,7 @@ const records: readonly [what: string, line: LogLine, record: Entry][] = [
   ['a record with fields around those that are read', line(' { "a" : 1,\t"event":"e" , "b":[{"level":"x"}],"logger":"own","timestamp":"t", "c":{} }\r', 'log'), { timestamp: 't', level: 'info', event: 'e', logger: 'own', a: 1, b: [{ level: 'x' }], c: {} }],
   ['a record that has both of an exception\'s names', line('{"error_detail":1,"exception":2}', 'log'), { timestamp: stamp, level: 'info', event: '', logger: 'task', error_detail: 1 }],
   ['an exception, as Airflow renames it', line('{"event":"e","exception":[{"exc_type":"E"}]}', 'log'), { timestamp: stamp, level: 'info', event: 'e', logger: 'task', error_detail: [{ exc_type: 'E' }] }],
-  ...['', 'text', '[1]', '7', 'null', '"text"', '{"a":', '{"a":1}{"b":2}', '\ufffd\0', '{"a":'.repeat(10_000) + '1' + '}'.repeat(10_000)].map((text): [string, LogLine, Entry] => [
+  ...['', 'text', '[1]', '7', 'null', '"text"', '{"a":', '{"a":1}{"b":2}', '{"a":***}', '{"event":1***2}', '\ufffd\0', '{"a":'.repeat(10_000) + '1' + '}'.repeat(10_000)].map((text): [string, LogLine, Entry] => [
     `${JSON.stringify(text.slice(0, 20))}, which is no record`, line(text, 'log'), { timestamp: stamp, level: 'info', logger: 'task', event: text },
   ]),
   ['a line that was cut', { ...line('{"a":1}', 'log'), cut: true }, { timestamp: stamp, level: 'info', logger: 'task', event: '{"a":1}', cut: true }],

@@ -73,7 +73,8 @@ function structured(text: string, timestamp: string): string | undefined {
       }
     },
   });
-  if (!scan.isWhole || scan.depth > deepest || !/^\s*\{/.test(text)) return undefined;
+  // Hidden is a number with a mark in it, as a task writes one that has no masker: no JSON without its quotes.
+  if (!scan.isWhole || scan.hidden.length > 0 || scan.depth > deepest || !/^\s*\{/.test(text)) return undefined;
   if (end > 0) rest.push(text.slice(from, end));
   const { event = '""', exception, error_detail = exception } = fields;
   const [at, level, logger] = [stringIn(fields.timestamp), stringIn(fields.level), stringIn(fields.logger)];
