@@ -9,8 +9,6 @@ const no = -2;
 /** Bytes compared and read for each byte of text: one of a secret's own beginnings must not cost a multiple of its length. */
 const workPerByte = 8;
 const leastWork = 1 << 17;
-/** What it takes to begin to read an escape. */
-const leastStep = 8;
 
 /**
  * Looks for an image's values in one text. In three passes: windows of what is spelt one way only, skipping what cannot be
@@ -181,12 +179,12 @@ export class Search {
       at = this.#unescaper.at;
       const next = isNamed(unit) ? this.#named(unit, offset, length, place) : this.#stands(unit, scheme, this.#bytes[offset + place] as number) ? place + 1 : no;
       if (next === no) {
-        this.#work -= leastStep + (at - from) * depth;
+        this.#work -= (at - from) * depth;
         return no;
       }
       place = next;
     }
-    this.#work -= leastStep + (at - from) * depth;
+    this.#work -= (at - from) * depth;
     return place === length ? at : more;
   }
 
