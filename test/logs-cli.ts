@@ -37,6 +37,7 @@ logs('a log is shown for a person: time, kind, event, fields, and what has lines
     line('error', 'failed', { error: { message: 'm', stack: 'Error: m\n    at x' } }),
     'no JSON at all\n',
     '[1]\n',
+    '{"error":{"stack":***}}\n',
     ended,
     'no end',
   );
@@ -56,6 +57,7 @@ logs('a log is shown for a person: time, kind, event, fields, and what has lines
     '                         at x',
     '             info    no JSON at all',
     '             info    [1]',
+    '             info    {"error":{"stack":***}}',
     '03:04:05.678 note    the task has ended: success  state=success',
     '             info    no end',
     '',

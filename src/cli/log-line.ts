@@ -18,8 +18,8 @@ export interface Entry {
 
 export function parseEntry(line: string): Entry {
   const fields = new Map<string, string>();
-  const { isWhole } = scanJson(line, { onMember: (name, _start, [at, end]) => fields.set(name, line.slice(at, end)) });
-  if (!isWhole || !/^\s*\{/.test(line)) return { level: 'info', event: line, logger: '', timestamp: '', fields: new Map() };
+  const { isWhole, hidden } = scanJson(line, { onMember: (name, _start, [at, end]) => fields.set(name, line.slice(at, end)) });
+  if (!isWhole || hidden.length > 0 || !/^\s*\{/.test(line)) return { level: 'info', event: line, logger: '', timestamp: '', fields: new Map() };
   const take = (name: string, absent: string): string => {
     const value = fields.get(name);
     fields.delete(name);
