@@ -22,7 +22,8 @@ export class TriggererView implements Disposable {
   readonly #timer: NodeJS.Timeout | undefined;
   #waiting = 0;
   #shown = false;
-  #trouble = '';
+  /** What was said of since something went well. */
+  readonly #troubles = new Set<string>();
 
   constructor({ json, stdout = process.stdout, stderr = process.stderr }: TriggererViewOptions) {
     this.#json = json;
@@ -35,7 +36,7 @@ export class TriggererView implements Disposable {
 
   show(event: TriggererEvent): void {
     if (event.kind === 'trouble') return this.#failed(event.error);
-    this.#trouble = '';
+    this.#troubles.clear();
     this.#waiting = event.waiting;
     if (event.kind !== 'begun') this.#counts.set(event.kind, (this.#counts.get(event.kind) ?? 0) + 1);
     if (this.#json) return this.#line(event);
@@ -66,9 +67,9 @@ export class TriggererView implements Disposable {
   }
 
   #failed(error: Error): void {
-    // Once for what comes again every second.
-    if (error.message === this.#trouble) return;
-    this.#trouble = error.message;
+    // Once for what comes again every second, and in turn: asking and telling both fail while the server is away.
+    if (this.#troubles.has(error.message)) return;
+    this.#troubles.add(error.message);
     if (this.#json) this.#line({ kind: 'trouble', error });
     else this.say(visible(error.message));
   }
@@ -87,7 +88,7 @@ export class TriggererView implements Disposable {
   #status(): void {
     if (this.#timer === undefined) return;
     const counts = [...this.#counts].map(([kind, count]) => `${count} ${kind}`);
-    const text = [`${this.#waiting} waiting`, ...counts, ...(this.#trouble === '' ? [] : [visible(this.#trouble)])].join('  ');
+    const text = [`${this.#waiting} waiting`, ...counts, ...[...this.#troubles].slice(-1).map(visible)].join('  ');
     this.#out.write(`${clearLine}${paintFor(this.#out)('dim', text.slice(0, (this.#out.columns ?? 80) - 1))}`);
     this.#shown = true;
   }

@@ -106,7 +106,7 @@ export async function run(args: string[]): Promise<number> {
   await triggerer.run();
   log?.close();
   view.summary();
-  return 0; // a signal that comes from here on ends it no sooner
+  return 0;
 }
 
 function openLog(path: string): LineLog {
