@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { EnforcementPartial, SecretDestroyed } from '../../errors.js';
+import { SecretDestroyed } from '../../errors.js';
 import { native, type SecretHandle } from '../../native.js';
 import { type Alignment, alphabets, spell, wholeCharacters } from './base64.js';
 import { alphanumeric } from './escapes.js';
+import { allocate, leastRoom, type Room, roomFor } from './room.js';
 
 /** How a value is spelt where it is looked for: as it is, or in base64 at one of three alignments. */
 export type Form = 0 | 1 | 2 | 3;
@@ -20,16 +21,10 @@ const longestWindow = 8;
 const nodeInts = 3;
 /** Besides its anchors a value has seven spellings of a window, as many of an opening, and itself as a whole. */
 const nodesForEach = 15;
-/** How much of everything an image has room for. */
-interface Room {
-  readonly values: number;
-  readonly bytes: number;
-  readonly nodes: number;
-}
 
-const leastRoom: Room = { values: 4, bytes: 256, nodes: 80 };
-
+/** Of one call of anchors(), which wipes it. */
 const seen = new Uint8Array(256);
+
 /**
  * Where a value's first escape can be: at its beginning or, since encoders decide byte by byte, where a byte that is not a
  * letter or digit comes up for the first time.
@@ -274,23 +269,5 @@ export class MaskImage {
       }
     }
     bytes.fill(0, this.#spellAt, this.#valuesAt);
-  }
-}
-
-/** What is there if that is enough, or twice as much of what is short. */
-function roomFor(needs: Room, room: Room): Room {
-  const [values, bytes, nodes] = (['values', 'bytes', 'nodes'] as const).map((what) => (needs[what] <= room[what] ? room[what] : Math.max(needs[what], 2 * room[what]))) as [number, number, number];
-  return values === room.values && bytes === room.bytes && nodes === room.nodes ? room : { values, bytes, nodes };
-}
-
-function allocate(byteLength: number): SecretHandle {
-  try {
-    return native().newSecret(byteLength);
-  } catch (cause) {
-    const { code, syscall } = cause as NodeJS.ErrnoException;
-    if ((syscall === 'mmap' || syscall === 'mlock') && (code === 'EAGAIN' || code === 'ENOMEM' || code === 'EPERM')) {
-      throw new EnforcementPartial('secrets', `no memory can be locked for what a masker looks for: it takes ${Math.ceil(byteLength / 1024)} KiB, and RLIMIT_MEMLOCK is spent`, { cause });
-    }
-    throw cause;
   }
 }
