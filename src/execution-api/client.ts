@@ -110,10 +110,11 @@ export class ExecutionApi extends Triggerers {
    * What another worker has asked a token for in the last 30 seconds is not among them.
    *
    * @param credential The worker's own. It stays the caller's.
-   * @param options.limit At most 100. @default 10
+   * @param options.limit At most 100; fewer come where they are long. @default 10
+   * @param options.offset How many of the first to leave out. @default 0
    */
-  async waitingWork(credential: Secret, { limit = 10, ...options }: RequestOptions & { readonly limit?: number } = {}): Promise<WaitingWork['workloads']> {
-    const request = { method: 'GET', route: 'workloads', path: `sallyport/v1/workloads${query({ limit })}`, beside: true } as const;
+  async waitingWork(credential: Secret, { limit = 10, offset = 0, ...options }: RequestOptions & { readonly limit?: number; readonly offset?: number } = {}): Promise<WaitingWork['workloads']> {
+    const request = { method: 'GET', route: 'workloads', path: `sallyport/v1/workloads${query({ limit, ...(offset > 0 && { offset }) })}`, beside: true } as const;
     return parse(WaitingWork, request, await this.sendAs(credential, request, options)).workloads;
   }
 

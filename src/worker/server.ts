@@ -43,9 +43,13 @@ export class ServerQueue implements WorkQueue {
     const now = performance.now();
     for (const [id, until] of this.#refused) if (until < now) this.#refused.delete(id);
     const known = this.#claimed.size + this.#refused.size;
-    const waiting = await this.#api.waitingWork(this.#credential, { limit: Math.min(count + known, mostAsked), signal });
-    const own = waiting.filter(({ ti }) => !this.#claimed.has(ti.id) && !this.#refused.has(ti.id)).slice(0, count);
-    return own.map(({ declares, ...workload }) => this.#claim(workload.ti.id, workload, declares));
+    // However many there are that nobody can run, there may be others behind them.
+    for (let offset = 0; ; ) {
+      const waiting = await this.#api.waitingWork(this.#credential, { limit: Math.min(count + known, mostAsked), offset, signal });
+      const own = waiting.filter(({ ti }) => !this.#claimed.has(ti.id) && !this.#refused.has(ti.id)).slice(0, count);
+      if (own.length > 0 || waiting.length === 0) return own.map(({ declares, ...workload }) => this.#claim(workload.ti.id, workload, declares));
+      offset += waiting.length;
+    }
   }
 
   async changed(signal: AbortSignal): Promise<void> {

@@ -9,12 +9,13 @@ import { findWaiting } from '../store/workers.js';
 const leftToItMs = 30_000;
 /** What is answered at a time, passed by at most one: what a DAG declares must not make an answer that no worker takes. */
 const mostBytes = 4 << 20;
-const querystring = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })) });
+const querystring = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })), offset: Type.Optional(Type.Integer({ minimum: 0, maximum: 1e9 })) });
 
 /** For a worker without a queue of its own: the workloads that wait for it, without tokens. It asks for those of which it wants to run. */
 export function waitingWork(app: App, { database, now }: AccessOptions): void {
   app.get('/sallyport/v1/workloads', { config: { access: 'worker' }, schema: { querystring, response: { 200: WaitingWork } } }, async (request) => {
-    const found = await database.run(findWaiting(workerOf(request), storedNow(now() - leftToItMs), request.query.limit ?? 10));
+    const { limit = 10, offset = 0 } = request.query;
+    const found = await database.run(findWaiting(workerOf(request), storedNow(now() - leftToItMs), limit, offset));
     let bytes = 0;
     const workloads = found.map(({ relative_fileloc, bundle, bundle_version, declares, ...ti }) => ({
       type: 'ExecuteTask' as const,

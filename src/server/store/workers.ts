@@ -89,16 +89,16 @@ const waiting = `SELECT ti.id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, t
   FROM latest_tries AS ti JOIN dags ON dags.dag_id = ti.dag_id JOIN bundles ON bundles.name = dags.bundle JOIN dag_runs ON dag_runs.dag_id = ti.dag_id AND dag_runs.run_id = ti.run_id
   WHERE ti.state IN ('queued', 'restarting') AND dags.relative_fileloc IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM tokens WHERE tokens.sub = ti.id AND tokens.worker IS NOT NULL AND tokens.used_at IS NULL AND tokens.revoked_at IS NULL AND tokens.issued_at > :since)`;
-const inOrder = ' ORDER BY dag_runs.run_after, ti.dag_id, ti.run_id, ti.task_id, ti.map_index LIMIT :limit';
+const inOrder = ' ORDER BY dag_runs.run_after, ti.dag_id, ti.run_id, ti.task_id, ti.map_index LIMIT :limit OFFSET :offset';
 
 /**
  * What waits for a worker, the oldest runs first: of DAGs whose file is known. What another worker has asked a token for since then, and
  * has not used yet, is about to be started by it.
  */
-export function* findWaiting({ queues, team }: Worker, since: string, limit: number): Sql<readonly Waiting[]> {
+export function* findWaiting({ queues, team }: Worker, since: string, limit: number, offset: number): Sql<readonly Waiting[]> {
   const ofQueues = queues.length === 0 ? '' : ` AND ${isOneOf('ti.queue', 'queues')}`;
   const ofTeam = team === null ? '' : ' AND bundles.team = :team';
-  const values = { since, limit, ...(queues.length > 0 && { queues: JSON.stringify(queues) }), ...(team !== null && { team }) };
+  const values = { since, limit, offset, ...(queues.length > 0 && { queues: JSON.stringify(queues) }), ...(team !== null && { team }) };
   const rows = yield* all<Omit<Waiting, 'declares'> & { readonly declares: string | null }>(waiting + ofQueues + ofTeam + inOrder, values);
   return rows.map((row) => ({ ...row, declares: row.declares === null ? null : (JSON.parse(row.declares) as Declares) }));
 }
