@@ -12,6 +12,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Masker, Secret, type MaskerOptions } from '../lib/index.js';
 import { defaultSensitiveNames } from '../lib/secrets/masking/rule.js';
+import { TaskMasking } from '../lib/execution-api/methods/masking.js';
 import { scanJson } from '../lib/secrets/masking/json-text.js';
 import { native } from '../lib/native.js';
 import { codeOf } from './helpers/code-of.js';
@@ -308,6 +309,30 @@ masker('registers one value after the other in memory that grows with them', () 
   } finally {
     addon.newSecret = newSecret;
   }
+});
+
+masker('what a task has rendered is looked through at once, however many values it has', () => {
+  using subject = masking(['hunter2', '4711471147', 'nine lives']);
+  const rendered = new TaskMasking(subject);
+  const opened = (work: () => unknown): number => {
+    const addon = native();
+    const { openSecret } = addon;
+    let count = 0;
+    addon.openSecret = (handle) => (count++, openSecret(handle));
+    try {
+      work();
+      return count;
+    } finally {
+      addon.openSecret = openSecret;
+    }
+  };
+  const wide = { values: Array.from({ length: 10_000 }, (_, index) => `value ${index}`) };
+  assert.is(opened(() => assert.equal(rendered.redactJson(wide), wide)), 1);
+  assert.ok(opened(() => subject.redactValue(wide)) >= 10_000); // control
+  assert.is(opened(() => subject.redactValue(Array.from({ length: 100 }, (_, index) => index))), 0, 'what is shorter than any value holds none');
+  for (const each of [{ a: 'x hunter2', hunter2: [1, null, true], pin: 4711471147, token: { a: [7, 'b'] }, __proto: '\u2028"\\' }, { a: 'a line\nine lives, hunter2', token: 'x' }]) assert.equal(rendered.redactJson(each), subject.redactValue(each));
+  assert.equal(rendered.redactJson({ a: 'one\nine lives', b: 'hunter2' }), { a: 'one\nine lives', b: '***' }); // the second begins in an escape
+  assert.equal(new TaskMasking(undefined).redactJson(wide), wide);
 });
 
 masker('with a thousand values text that is full of escapes, and has none of them, stays', () => {

@@ -108,7 +108,8 @@ export class Masker implements Disposable {
   /** A text with marks in the place of secrets. Each call stands for itself; what comes in pieces goes through a stream. */
   redact(text: string): string {
     if (typeof text !== 'string') throw invalidArgument('text', 'a string', text);
-    if (this.#images.length === 0 && !this.#destroyed && !text.includes('eyJ')) return text;
+    const canHold = text.length >= this.#rule.minLength && (this.#images.length > 0 || text.includes('eyJ'));
+    if (!canHold && !this.#destroyed) return text;
     const bytes = Buffer.from(text);
     const shown = this.mask().end(bytes);
     return shown.equals(bytes) ? text : shown.toString();

@@ -57,7 +57,7 @@ export function own({ api, reach, self, masking, masker }: RowOptions): Rows {
       },
       about: writes,
       // People look at them: what is hidden in the log is hidden here.
-      handler: ({ rendered_fields }, { signal }) => api.setRenderedFields(id, (masker?.redactValue(rendered_fields) ?? rendered_fields) as Record<string, unknown>, { signal }),
+      handler: ({ rendered_fields }, { signal }) => api.setRenderedFields(id, masking.redactJson(rendered_fields), { signal }),
     }),
 
     SetRenderedMapIndex: row({
