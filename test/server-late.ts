@@ -103,6 +103,21 @@ late('what was stolen of a try whose supervisor lives is good for nothing when i
   });
 });
 
+late('nor is it between two heartbeats of a supervisor that lives, which has another one', async () => {
+  for (const [silentMs, answered] of [[4000, 403], [120_000, 204]] as const) {
+    await withServer({}, async (api, clock) => {
+      const task = await api.running();
+      const end = clock.ms + lifetime + leeway;
+      clock.ms = end - silentMs;
+      const fresh = freshOf(await task.heartbeat()) ?? '';
+      clock.ms = end + 500;
+      const stolen = await task.state({ state: 'failed', end_date: endDate });
+      assert.is(stolen.status, answered);
+      expectReply(await api.ask('PUT', `task-instances/${task.id}/heartbeat`, fresh, { hostname: here.hostname, pid: here.pid }), answered === 403 ? 204 : 409);
+    });
+  }
+});
+
 late('it comes in time or not at all, by the clock of the server', async () => {
   for (const [graceMs, answered] of [[3_600_000 - 1000, 204], [3_600_000, 403]] as const) {
     await withServer({}, async (api, clock) => {

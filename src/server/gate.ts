@@ -43,6 +43,9 @@ declare module 'fastify' {
 
 const unasked: Decision = Object.freeze({ allowed: true, rule: 'airflow', reason: 'not_asked' });
 
+/** Between two heartbeats of a supervisor that lives. Of a token's life no more than a quarter, for it is renewed in the second half. */
+const longestSilenceMs = 60_000;
+
 /** States into which a try goes by itself. */
 const ended: ReadonlySet<FoundIdentity['state']> = new Set(['success', 'failed', 'skipped', 'up_for_retry', 'up_for_reschedule', 'deferred', 'awaiting_input'] as const);
 
@@ -68,8 +71,8 @@ export class Gate {
   /**
    * The same about the task instance that asks, on a route that is its own.
    *
-   * A token that has ended is refused here where the try was heard of since: then its supervisor has another one, for an API that answers
-   * renews tokens in time. So what was stolen of a try whose supervisor lives is good for nothing after its end.
+   * A token that has ended is refused here where the try was heard of since, or shortly before: then its supervisor has another one, for an API
+   * that answers renews tokens in time. So what was stolen of a try whose supervisor lives is good for nothing after its end, also between two heartbeats.
    *
    * @param mayBeUsed The route decides about a workload token that was used.
    */
@@ -125,7 +128,8 @@ export class Gate {
   }
 
   #wasHeardSince(claims: TokenClaims, row: FoundIdentity | undefined): boolean {
-    return row?.last_heartbeat_at != null && row.last_heartbeat_at >= storedNow(this.#options.tokens.endOf(claims));
+    const since = this.#options.tokens.endOf(claims) - Math.min(longestSilenceMs, ((claims.exp - claims.iat) * 1000) / 4);
+    return row?.last_heartbeat_at != null && row.last_heartbeat_at >= storedNow(since);
   }
 
   #checked(found: FoundIdentity | undefined, claims: TokenClaims, action: Action, resource = ownTaskInstance(claims)): FoundIdentity {
