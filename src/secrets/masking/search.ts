@@ -9,6 +9,8 @@ const no = -2;
 /** Bytes compared and read for each byte of text: one of a secret's own beginnings must not cost a multiple of its length. */
 const workPerByte = 8;
 const leastWork = 1 << 17;
+/** To try an escape where a beginning at the end of the text is looked for: what may be open is kept back there, not hidden. */
+const escapeWork = 16;
 
 /**
  * Looks for an image's values in one text. In three passes: windows of what is spelt one way only, skipping what cannot be
@@ -152,9 +154,10 @@ export class Search {
     for (let place = 0; place < length; place++) {
       const here = start + place;
       if (here >= text.length) return true;
-      this.#work--;
       const byte = text[here] as number;
-      if (place > 0 && isEscape[byte] === 1 && schemesAt(text, here).some(([scheme, depth]) => this.#escaped(value, place, here, scheme, depth) === more)) return true;
+      const isAnchor = place > 0 && isEscape[byte] === 1;
+      this.#work -= isAnchor ? escapeWork : 1;
+      if (isAnchor && schemesAt(text, here).some(([scheme, depth]) => this.#escaped(value, place, here, scheme, depth) === more)) return true;
       if (byte !== this.#bytes[offset + place]) return false;
     }
     return false;
