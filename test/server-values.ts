@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from '@photostructure/sqlite';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ApiServer, expectRefusal as refused, expectReply as expect, type Task } from './helpers/api-server.js';
+import { ApiServer, expectRefusal as refused, expectReply as expect, type Reply, type Task } from './helpers/api-server.js';
 
 const routes = suite('server-values');
 
@@ -211,6 +211,23 @@ routes('what has expired takes room until it is forgotten, and then no more', as
   } finally {
     rmSync(dirname(database), { recursive: true, force: true });
   }
+});
+
+routes('a slice of XComs is as long as memory allows, and one XCom is always one', async () => {
+  await using api = await ApiServer.start();
+  const value = 'x'.repeat(1_000_000);
+  const tasks: Task[] = [];
+  for (let map_index = 0; map_index < 20; map_index++) {
+    const task = await api.running({ task_id: 'mapped', map_index });
+    expect(await task.ask('POST', `${task.xcom('k', 'mapped')}?map_index=${map_index}`, JSON.stringify(value)), 201);
+    tasks.push(task);
+  }
+  const [task] = tasks as [Task];
+  const slice = (query: string): Promise<Reply> => task.ask('GET', `${task.xcom('k', 'mapped')}/slice${query}`);
+  for (const all of ['', '?include_prior_dates=true', '?step=-1', '?start=2']) refused(await slice(all), 413, 'too_large');
+  expect(await slice('?stop=16'), 200, Array(16).fill(value)); // control
+  expect(await slice('?start=-1'), 200, [value]);
+  expect(await slice('?start=20'), 200, []);
 });
 
 // --- What tasks keep about an asset

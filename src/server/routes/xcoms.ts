@@ -6,7 +6,7 @@ import { badText, textOf, tooDeep, type App } from '../app.js';
 import { isTooDeep } from '../depth.js';
 import { absent, notFound, Problem } from '../problem.js';
 import { picked, sliceOf } from '../slice.js';
-import { countXComs, deleteXCom, getPriorXCom, getXCom, getXComs, setXCom, type XComKey, type XComsKey } from '../store/xcoms.js';
+import { countXComs, deleteXCom, getPriorXCom, getXCom, getXComs, setXCom, sizeOfXComs, type XComKey, type XComsKey } from '../store/xcoms.js';
 import { Message, NoContent } from './params.js';
 
 const Id = Type.String({ minLength: 1, maxLength: 250 });
@@ -21,6 +21,8 @@ const writeQuery = Type.Object({ map_index: mapIndex, mapped_length: Type.Option
 
 /** Airflow's `[core] max_map_length`. */
 const maxMapLength = 1024;
+/** What a slice may have us read; one XCom may be longer. It is in memory several times until the client has taken it, and a mapped task decides how much there is. */
+const mostSliceBytes = 16 << 20;
 const config = (action: Action) => ({ access: 'task', resource: { kind: 'xcom', action } }) as const;
 const url = '/xcoms/:dag_id/:run_id/:task_id/*';
 const variants = { '/item/{offset}': Type.Unknown(), '/slice': Type.Array(Type.Unknown()) };
@@ -58,6 +60,9 @@ export function xcoms(app: App, { database }: AccessOptions): void {
 
   async function slice(key: XComsKey, { start, stop, step, include_prior_dates }: Static<typeof readQuery>): Promise<readonly string[]> {
     const wanted = sliceOf(await database.run(countXComs(key, include_prior_dates)), start, stop, step);
+    if (wanted.take > 1 && (await database.run(sizeOfXComs(key, wanted.first, wanted.take, include_prior_dates))) > mostSliceBytes) {
+      throw new Problem(413, { reason: 'too_large', message: `These XComs take more than ${mostSliceBytes} bytes: ask for fewer at once` });
+    }
     return picked(await database.run(getXComs(key, wanted.first, wanted.take, include_prior_dates)), wanted);
   }
 

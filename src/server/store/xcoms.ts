@@ -38,10 +38,17 @@ export function* countXComs(key: XComsKey, includePriorDates = false): Sql<numbe
 
 /** Some of them in the order of their map indexes. */
 export function* getXComs(key: XComsKey, offset: number, limit: number, includePriorDates = false): Sql<readonly string[]> {
-  const order = includePriorDates ? `map_index, ${date}` : 'map_index';
-  const rows = yield* all<{ value: string }>(`SELECT value ${includePriorDates ? prior : here} ORDER BY ${order} LIMIT :limit OFFSET :offset`, { ...key, limit, offset });
+  const rows = yield* all<{ value: string }>(`SELECT value ${includePriorDates ? prior : here} ORDER BY ${orderOf(includePriorDates)} LIMIT :limit OFFSET :offset`, { ...key, limit, offset });
   return rows.map(({ value }) => value);
 }
+
+/** How many bytes of text {@link getXComs} would read, which reads none of it. */
+export function* sizeOfXComs(key: XComsKey, offset: number, limit: number, includePriorDates = false): Sql<number> {
+  const sizes = `SELECT octet_length(value) AS bytes ${includePriorDates ? prior : here} ORDER BY ${orderOf(includePriorDates)} LIMIT :limit OFFSET :offset`;
+  return (yield* one<{ bytes: number | null }>(`SELECT sum(bytes) AS bytes FROM (${sizes}) AS sizes`, { ...key, limit, offset }))?.bytes ?? 0;
+}
+
+const orderOf = (includePriorDates: boolean): string => (includePriorDates ? `map_index, ${date}` : 'map_index');
 
 const upsert = `INSERT INTO xcoms (dag_id, run_id, task_id, map_index, key, value, mapped_length)
   SELECT :dag_id, :run_id, :task_id, CAST(:map_index AS INTEGER), :key, :value, CAST(:mapped_length AS INTEGER) FROM dag_runs WHERE dag_id = :dag_id AND run_id = :run_id
