@@ -164,6 +164,18 @@ dags('success with outlets makes an event of each active asset, once, with what 
   refused(await asker.ask('GET', 'asset-events/by-asset'), 400, 'Missing parameter');
 });
 
+dags('so many events are answered as memory allows', async () => {
+  await using api = await ApiServer.start({}, seed);
+  const asker = await api.running();
+  const outlet = [{ ...table, type: 'Asset' }, { name: 'all', type: 'AssetAlias' }];
+  for (let left = 20; left > 0; left--) {
+    const extra = { of: left === 20 ? 'first' : 'others', x: 'x'.repeat(450_000) };
+    await succeed(await api.task(), outlet, [{ dest_asset_key: table, extra }, { dest_asset_key: table, source_alias_name: 'all', extra }]);
+  }
+  for (const path of ['by-asset?name=table', 'by-asset?uri=s3://table&extra=of%3Dfirst&limit=1', 'by-asset?name=table&limit=40']) refused(await asker.ask('GET', `asset-events/${path}`), 413, 'too_large');
+  for (const path of ['by-asset?name=table&limit=20', 'by-asset?name=table&ascending=false&limit=20', 'by-asset-alias?name=all']) assert.is((await events(asker, path)).length, 20); // control
+});
+
 dags('events are narrowed by partition and by texts of their extra, before they are counted', async () => {
   await using api = await ApiServer.start({}, { ...seed, dagRuns: [{ ...dagRun, partition_key: 'p=1' }, { dag_id: 'daily', run_id: 'other', partition_key: 'P=1' }] });
   const asker = await api.running();

@@ -4,7 +4,7 @@ import { Timestamp } from '../../execution-api/schema/common.js';
 import { authorize, type AccessOptions } from '../access.js';
 import type { App } from '../app.js';
 import { absent, Problem } from '../problem.js';
-import { getAssetEvents } from '../store/asset-events.js';
+import { type EventFilter, getAssetEvents, sizeOfAssetEvents } from '../store/asset-events.js';
 import { getAsset, getAssetsByAlias } from '../store/assets.js';
 
 const config = { access: 'task', resource: { kind: 'asset', action: 'read' } } as const;
@@ -20,6 +20,9 @@ const range = {
   extra: Type.Optional(Type.Array(Type.String({ pattern: '^[^=]+=', maxLength: 1800 }), { maxItems: 16 })),
 };
 
+/** What an answer may have us read: it is in memory several times until the client has taken it, and tasks decide how much there is. */
+const mostBytes = 16 << 20;
+
 /** @throws {Problem} 400: a pattern, which could keep the database busy for as long as a task likes. */
 function filtered({ partition_key_regexp_pattern, extra = [], limit, ...rest }: Static<TObject<typeof range>>) {
   if (partition_key_regexp_pattern !== undefined) throw new Problem(400, { reason: 'regexp_not_available', message: 'partition_key_regexp_pattern is not available here: use partition_key' });
@@ -27,8 +30,13 @@ function filtered({ partition_key_regexp_pattern, extra = [], limit, ...rest }: 
   return { ...rest, extra: wanted, ...(limit && { limit }) };
 }
 
-
 export function assets(app: App, { database }: AccessOptions): void {
+  /** @throws {Problem} 413: there is too much of them. */
+  async function eventsOf(filter: EventFilter) {
+    if ((await database.run(sizeOfAssetEvents(filter))) > mostBytes) throw new Problem(413, { reason: 'too_large', message: `These events take more than ${mostBytes} bytes: ask for fewer, by after, before or limit` });
+    return { asset_events: [...(await database.run(getAssetEvents(filter)))] };
+  }
+
   app.get('/assets/by-name', { config, schema: { querystring: Type.Object({ name: Name }), response: { 200: Asset } } }, async (request) => {
     const { name } = request.query;
     await authorize(request, { kind: 'asset', name });
@@ -58,12 +66,12 @@ export function assets(app: App, { database }: AccessOptions): void {
     if (!name && !uri) throw new Problem(400, { reason: 'Missing parameter', message: 'name and uri cannot both be None' });
     if (name) await authorize(request, { kind: 'asset', name });
     if (uri) await authorize(request, { kind: 'asset', uri });
-    return { asset_events: [...(await database.run(getAssetEvents({ ...filtered(range), ...(name && { name }), ...(uri && { uri }), ascending })))] };
+    return eventsOf({ ...filtered(range), ...(name && { name }), ...(uri && { uri }), ascending });
   });
 
   app.get('/asset-events/by-asset-alias', { config, schema: { querystring: Type.Object({ name: Name, ...range }), response: { 200: AssetEvents } } }, async (request) => {
     const { name: alias, ascending = true, ...range } = request.query;
     await authorize(request, { kind: 'asset', alias });
-    return { asset_events: [...(await database.run(getAssetEvents({ ...filtered(range), alias, ascending })))] };
+    return eventsOf({ ...filtered(range), alias, ascending });
   });
 }

@@ -60,10 +60,11 @@ interface EventRow extends AssetRow {
 
 const columns = 'event.id, event.timestamp, event.extra AS event_extra, event.source_task_id, event.source_dag_id, event.source_run_id, event.source_map_index, event.partition_key';
 const ofAsset = 'asset.name, asset.uri, asset.asset_group, asset.extra';
-const from = `SELECT ${columns}, ${ofAsset} FROM asset_events AS event JOIN assets AS asset ON asset.name = event.name AND asset.uri = event.uri`;
+const joined = 'FROM asset_events AS event JOIN assets AS asset ON asset.name = event.name AND asset.uri = event.uri';
+const from = `SELECT ${columns}, ${ofAsset} ${joined}`;
 
-/** By name or URI alone those of active assets; by both, or an alias, of any. */
-export function* getAssetEvents({ name, uri, alias, after, before, ascending, limit, partition_key, extra = [] }: EventFilter): Sql<readonly AssetEvent[]> {
+/** What of the events is read. By name or URI alone those of active assets; by both, or an alias, of any. */
+function selection({ name, uri, alias, after, before, ascending, limit, partition_key, extra = [] }: EventFilter): readonly [string, Record<string, Value>] {
   const values: Record<string, Value> = {};
   const where: string[] = [];
   const only = (condition: string, key: string, value: Value | undefined): void => {
@@ -82,8 +83,23 @@ export function* getAssetEvents({ name, uri, alias, after, before, ascending, li
   // The databases have no one word for what JSON says: with a look into it, all are read and then cut.
   const cut = extra.length === 0 ? limit : undefined;
   if (cut !== undefined) values['limit'] = cut;
-  const text = `${from} WHERE ${where.join(' AND ')} ORDER BY event.timestamp ${direction}, event.id ${direction} ${cut === undefined ? '' : 'LIMIT :limit'}`;
-  const found = yield* all<EventRow>(text, values);
+  return [`WHERE ${where.join(' AND ')} ORDER BY event.timestamp ${direction}, event.id ${direction} ${cut === undefined ? '' : 'LIMIT :limit'}`, values];
+}
+
+/** Of an event without anything of its own. */
+const leastBytes = 256;
+
+/** About how many bytes {@link getAssetEvents} would read, which reads none of them. */
+export function* sizeOfAssetEvents(filter: EventFilter): Sql<number> {
+  const [which, values] = selection(filter);
+  const sizes = `SELECT ${leastBytes} + octet_length(event.extra) + octet_length(asset.extra) AS bytes ${joined} ${which}`;
+  return (yield* one<{ bytes: number | null }>(`SELECT sum(bytes) AS bytes FROM (${sizes}) AS sizes`, values))?.bytes ?? 0;
+}
+
+export function* getAssetEvents(filter: EventFilter): Sql<readonly AssetEvent[]> {
+  const { extra = [], limit } = filter;
+  const [which, values] = selection(filter);
+  const found = yield* all<EventRow>(`${from} ${which}`, values);
   const rows = extra.length === 0 ? found : found.filter(({ event_extra }) => holds(event_extra, extra)).slice(0, limit);
   const runs = yield* createdRuns(rows.map(({ id }) => id));
   return rows.map(({ name: _n, uri: _u, asset_group: _g, extra: _e, event_extra, ...row }, index) => ({
