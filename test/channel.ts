@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert';
 import { Channel, defaultChannelLimits, type ChannelLimits } from '../lib/broker/channel.js';
 import { encodeFrame } from '../lib/broker/frame.js';
 import { Lane } from '../lib/broker/turns.js';
-import type { BrokerViolation } from '../lib/errors.js';
+import { BrokerViolation } from '../lib/errors.js';
 import { Peer, settled } from './helpers/peer.js';
 import { socketPair } from './helpers/socket-pair.js';
 
@@ -40,6 +40,27 @@ channel('requests that were read are answered although the peer has closed its s
   assert.equal(await peer.receive(1), [[1, { late: true }, null]]);
   await side.closed;
   near.destroy();
+});
+
+channel('who is told of a violation and throws keeps no other channel from its turn, from the queue either', async () => {
+  for (const isQueued of [false, true]) {
+    const { near, far } = await socketPair();
+    const busy = (): void => { for (const since = performance.now(); performance.now() - since < 3; ); };
+    const answer = (value: unknown): Uint8Array => {
+      if (value === 'bad') throw new BrokerViolation('a frame that is bad');
+      busy(); // so that what comes next waits for the next turn
+      return encodeFrame(value);
+    };
+    const side = new Channel(near, defaultChannelLimits, new Lane(), answer, () => { throw new Error('of the listener'); });
+    const thrown = once(process, 'uncaughtException');
+    far.write(Buffer.concat([...(isQueued ? [encodeFrame('first')] : []), encodeFrame('bad')]));
+    assert.is(((await thrown) as [Error])[0].message, 'of the listener');
+    await side.closed;
+    const other = await open(([, body]) => body, {}, true);
+    assert.equal(await other.peer.ask([1, { a: 1 }]), [1, { a: 1 }, null]);
+    other.side.close();
+    far.destroy();
+  }
 });
 
 channel('a peer that closes its side, takes no reply and is gone then is an end like any other', async () => {

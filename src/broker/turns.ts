@@ -79,8 +79,12 @@ class Turns {
 
   #serve(lane: Lane, since: number, step: (lane: Lane, since: number) => void): void {
     this.#clock = lane.usedMs;
-    if (lane.shift()) this.#waiting.delete(lane);
-    this.#afterAll(() => step(lane, since));
+    try {
+      if (lane.shift()) this.#waiting.delete(lane);
+    } finally {
+      // Also where it throws, which it must not: a process that outlives that has other tasks.
+      this.#afterAll(() => step(lane, since));
+    }
   }
 
   /** Once all that followed from a piece of work has been done, promises included: that is paid for by the same lane. */
