@@ -61,12 +61,11 @@ for (const [what, chunk] of Object.entries(hostile)) {
 
 lines('between a request and its turn twelve tasks that log without end have one turn each', async () => {
   const floods = 12;
-  const lane = new Lane();
   let served = 0;
   const waits: number[] = [];
   const asked = async (): Promise<void> => {
     const before = served;
-    await lane.run(() => waits.push(served - before));
+    await new Lane().run(() => waits.push(served - before)); // one of its own: what the machine did to us meanwhile is not charged to the next
   };
   class Flood extends Lane {
     override run<T>(work: () => T): Promise<T> {
@@ -74,14 +73,14 @@ lines('between a request and its turn twelve tasks that log without end have one
     }
   }
   const chunk = hostile['many fields'] as string;
-  const flooded = Promise.all(Array.from({ length: floods }, () => drain(stream(...Array<string>(8).fill(chunk)), 'ti', 'log', () => {}, undefined, undefined, new Flood())));
+  const flooded = Promise.all(Array.from({ length: floods }, () => drain(stream(...Array<string>(40).fill(chunk)), 'ti', 'log', () => {}, undefined, undefined, new Flood())));
   let isOver = false;
   void flooded.then(() => (isOver = true));
   while (!isOver) {
     await new Promise(setImmediate);
     await asked();
   }
-  assert.ok(served > floods * 8 && waits.length > 3, `control: ${served} pieces of work, ${waits.length} requests`);
+  assert.ok(served > floods * 40 && waits.length > 3, `control: ${served} pieces of work, ${waits.length} requests`);
   assert.ok(waits.every((wait) => wait <= floods + 1), `${waits}`);
 });
 
