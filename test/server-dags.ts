@@ -292,4 +292,18 @@ dags('a run that was started for events is told with them, and they with it', as
   assert.equal(((await asker.ask('GET', url('asset 2', 'consumer'))).body as { consumed_asset_events: unknown[] }).consumed_asset_events, []);
 });
 
+dags('whatever producers say, a run that was started for it starts, and has the newest of it', async () => {
+  let clock = Date.parse(now);
+  await using api = await ApiServer.start({ now: () => clock }, seed);
+  const extras = [10, 500_000, 500_000, 500_000].map((length, n) => ({ n, text: 'x'.repeat(length) })); // control: 1 MiB has room for two of them
+  for (const extra of extras) {
+    await succeed(await api.task(), [{ ...table, type: 'Asset' }], [{ dest_asset_key: table, extra }]);
+    clock += 60_000;
+  }
+  await api.server.seed({ dagRuns: [{ dag_id: 'consumer', run_id: 'asset 1', run_type: 'asset_triggered', consumes: [table] }] });
+  const { dag_run } = (await (await api.task({ dag_id: 'consumer', run_id: 'asset 1' })).run()).body as { dag_run: { consumed_asset_events: { extra: unknown; asset: { extra: unknown } }[] } };
+  assert.equal(dag_run.consumed_asset_events.map(({ extra }) => (extra as { n?: number }).n), [undefined, undefined, 2, 3]);
+  assert.equal(dag_run.consumed_asset_events.map(({ asset }) => asset.extra), [{}, {}, { of: 'the asset' }, { of: 'the asset' }]);
+});
+
 dags.run();

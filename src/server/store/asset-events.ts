@@ -133,8 +133,16 @@ function* createdRuns(ids: readonly number[]): Sql<ReadonlyMap<number, CreatedRu
   return found;
 }
 
-const consumed = `${from} JOIN consumed_asset_events AS consumed ON consumed.event_id = event.id
-  WHERE consumed.dag_id = :dag_id AND consumed.run_id = :run_id ORDER BY event.timestamp, event.id`;
+/** What comes with the start of a task must fit its start message, whatever producers said: the newest so many events, and of the newest so many bytes what they and their assets say. */
+const mostConsumed = 2048;
+const mostConsumedBytes = 1 << 20;
+
+const ifItFits = (column: string): string => `CASE WHEN bytes <= ${mostConsumedBytes} THEN ${column} ELSE '{}' END AS ${column}`;
+const consumed = `SELECT id, timestamp, source_task_id, source_dag_id, source_run_id, source_map_index, name, uri, ${ifItFits('event_extra')}, ${ifItFits('extra')}
+  FROM (SELECT ${columns}, ${ofAsset}, sum(octet_length(event.extra) + octet_length(asset.extra)) OVER (ORDER BY event.timestamp DESC, event.id DESC) AS bytes
+    ${joined} JOIN consumed_asset_events AS consumed ON consumed.event_id = event.id
+    WHERE consumed.dag_id = :dag_id AND consumed.run_id = :run_id ORDER BY event.timestamp DESC, event.id DESC LIMIT ${mostConsumed}) AS newest
+  ORDER BY timestamp, id`;
 const aliases = `SELECT alias, event_id FROM asset_event_aliases WHERE event_id IN
   (SELECT event_id FROM consumed_asset_events WHERE dag_id = :dag_id AND run_id = :run_id) ORDER BY alias`;
 
