@@ -509,4 +509,23 @@ executionApi('a base URL with or without a slash at its end, or without a path, 
   assert.equal(urls, ['/execution/variables/k', '/execution/variables/k', '/variables/k', '/a/b%20c/variables/k']);
 });
 
+executionApi('what waits for an API that was away is sent when that is known to be back, and not at the end of its pause', async () => {
+  let asked = 0;
+  const listener: RequestListener = (_request, response) => (++asked === 1 ? response.writeHead(503).end() : json(response, 200, { key: 'region', value: 'north' }));
+  const hour = 3_600_000;
+  await withServer(listener, async (api) => {
+    for (const isBack of [false, true]) {
+      asked = 0;
+      let looks = 0;
+      api.isAway = () => ++looks < 4 || !isBack;
+      // Control: while it stays away the pause goes on, however often it is asked.
+      const aborter = new AbortController();
+      const answered = api.getVariable('region', { signal: aborter.signal }).then(({ value }) => value, () => 'given up');
+      while (looks < 6 && asked < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+      if (!isBack) aborter.abort();
+      assert.equal([await answered, asked], isBack ? ['north', 2] : ['given up', 1]);
+    }
+  }, { retryDelayMs: hour, maxRetryDelayMs: hour });
+});
+
 executionApi.run();

@@ -91,7 +91,7 @@ export class Transport {
         signal?.throwIfAborted();
         if ((attempt >= attempts && isAway?.() !== true) || !isTransient(error)) throw new UpstreamUnreachable(`${request.method} ${request.route}`, problem(error));
       }
-      await this.#pause(attempt, signal);
+      await this.#pause(attempt, signal, isAway);
     }
   }
 
@@ -122,11 +122,17 @@ export class Transport {
     }
   }
 
-  /** Random between the base and its double for each attempt, as tenacity's wait_random_exponential in Airflow's client. */
-  async #pause(attempt: number, signal: AbortSignal | undefined): Promise<void> {
+  /** Random between the base and its double for each attempt, as tenacity's wait_random_exponential in Airflow's client; cut short when what was away is back. */
+  async #pause(attempt: number, signal: AbortSignal | undefined, isAway: (() => boolean) | undefined): Promise<void> {
     const longest = Math.min(this.#maxRetryDelayMs, this.#retryDelayMs * 2 ** attempt);
     const delayMs = this.#retryDelayMs + Math.random() * Math.max(0, longest - this.#retryDelayMs);
-    await sleep(delayMs, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
+    const end = performance.now() + delayMs;
+    for (let leftMs = delayMs, wasAway = isAway?.() === true; leftMs > 0; leftMs = end - performance.now()) {
+      await sleep(isAway === undefined ? leftMs : Math.min(leftMs, lookAgainMs), undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
+      const away = isAway?.() === true;
+      if (wasAway && !away) return;
+      wasAway = away;
+    }
   }
 
   /** Ends the connections; requests under way fail. */
@@ -134,6 +140,9 @@ export class Transport {
     await Promise.all([this.#pool.destroy(), this.#vital.destroy()]);
   }
 }
+
+/** How often it is asked, in a pause, whether what was away is back. */
+const lookAgainMs = 500;
 
 class TimedOut extends Error {}
 
