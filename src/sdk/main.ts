@@ -66,7 +66,12 @@ async function main(): Promise<number> {
   Object.defineProperty(process, 'stdin', { value: Readable.from([]), configurable: true });
   await Promise.all([started, warmUp(bundle)]);
   setClient(client);
-  await runTask(() => load(bundle, client.start.dag_rel_path), broken());
+  try {
+    await runTask(() => load(bundle, client.start.dag_rel_path), broken());
+  } catch (error) {
+    log.critical('what became of the task could not be told', { error });
+    return 1;
+  }
   await client.end();
   if (withoutPlace !== undefined) await showPlace(withoutPlace);
   return 0;

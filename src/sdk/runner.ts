@@ -41,6 +41,7 @@ export async function runTask(load: () => Promise<TaskModule>, broken: Promise<n
     await tell(supervisor, ran);
     return ran;
   } catch (error) {
+    if ('error' in ran) throw error; // a failure that cannot be told: nor can another
     // An outlet or a trigger that was not granted, an argument that is not JSON.
     const failed = failure(error, supervisor);
     await tell(supervisor, failed);
