@@ -199,6 +199,9 @@ frame('what cannot be sent is refused with a code', () => {
     }
   };
   assert.is(code(() => encodeFrame('a'.repeat(101), { maxFrameBytes: 100 })), 'ERR_OUT_OF_RANGE');
+  for (const lost of [new Map(), new Set([1]), /a/, new Error('x'), Promise.resolve()]) assert.is(code(() => encodeRequest([1, { a: [{ lost }] }], 'value')), 'ERR_INVALID_ARG_TYPE');
+  class Point { x = 1; }
+  for (const kept of [{}, [], new Date(), new Uint8Array(3), new Point(), Object.create(null), null, 'Map']) assert.instance(encodeRequest([1, { a: [{ kept }] }], 'value'), Uint8Array);
   assert.is(code(() => encodeFrame({ f: () => 1 })), 'ERR_INVALID_ARG_TYPE');
   assert.throws(() => encodeRequest([1, { value: [10n] }], 'SetXCom'), /^"SetXCom" must be made of values .*, and has a BigInt$/);
   let deep: unknown = 1;

@@ -154,6 +154,7 @@ for (const [what, source] of [
   ['cannot be parsed', 'export default ('],
   ['has no default export', 'export const a = 1;'],
   ['returns what cannot be sent', 'export default () => () => 1;'],
+  ['returns a Map, which is no object of fields', 'export default () => ({ rows: [new Map([["a", 1]])] });'],
 ] as const) {
   sdk(`a task file that ${what} is a failed task, reported and handled`, async () => {
     const ran = await run(source);

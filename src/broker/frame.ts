@@ -57,6 +57,8 @@ export function encodeFrame(value: unknown, { maxFrameBytes }: Pick<FrameLimits,
  */
 export function encodeRequest(value: unknown, name: string): Uint8Array {
   const frame = encodeFrame(value, defaultFrameLimits, name);
+  const lost = lostIn(value);
+  if (lost !== undefined) throw withoutForm(name, lost);
   try {
     unpack(frame.subarray(headerBytes), defaultFrameLimits);
   } catch (error) {
@@ -79,8 +81,27 @@ function encodeBody(value: unknown, name: string): Uint8Array {
     if (cause instanceof Error && cause.message.startsWith('Too deep')) throw outOfRange(name, 'at most 512 levels deep');
     const [, foreign] = /^Unrecognized object: \[object (\w+)\]$/.exec(cause instanceof Error ? cause.message : '') ?? [];
     if (foreign === undefined) throw invalidArgument(name, 'made of values that msgpack has a form for', value);
-    throw Object.assign(new TypeError(`"${name}" must be made of values that msgpack has a form for, and has a ${foreign}`), { code: 'ERR_INVALID_ARG_TYPE' as const });
+    throw withoutForm(name, foreign);
   }
+}
+
+function withoutForm(name: string, foreign: string): TypeError {
+  return Object.assign(new TypeError(`"${name}" must be made of values that msgpack has a form for, and has a ${foreign}`), { code: 'ERR_INVALID_ARG_TYPE' as const });
+}
+
+/** What has something in it that is no field, so that the encoder, which sees fields alone, would make an empty map of it. */
+const fieldless: ReadonlySet<string> = new Set(['Error', 'Map', 'Promise', 'RegExp', 'Set', 'WeakMap', 'WeakSet']);
+
+/** Of what could be encoded, and so has no circle. */
+function lostIn(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return undefined;
+  const kind = Object.prototype.toString.call(value).slice(8, -1);
+  if (fieldless.has(kind)) return kind;
+  for (const part of Array.isArray(value) ? (value as unknown[]) : Object.values(value)) {
+    const lost = lostIn(part);
+    if (lost !== undefined) return lost;
+  }
+  return undefined;
 }
 
 /** What JSON.stringify would write faithfully: msgpack also has bytes, dates, NaN and integers beyond a number. */
