@@ -104,7 +104,7 @@ triggerer('a server that is away is told of once for each thing that cannot be a
   const stderr = Object.assign(new PassThrough().on('data', (chunk) => (said += String(chunk))), { isTTY: false }) as unknown as NodeJS.WriteStream;
   using view = new TriggererView({ json: false, stdout: Object.assign(new PassThrough(), { isTTY: false }) as unknown as NodeJS.WriteStream, stderr });
   const trouble = (message: string): void => view.show({ kind: 'trouble', error: new Error(message) });
-  for (let times = 0; times < 3; times++) ['asking', 'telling'].forEach(trouble);
+  for (let times = 0; times < 3; times++) ['asking', 'telling\n    at x (y:1)'].forEach(trouble);
   assert.is(said, 'sallyport triggerer: asking\nsallyport triggerer: telling\n');
   const ti = { id: 'i', dag_id: 'd', run_id: 'r', task_id: 't', map_index: -1, try_number: 1 };
   view.show({ kind: 'begun', id: 1, ti, classpath: 'c', bundle: 'b', ms: 1, waiting: 1 });

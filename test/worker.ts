@@ -452,6 +452,20 @@ worker('what a task says is obeyed by no terminal, as JSON either', () => {
   assert.is((JSON.parse(shown.split('\n')[0] ?? '') as { outcome: { reason: string } }).outcome.reason, bad); // control: it is all there
 });
 
+worker('for a person each end is one line, aligned, whatever its state is called and however long its error', () => {
+  let shown = '';
+  const stream = (): NodeJS.WriteStream => Object.assign(new PassThrough().on('data', (chunk) => (shown += String(chunk))), { isTTY: false }) as unknown as NodeJS.WriteStream;
+  using view = new WorkerView({ json: false, stdout: stream(), stderr: stream() });
+  const states = ['success', 'failed', 'awaiting_input', 'up_for_reschedule', 'server_terminated'] as const;
+  for (const state of states) view.show({ kind: 'ended', name: 'name', ti: undefined, running: 0, ms: 1200, outcome: { state, exit: { kind: 'exited', exitCode: 0 }, reported: true, reason: '\nError: no\r\n    at x (y:1)' } });
+  view.show({ kind: 'refused', name: 'name', ti: undefined, running: 0, reason: 'refused\n    at z' });
+  view.show({ kind: 'failed', error: new Error('away\n    at z') });
+  const lines = shown.trimEnd().split('\n');
+  assert.is(lines.pop(), 'sallyport worker: away');
+  assert.is(lines.pop(), `${'refused'.padEnd(27)}name  refused`);
+  assert.equal(lines, states.map((state) => `${state.padEnd(17)}   1.2 s  name  Error: no`));
+});
+
 worker('options that are none are refused', async () => {
   await using supervisor = new Supervisor({ api, bundles: {} });
   using credential = Secret.fromBytes(Buffer.from('x'));

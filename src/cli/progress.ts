@@ -1,6 +1,6 @@
 import { harmless } from '../supervisor/logs/record.js';
 import { clip, paintFor, type Paint } from './table.js';
-import { inline, visible } from './visible.js';
+import { firstLine, inline } from './visible.js';
 
 export interface ProgressOptions {
   readonly json: boolean;
@@ -54,7 +54,7 @@ export class Progress implements Disposable {
     if (this.#troubles.has(error.message)) return;
     this.#troubles.add(error.message);
     if (this.json) this.line(event);
-    else this.say(visible(error.message));
+    else this.say(firstLine(error.message));
   }
 
   /** For the last line alone, until something goes well. */
@@ -89,7 +89,7 @@ export class Progress implements Disposable {
     if (this.#timer === undefined) return;
     const [now = '', ...rest] = this.#standing();
     const counts = [...this.#counts].map(([kind, count]) => `${count} ${kind}`);
-    const text = [now, ...counts, ...[...this.#troubles].slice(-1).map(inline), ...rest.map(inline)].join('  ');
+    const text = [now, ...counts, ...[...this.#troubles].slice(-1).map(firstLine).map(inline), ...rest.map(inline)].join('  ');
     this.#out.write(`${clearLine}${this.paint('dim', clip(text, (this.#out.columns ?? 80) - 1))}`);
     this.#shown = true;
   }

@@ -1,7 +1,7 @@
 import type { TriggererEvent } from '../hosts/index.js';
 import { labelOf, lasted, Progress, type ProgressOptions } from './progress.js';
 import type { Style } from './table.js';
-import { visible } from './visible.js';
+import { firstLine, visible } from './visible.js';
 
 const styles: Readonly<Record<string, Style>> = { fired: 'green', failed: 'red', cancelled: 'dim' };
 
@@ -23,7 +23,7 @@ export class TriggererView implements Disposable {
     if (progress.json) return progress.line(event);
     if (event.kind === 'begun') return progress.status();
     const { kind, ti, classpath, ms } = event;
-    const why = kind === 'failed' ? `  ${visible(event.reasons.join(' ').split('\n')[0] ?? '').slice(0, 300)}` : '';
+    const why = kind === 'failed' ? `  ${firstLine(event.reasons.join(' ')).slice(0, 300)}` : '';
     progress.print(`${progress.paint(styles[kind] ?? 'cyan', kind.padEnd(9))} ${lasted(ms).padStart(7)}  ${visible(labelOf(ti))}  ${progress.paint('dim', visible(classpath) + why)}`);
   }
 

@@ -13,5 +13,8 @@ export function visible(text: string): string {
   });
 }
 
-/** The same for one cell of a table, or a line that is drawn again: a tab would put what follows elsewhere. */
+/** The first line of a text that says anything: of an error with its stack, what it is. */
+export const firstLine = (text: string): string => visible(/\S[^\r\n]*/.exec(text)?.[0] ?? '');
+
+/** `visible`, for one cell of a table, or a line that is drawn again: a tab would put what follows elsewhere. */
 export const inline = (text: string): string => visible(text).replaceAll('\t', ' ');

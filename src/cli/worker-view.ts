@@ -2,9 +2,11 @@ import type { Outcome } from '../supervisor/index.js';
 import type { Subject, WorkerEvent } from '../worker/index.js';
 import { labelOf, lasted, Progress, type ProgressOptions } from './progress.js';
 import type { Style } from './table.js';
-import { visible } from './visible.js';
+import { firstLine, visible } from './visible.js';
 
 const styles: Readonly<Record<string, Style>> = { success: 'green', failed: 'red', up_for_retry: 'yellow', server_terminated: 'yellow', refused: 'red' };
+/** The longest of Airflow's states. */
+const stateWidth = 'up_for_reschedule'.length;
 
 /** What a worker does, for a person: a line for each end, and on a terminal one that says how many run, and which the longest. As JSON for a program. */
 export class WorkerView implements Disposable {
@@ -32,10 +34,10 @@ export class WorkerView implements Disposable {
     progress.count(state);
     if (progress.json) return progress.line(event);
     if (event.kind === 'released') return progress.status(); // it will be seen again
-    const why = event.kind === 'refused' ? event.reason : (event.outcome.reason ?? event.outcome.error?.message ?? howItEnded(event.outcome));
+    const why = firstLine(event.kind === 'refused' ? event.reason : (event.outcome.reason ?? event.outcome.error?.message ?? howItEnded(event.outcome)));
     const took = event.kind === 'ended' ? `${lasted(event.ms).padStart(7)} ` : '        ';
     const told = event.kind === 'ended' && !event.outcome.reported && event.outcome.state !== 'server_terminated' ? ' (the server has not been told)' : '';
-    progress.print(`${progress.paint(styles[state] ?? 'cyan', state.padEnd(12))} ${took} ${visible(label)}${told}${why === '' ? '' : progress.paint('dim', `  ${visible(why).slice(0, 300)}`)}`);
+    progress.print(`${progress.paint(styles[state] ?? 'cyan', state.padEnd(stateWidth))} ${took} ${visible(label)}${told}${why === '' ? '' : progress.paint('dim', `  ${why.slice(0, 300)}`)}`);
   }
 
   /** About the worker itself. */
