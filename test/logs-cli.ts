@@ -5,6 +5,7 @@ import fsPromises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -62,6 +63,21 @@ logs('a log is shown for a person: time, kind, event, fields, and what has lines
     '             info    no end',
     '',
   ].join('\n'));
+});
+
+logs('of an error its code and what caused it are shown, too', async () => {
+  const cause = { message: 'inner', code: 'ECONNREFUSED', stack: 'Error: inner ECONNREFUSED\n    at y', cause: { stack: 'TypeError: root\n    at z\x1b[2J', cause: 'a word' } };
+  const path = logFile(
+    line('error', 'failed', { error: { code: 'E_LOAD', stack: 'Error: outer\n    at x', cause } }),
+    line('error', 'failed', { error: { stack: 'Error: o', cause: { rows: 0 } } }),
+    line('error', 'failed', { error: { code: null, stack: 'Error: o', cause: null } }),
+  );
+  const { code, stdout } = await cli(asWeAre, ['logs', path]);
+  assert.is(code, 0);
+  assert.equal(stdout.split('\n').map((text) => text.replace(/^ {21}/, '')).filter((text) => !/^\d|^$/.test(text)), [
+    'error:', '  Error: outer [E_LOAD]', '    at x', '  cause: Error: inner ECONNREFUSED', '    at y', '  cause: TypeError: root', '    at z\\x1b[2J', '  cause: a word',
+    'error:', '  Error: o', '  cause: { rows: 0 }', 'error:', '  Error: o',
+  ]);
 });
 
 logs('numbers are shown as they were written, times in UTC, and none that is no time', async () => {
@@ -199,6 +215,16 @@ logs('mistakes are told, with the exit code of a shell', async () => {
   assert.is((await cli(asWeAre, ['logs', path])).code, 0); // control
 });
 
+logs('where a log that is named by ids is not, it is said how the folder is', async () => {
+  const ids = ['d', 'r', 'absent'];
+  for (const where of [folder, join(folder, 'none')]) {
+    const { code, stdout, stderr } = await cli(asWeAre, ['logs', '--folder', where, ...ids]);
+    assert.equal([code, stdout], [1, '']);
+    assert.is(stderr, `sallyport logs: there is no log '${join(where, 'dag_id=d/run_id=r/task_id=absent/attempt=1.log')}'; --folder or SALLYPORT_LOGS says in which folder the supervisor keeps them\n`);
+  }
+  assert.not.match((await cli(asWeAre, ['logs', join(folder, 'absent.log')])).stderr, '--folder'); // control: a file is where it says
+});
+
 /** `logs --follow`, and what it has shown. */
 function follow(path: string, ...args: string[]) {
   const [program, ...rest] = asWeAre;
@@ -247,6 +273,20 @@ logs('--follow of a task that is over shows it and ends; a task cannot end it by
   posed.child.kill('SIGINT');
   assert.equal(await once(posed.child, 'close'), [130, null]);
 });
+
+for (const state of ['deferred', 'awaiting_input', 'up_for_reschedule']) {
+  logs(`--follow goes on where a try is ${state}, for the same file does`, async () => {
+    const over = (word: string): string => line('info', `the task has ended: ${word}`, { logger: 'supervisor', state: word });
+    const path = logFile(line('info', 'one'), over(state));
+    const waiting = follow(path);
+    await waiting.until(state);
+    await sleep(500); // it looks again every 200 ms
+    assert.is(waiting.child.exitCode, null);
+    appendFileSync(path, line('info', 'the task has started', { logger: 'supervisor' }) + line('info', 'two') + over('success'));
+    assert.equal(await once(waiting.child, 'close'), [0, null]); // control: this state ends it
+    assert.match(waiting.shown(), 'two');
+  });
+}
 
 logs('--follow of a try that runs again goes on', async () => {
   const again = follow(logFile(ended, line('info', 'the task has started', { logger: 'supervisor' }), line('info', 'up')), '-n', '1');

@@ -297,6 +297,7 @@ logs('a try\'s three descriptors are one file, masked, from its start to its end
       const { password } = await connections.get('db');
       log.info('connected', { password, rows: 3, url: 'http://u:' + password });
       console.log('plain', password);
+      log.error('refused', { err: new Error('outer', { cause: Object.assign(new Error('for ' + password), { code: 'E' + password }) }) });
       console.error('oh');
       writeSync(3, 'not json\\n[1]\\n');
       writeSync(1, Buffer.from([0xff, 0xfe, 0, 10]));
@@ -310,7 +311,9 @@ logs('a try\'s three descriptors are one file, masked, from its start to its end
   assert.equal(of('supervisor').map(({ event }) => event), ['the task has started', 'the task has ended: success']);
   assert.is(found.at(-1), of('supervisor')[1]);
   assert.equal(of('supervisor')[1]?.['state'], 'success');
-  assert.equal(of('task').map(({ event, password, rows, url }) => [event, password, rows, url].filter((value) => value !== undefined)), [['connected', '***', 3, 'http://u:***'], ['not json'], ['[1]']]);
+  assert.equal(of('task').map(({ event, password, rows, url }) => [event, password, rows, url].filter((value) => value !== undefined)), [['connected', '***', 3, 'http://u:***'], ['refused'], ['not json'], ['[1]']]);
+  const { cause } = of('task')[1]?.['err'] as { cause: { message: string; code: string; stack: string } };
+  assert.equal([cause.message, cause.code, cause.stack.split('\n')[0]], ['for ***', 'E***', 'Error: for ***']);
   assert.equal(of('task.stdout').map(({ event, cut }) => [(event as string).slice(0, 9), cut]), [['plain ***', undefined], ['\ufffd\ufffd\0', undefined], ['xxxxxxxxx', true], ['no end', undefined]]);
   assert.equal(of('task.stderr').map(({ event }) => event), ['oh']);
   assert.not.match(readFileSync(path, 'utf8'), 'horse');

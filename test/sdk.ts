@@ -148,6 +148,42 @@ sdk('a request that is refused throws an error with a code', async () => {
   ]);
 });
 
+sdk('of an error the log keeps name, message, code, stack and what caused it', async () => {
+  const { logs } = await run(`
+    import { log } from 'sallyport/task';
+    class Coded extends Error { get code() { return 'E_CLASS'; } }
+    export default () => {
+      const root = Object.assign(new TypeError('root'), { errno: -2 });
+      const err = new Coded('outer', { cause: new Error('inner', { cause: root }) });
+      log.info('fields', { err });
+      const loop = new Error('loop', { cause: new Error('back') });
+      loop.cause.cause = loop;
+      log.info('loop', { err: loop });
+      let deep = new Error('0');
+      for (let n = 1; n < 9; n++) deep = new Error(String(n), { cause: deep });
+      log.info('deep', { err: deep });
+      log.info('no error', { err: new Error('x', { cause: { rows: 1n } }), none: new Error('y') });
+      throw err;
+    };
+  `);
+  interface Logged { readonly name: string; readonly message: string; readonly code?: string; readonly stack: string; readonly errno?: number; readonly cause?: Logged }
+  const [fields, loop, deep, other, failed] = logs as { event: string; err: Logged; none: Logged; error: Logged }[];
+  for (const error of [fields?.err, failed?.error]) {
+    assert.equal([error?.name, error?.message, error?.code], ['Error', 'outer', 'E_CLASS']);
+    assert.match(error?.stack ?? '', /^Error: outer\n {4}at /);
+    assert.equal([error?.cause?.message, error?.cause?.code], ['inner', undefined]);
+    const root = error?.cause?.cause;
+    assert.equal([root?.name, root?.message, root?.errno, root?.cause], ['TypeError', 'root', -2, undefined]);
+    assert.match(root?.stack ?? '', /^TypeError: root\n {4}at /);
+  }
+  assert.is(failed?.event, 'the task failed');
+  assert.equal([loop?.err.message, loop?.err.cause?.message, loop?.err.cause?.cause], ['loop', 'back', '[circular]']);
+  const messages: unknown[] = [];
+  for (let error: Logged | undefined = deep?.err; error !== undefined; error = error.cause) messages.push(error.message ?? error);
+  assert.equal(messages, ['8', '7', '6', '5', '4', '3', 'Error: 2']);
+  assert.equal([other?.err.cause, 'cause' in (other?.none ?? {})], [{ rows: '1' }, false]);
+});
+
 for (const [what, source] of [
   ['throws', 'export default () => { throw new Error("no"); };'],
   ['rejects', 'export default async () => { await null; throw new Error("no"); };'],

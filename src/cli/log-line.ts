@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { scanJson } from '../secrets/masking/json-text.js';
 import { supervisorLogger } from '../supervisor/logs/record.js';
 import { pad, type Paint, type Style } from './table.js';
@@ -37,11 +38,15 @@ export function atLeast(entry: Entry, level: (typeof levels)[number]): boolean {
   return rank < 0 || rank >= levels.indexOf(level);
 }
 
-/** The supervisor's last word on a try, until another begins: its state, null when it did not run. */
+/** In these a try goes on later, and so does its file. */
+const goesOn: readonly string[] = ['deferred', 'awaiting_input', 'up_for_reschedule'];
+
+/** The supervisor's last word on a try, until another begins: its state, null when it did not run. Undefined for one that goes on later, too. */
 export function stateOf({ logger, fields }: Entry): string | null | undefined {
   const state = fields.get('state');
   if (logger !== supervisorLogger || state === undefined) return undefined;
-  return state === 'null' ? null : textOf(state);
+  if (state === 'null') return null;
+  return goesOn.includes(textOf(state)) ? undefined : textOf(state);
 }
 
 const styles: Readonly<Record<string, Style>> = { debug: 'dim', warning: 'yellow', error: 'red', critical: 'red' };
@@ -85,8 +90,30 @@ function inUtc(timestamp: string): string {
 function blockOf(json: string): readonly string[] | undefined {
   if (json.startsWith('"')) return json.includes('\\n') && textOf(json).includes('\n') ? textOf(json).split('\n') : undefined;
   if (!json.startsWith('{') || !json.includes('"stack"')) return undefined;
-  const { stack } = JSON.parse(json) as { stack?: unknown };
-  return typeof stack === 'string' ? stack.split('\n').map((line) => line.replace(/^ {2,}/, '  ')) : undefined;
+  const error: unknown = JSON.parse(json);
+  return isError(error) ? linesOf(error) : undefined;
+}
+
+interface LoggedError {
+  readonly stack: string;
+  readonly code?: unknown;
+  readonly cause?: unknown;
+}
+
+const isError = (value: unknown): value is LoggedError => typeof (value as Partial<LoggedError> | null)?.stack === 'string';
+
+/** Its stack, with its code where the stack has none, and below it that of its cause, and so on. */
+function linesOf(logged: LoggedError): string[] {
+  const lines: string[] = [];
+  let label = '';
+  let error: unknown = logged;
+  for (; isError(error); error = error.cause, label = 'cause: ') {
+    const [first = '', ...frames] = error.stack.split('\n').map((line) => line.replace(/^ {2,}/, '  '));
+    const code = error.code === undefined || error.code === null || first.includes(String(error.code)) ? '' : ` [${String(error.code)}]`;
+    lines.push(label + first + code, ...frames);
+  }
+  if (error !== undefined && error !== null) lines.push(...`${label}${typeof error === 'string' ? error : inspect(error)}`.split('\n'));
+  return lines;
 }
 
 /** As it was written, but for the quotes around a word that needs none. */

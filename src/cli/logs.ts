@@ -18,7 +18,7 @@ What a terminal would obey is shown, not obeyed. Without TRY, the last one.
 
   --folder DIR     where the supervisor keeps logs; by default $SALLYPORT_LOGS, or logs
   --map-index N    of a mapped task
-  --follow, -f     wait for lines as they come, until the task has ended
+  --follow, -f     wait for lines as they come, until the try has ended; on, where it is deferred
   --lines N, -n N  the last N lines of what is there
   --level LEVEL    ${levels.join(', ')}: no less important ones
   --json           the lines as they are in the file
@@ -63,7 +63,7 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
     catchUp();
     return values.follow && state === undefined;
   };
-  for await (const line of readLog(path, { more, signal })) {
+  for await (const line of hinted(readLog(path, { more, signal }), positionals.length > 1)) {
     if (line === '') continue;
     const entry = parseEntry(line);
     if (entry.logger === supervisorLogger) state = stateOf(entry) ?? (entry.event === 'the task has started' ? undefined : state);
@@ -90,6 +90,17 @@ function pathOf(words: readonly string[], { folder = process.env['SALLYPORT_LOGS
   const beside = join(folder, ...laidOut({ ...owner, try_number: 1 }).slice(0, -1));
   const tries = names(beside).flatMap((name) => /^attempt=(\d+)\.log$/.exec(name)?.[1] ?? []).map(Number);
   return join(beside, `attempt=${Math.max(1, ...tries)}.log`);
+}
+
+/** For a log that is looked for by ids, an error that says where it was looked for. */
+async function* hinted(lines: AsyncIterable<string>, byIds: boolean): AsyncGenerator<string, void, undefined> {
+  try {
+    yield* lines;
+  } catch (error) {
+    const { code, path } = error as NodeJS.ErrnoException;
+    if (!byIds || (code !== 'ENOENT' && code !== 'ENOTDIR')) throw error;
+    throw Object.assign(error as Error, { message: `there is no log '${path}'; --folder or SALLYPORT_LOGS says in which folder the supervisor keeps them` });
+  }
 }
 
 /** None, where there is no such folder: the file's own error says it better. */

@@ -37,8 +37,20 @@ function write(level: string, event: string, fields: Readonly<Record<string, unk
 
 /** JSON has no form for these, and a log line must not fail for it. */
 function plain(_key: string, value: unknown): unknown {
-  if (value instanceof Error) return { ...value, name: value.name, message: value.message, stack: value.stack };
+  if (value instanceof Error) return recordOf(value, []);
   return typeof value === 'bigint' ? String(value) : value;
+}
+
+/** An error's cause, that one's cause, and so on. */
+const mostCauses = 5;
+
+/** What JSON would leave out of an error; of causes no more than there is room for, each of them once. */
+function recordOf(error: Error, above: readonly Error[]): object {
+  const { name, message, stack, cause } = error;
+  const { code } = error as NodeJS.ErrnoException; // may be its class's, which is no field of its own
+  const path = [...above, error];
+  const shown = !(cause instanceof Error) ? cause : path.includes(cause) ? '[circular]' : path.length > mostCauses ? String(cause) : recordOf(cause, path);
+  return { ...error, name, message, code, stack, cause: shown };
 }
 
 /** Synchronous, so that the last line before a crash is not lost. */
