@@ -70,9 +70,24 @@ for (const each of cases) {
     for (const how of grants === undefined || type === 'GetVariableKeys' ? [] : [{}, { grants: {} }, { grants: 'declared' as const, declares: {} }]) {
       await using scene = await Scene.start(server, how);
       refused(await scene.ask({ type, ...ask(scene) }), scene);
+      assert.match(scene.audit.at(-1)?.reason ?? '', `is not granted for these values: "${Object.keys(grants ?? {})[0]}" of "declares" or "grants" says which are`);
     }
   });
 }
+
+messages('a denial says which grant it takes, where there is one', async () => {
+  await using scene = await Scene.start(server, {});
+  const denials = [
+    [{ type: 'GetXCom', key: 'k', ...others }, 'method "GetXCom" is not granted for these values: "xcoms" of "declares" or "grants" says which are (docs/messages.md)'],
+    [{ type: 'GetXComCount', key: 'k', ...others }, 'method "GetXComCount" is not granted for these values: "xcoms" of "declares" or "grants" says which are (docs/messages.md)'],
+    [{ type: 'SetXCom', key: 'k', value: 1, ...others }, `method "SetXCom" names another task's XCom`], // control: nothing grants it
+  ] as const;
+  for (const [asked, said] of denials) {
+    const reply = await scene.ask(asked);
+    refused(reply, scene);
+    assert.is((reply[2]?.['detail'] as Record<string, unknown>)['message'], said);
+  }
+});
 
 /** The rows of docs/messages.md: message to what it is about. */
 const documented = new Map([...readFileSync(new URL('../docs/messages.md', import.meta.url), 'utf8').matchAll(/^\| `(\w+)` \| [^|]*\| ([^|]*)\| [^|]+ \|$/gm)].map(([, type = '', about = '']) => [type, about.trim()]));
@@ -261,6 +276,22 @@ messages('when and why to try again is told to a server of the version whose tas
     assert.equal(updates.map(({ end_date: _, ...rest }: StateUpdate & { end_date?: string }) => rest), [{ state: 'up_for_retry', ...told }]);
     assert.is((await scene.api.getTaskStates({ dag_id, run_ids: [run_id], task_ids: [scene.self.task_id] })).task_states[run_id]?.[scene.self.task_id], 'up_for_retry');
   }
+});
+
+messages('of a value that is not JSON the field and the kind are told, and not the value', async () => {
+  await using scene = await Scene.start(server, { grants: 'airflow' });
+  for (const [asked, where] of [
+    [{ type: 'SetXCom', key: 'k', value: { rows: [1, { at: new Date() }] } }, '/value/rows/1/at: Date'],
+    [{ type: 'SetXCom', key: 'k', value: NaN }, '/value: NaN'],
+    [{ type: 'SetRenderedFields', rendered_fields: { a: -Infinity } }, '/rendered_fields/a: Infinity'],
+    [{ type: 'TriggerDagRun', dag_id: 'weekly', run_id: 'x', conf: { a: Buffer.from('hunter8') } }, '/conf/a: bytes'],
+    [{ type: 'DeferTask', classpath: trigger, next_method: 'n', next_kwargs: [new Date()] }, '/next_kwargs/0: Date'],
+  ] as const) {
+    const reply = await scene.ask(asked);
+    refused(reply, scene);
+    assert.is((reply[2]?.['detail'] as Record<string, unknown>)['message'], `method "${asked.type}" has a value that is not JSON: ${where}`);
+  }
+  assert.is((await scene.ask({ type: 'SetXCom', key: 'k', value: { rows: [1, { at: 'noon' }] } }))[2], null); // control
 });
 
 messages('values that are not JSON, and times that are none, are refused and nothing is sent', async () => {

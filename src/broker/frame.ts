@@ -105,11 +105,33 @@ function lostIn(value: unknown): string | undefined {
 }
 
 /** What JSON.stringify would write faithfully: msgpack also has bytes, dates, NaN and integers beyond a number. */
-export function isJson(value: unknown): boolean {
+function isJson(value: unknown): boolean {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return true;
   if (typeof value === 'number') return Number.isFinite(value);
   if (Array.isArray(value)) return value.every(isJson);
-  return typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype && Object.values(value).every(isJson);
+  return typeof value === 'object' && isPlain(value) && Object.values(value).every(isJson);
+}
+
+const isPlain = (value: object): boolean => Object.getPrototypeOf(value) === Object.prototype;
+
+/** Where the first value is that JSON has no form for, by its fields' names, and a word for its kind, never the value; undefined: there is none. */
+export function notJson(value: unknown): { readonly path: string; readonly kind: string } | undefined {
+  return isJson(value) ? undefined : firstNotJson(value);
+}
+
+function firstNotJson(value: unknown): { readonly path: string; readonly kind: string } | undefined {
+  if (value === null || typeof value !== 'object' || !(Array.isArray(value) || isPlain(value))) return isJson(value) ? undefined : { path: '', kind: kindOf(value) };
+  for (const [name, item] of Object.entries(value)) {
+    const found = firstNotJson(item);
+    if (found !== undefined) return { path: `/${name}${found.path}`, kind: found.kind };
+  }
+  return undefined;
+}
+
+function kindOf(value: unknown): string {
+  if (typeof value === 'number') return Number.isNaN(value) ? 'NaN' : 'Infinity';
+  if (typeof value !== 'object') return typeof value;
+  return value instanceof Date ? 'Date' : value instanceof Uint8Array ? 'bytes' : 'an object of another kind';
 }
 
 /**

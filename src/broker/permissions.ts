@@ -20,6 +20,8 @@ export interface Method<S extends TSchema = TSchema> {
    * @default every value that fits `params`
    */
   permit?(params: Static<S>): Static<S> | undefined;
+  /** What grants values that `permit` denies: goes on with "is not granted for these values: ". @default nothing is said of it */
+  readonly grantedBy?: string;
   /** Makes the call. What it returns is the reply's body; what it throws never reaches the task in words. */
   handler(params: Static<S>, context: MethodContext): unknown;
   /** What a denial is answered with, as a body, where the task's side has a word of its own for it. @default an error that says `ERR_BROKER_DENIED` */
@@ -62,7 +64,7 @@ export class Permissions {
     // Fields that the schema does not name never reach a handler that might spread them.
     const named = found.named(params);
     const granted = row.permit === undefined ? named : row.permit(named);
-    if (granted === undefined) throw new BrokerDenied(name, 'is not granted for these values');
+    if (granted === undefined) throw new BrokerDenied(name, `is not granted for these values${row.grantedBy === undefined ? '' : `: ${row.grantedBy}`}`);
     if (row.once === true) this.#rows.delete(name);
     return { row, params: granted };
   }

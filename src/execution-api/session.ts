@@ -38,7 +38,7 @@ export abstract class Session implements AsyncDisposable {
   protected constructor(options: ExecutionApiOptions, transport?: Transport) {
     checkOptions('options', options, ['baseUrl', 'token', 'requestTimeoutMs', 'attempts', 'retryDelayMs', 'maxRetryDelayMs', 'maxResponseBytes']);
     const { token } = options;
-    if (token !== undefined && !(token instanceof Secret)) throw invalidArgument('options.token', 'a Secret', token);
+    if (token !== undefined && !(token instanceof Secret)) throw invalidArgument('options.token', 'a Secret, as of Secret.fromBytes() or Secret.fromFile()', token);
     if (token !== undefined) refuseFromArguments(token);
     this.#options = { ...options }; // checked once: what the caller does to its own later must not fail withToken()
     this.#transport = transport ?? new Transport(options);
@@ -72,7 +72,7 @@ export abstract class Session implements AsyncDisposable {
 
   /** With a credential that is the caller's, and without the token. */
   protected sendAs(credential: Secret, request: Request, options?: RequestOptions): Promise<Answer> {
-    if (!(credential instanceof Secret)) throw invalidArgument('credential', 'a Secret', credential);
+    if (!(credential instanceof Secret)) throw invalidArgument('credential', 'a Secret, as of Secret.fromBytes() or Secret.fromFile()', credential);
     refuseFromArguments(credential);
     return this.#transport.send(request, () => ({ authorization: credential.use(bearerHeader) }), options?.signal, options?.attempts);
   }

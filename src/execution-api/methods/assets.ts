@@ -31,6 +31,7 @@ export function assets({ api, reach }: RowOptions): Rows {
   return {
     GetAssetByName: row({
       params: GetAssetByName,
+      grant: 'assets',
       permit: ({ name }) => (may(name) ? { name } : undefined),
       about: ({ name }) => [['read', { kind: 'asset', name }]],
       handler: (by, { signal }) => found('ASSET_NOT_FOUND', by, async () => ({ type: 'AssetResult', ...(await api.getAsset(by, { signal })) })),
@@ -38,6 +39,7 @@ export function assets({ api, reach }: RowOptions): Rows {
 
     GetAssetByUri: row({
       params: GetAssetByUri,
+      grant: 'assets',
       permit: ({ uri }) => (may(uri) ? { uri } : undefined),
       about: ({ uri }) => [['read', { kind: 'asset', uri }]],
       handler: (by, { signal }) => found('ASSET_NOT_FOUND', by, async () => ({ type: 'AssetResult', ...(await api.getAsset(by, { signal })) })),
@@ -46,6 +48,7 @@ export function assets({ api, reach }: RowOptions): Rows {
     // Of Airflow 3.3.
     GetAssetsByAlias: row({
       params: GetAssetsByAlias,
+      grant: 'assets',
       permit: ({ alias_name }) => (may(alias_name) ? { alias_name } : undefined),
       about: ({ alias_name: alias }) => [['read', { kind: 'asset', alias }]],
       handler: async ({ alias_name }, { signal }) => ({ type: 'AssetsByAliasResult', assets: (await api.getAssetsByAlias(alias_name, { signal })).map((asset) => ({ type: 'AssetResult', ...asset })) }),
@@ -53,6 +56,7 @@ export function assets({ api, reach }: RowOptions): Rows {
 
     GetAssetEventByAsset: row({
       params: GetAssetEventByAsset,
+      grant: 'assets',
       permit: (asked) => {
         // Airflow's client leaves out neither, and sends an empty one for none.
         const [name, uri] = [asked.name || undefined, asked.uri || undefined];
@@ -65,6 +69,7 @@ export function assets({ api, reach }: RowOptions): Rows {
 
     GetAssetEventByAssetAlias: row({
       params: GetAssetEventByAssetAlias,
+      grant: 'assets',
       permit: (asked) => (may(asked.alias_name) ? { alias: asked.alias_name, ...ranged(asked) } : undefined),
       about: ({ alias }) => [['read', { kind: 'asset', alias }]],
       handler: async (filter, { signal }) => ({ type: 'AssetEventsResult', ...(await api.getAssetEvents(filter, { signal })) }),

@@ -8,6 +8,7 @@ export function connections({ api, reach, masking }: RowOptions): Rows {
   return {
     GetConnection: row({
       params: GetConnection,
+      grant: 'connections',
       permit: ({ conn_id }) => (reach.has('connections', conn_id) ? { conn_id } : undefined),
       about: ({ conn_id }) => [['read', { kind: 'connection', conn_id }]],
       denied: accessDenied,

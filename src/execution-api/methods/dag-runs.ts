@@ -28,6 +28,7 @@ export function dagRuns({ api, reach, self }: RowOptions): Rows {
   return {
     GetDagRun: row({
       params: Run,
+      grant: 'dags',
       permit: visible,
       about: (run) => [['read', { kind: 'dag_run', ...run }]],
       handler: async ({ dag_id, run_id }, { signal }) => ({ type: 'DagRunResult', ...(await api.getDagRun(dag_id, run_id, { signal })) }),
@@ -35,6 +36,7 @@ export function dagRuns({ api, reach, self }: RowOptions): Rows {
 
     GetDagRunState: row({
       params: Run,
+      grant: 'dags',
       permit: visible,
       about: (run) => [['read', { kind: 'dag_run', ...run }]],
       handler: async ({ dag_id, run_id }, { signal }) => ({ type: 'DagRunStateResult', ...(await api.getDagRunState(dag_id, run_id, { signal })) }),
@@ -42,6 +44,7 @@ export function dagRuns({ api, reach, self }: RowOptions): Rows {
 
     GetPreviousDagRun: row({
       params: GetPreviousDagRun,
+      grant: 'dags',
       permit: ({ dag_id, logical_date, state }) => (reach.has('dags', dag_id) ? { dag_id, logical_date: iso(logical_date), state: state ?? undefined } : undefined),
       about: ({ dag_id }) => [['read', { kind: 'dag_run', dag_id }]],
       handler: async (before, { signal }) => ({ type: 'PreviousDagRunResult', dag_run: await api.getPreviousDagRun(before, { signal }) }),
@@ -49,6 +52,7 @@ export function dagRuns({ api, reach, self }: RowOptions): Rows {
 
     GetDRCount: row({
       params: GetDRCount,
+      grant: 'dags',
       permit: ({ dag_id, logical_dates, run_ids, states }) => {
         const isOwnRun = run_ids?.length === 1 && self.ownsRun(dag_id, run_ids[0] as string);
         return isOwnRun || reach.has('dags', dag_id) ? { dag_id, logical_dates: isos(logical_dates), run_ids: run_ids ?? undefined, states: states ?? undefined } : undefined;
@@ -59,6 +63,7 @@ export function dagRuns({ api, reach, self }: RowOptions): Rows {
 
     GetDag: row({
       params: GetDag,
+      grant: 'dags',
       permit: ({ dag_id }) => (dag_id === self.identity.dag_id || reach.has('dags', dag_id) ? { dag_id } : undefined),
       about: ({ dag_id }) => [['read', { kind: 'dag', dag_id }]],
       handler: async ({ dag_id }, { signal }) => ({ type: 'DagResult', ...(await api.getDag(dag_id, { signal })) }),
@@ -66,9 +71,10 @@ export function dagRuns({ api, reach, self }: RowOptions): Rows {
 
     TriggerDagRun: row({
       params: TriggerDagRun,
+      grant: 'triggers',
       permit: ({ dag_id, run_id, reset_dag_run, logical_date, conf, partition_key, note }) => {
         if (!reach.has('triggers', dag_id)) return undefined;
-        assertJson('TriggerDagRun', conf, 'a conf');
+        assertJson('TriggerDagRun', 'conf', conf);
         // What is not given stays out: Airflow's server knows some of it only in later versions.
         const run = { ...(logical_date != null && { logical_date: iso(logical_date) }), ...(conf != null && { conf }), ...(partition_key != null && { partition_key }), ...(note != null && { note }) };
         return { dag_id, run_id, reset: reset_dag_run === true, run };

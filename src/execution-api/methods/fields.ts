@@ -1,5 +1,6 @@
 import { type TSchema, Type } from '@sinclair/typebox';
-import { isJson } from '../../broker/frame.js';
+import { notJson } from '../../broker/frame.js';
+import { printable } from '../../broker/message.js';
 import { BrokerDenied } from '../../errors.js';
 import { Timestamp } from '../schema/common.js';
 
@@ -29,7 +30,8 @@ export const isos = (moments: readonly Moment[] | null | undefined): string[] | 
 
 export const now = (): string => new Date().toISOString();
 
-/** @throws {BrokerDenied} `ERR_BROKER_DENIED` */
-export function assertJson(method: string, value: unknown, what = 'a value'): void {
-  if (!isJson(value ?? null)) throw new BrokerDenied(method, `has ${what} that is not JSON`);
+/** @throws {BrokerDenied} `ERR_BROKER_DENIED`: where in the message's field, and of what kind. */
+export function assertJson(method: string, field: string, value: unknown): void {
+  const found = notJson(value ?? null);
+  if (found !== undefined) throw new BrokerDenied(method, `has a value that is not JSON: ${printable(`/${field}${found.path}`)}: ${found.kind}`);
 }

@@ -1,5 +1,4 @@
 import { Type } from '@sinclair/typebox';
-import { BrokerDenied } from '../../errors.js';
 import { AssetProfile, OutletEvent, type StateUpdate } from '../schema.js';
 import { JsonObject } from '../schema/common.js';
 import { assertJson, iso, Moment, Name, now, Nullish } from './fields.js';
@@ -50,13 +49,14 @@ export function final({ reach, masking }: RowOptions, report: FinalReport): Rows
   return {
     SucceedTask: row({
       params: SucceedTask,
+      grant: 'outlets',
       permit: ({ task_outlets = [], outlet_events = [], rendered_map_index }) => {
         const names = [
           ...task_outlets.map(({ name, uri }) => name ?? uri),
           ...outlet_events.flatMap(({ dest_asset_key: key, source_alias_name: alias }) => [key?.name, ...(alias == null ? [] : [alias])]),
         ];
-        if (!reach.hasAllOf('outlets', names.filter((name) => name != null))) throw new BrokerDenied('SucceedTask', 'reports an asset that is not granted');
-        assertJson('SucceedTask', outlet_events, 'an event');
+        if (!reach.hasAllOf('outlets', names.filter((name) => name != null))) return undefined;
+        assertJson('SucceedTask', 'outlet_events', outlet_events);
         return { task_outlets, outlet_events, rendered_map_index };
       },
       about: ({ task_outlets, outlet_events }) => {
@@ -89,10 +89,11 @@ export function final({ reach, masking }: RowOptions, report: FinalReport): Rows
 
     DeferTask: row({
       params: DeferTask,
+      grant: 'defers',
       permit: (said) => {
-        if (!reach.has('defers', said.classpath)) throw new BrokerDenied('DeferTask', 'names a trigger that is not granted');
-        assertJson('DeferTask', said.trigger_kwargs, 'an argument');
-        assertJson('DeferTask', said.next_kwargs, 'an argument');
+        if (!reach.has('defers', said.classpath)) return undefined;
+        assertJson('DeferTask', 'trigger_kwargs', said.trigger_kwargs);
+        assertJson('DeferTask', 'next_kwargs', said.next_kwargs);
         return said;
       },
       about: nobodyElses,
@@ -113,7 +114,7 @@ export function final({ reach, masking }: RowOptions, report: FinalReport): Rows
     AwaitInputTask: row({
       params: AwaitInputTask,
       permit: (said) => {
-        assertJson('AwaitInputTask', said.next_kwargs, 'an argument');
+        assertJson('AwaitInputTask', 'next_kwargs', said.next_kwargs);
         return said;
       },
       about: nobodyElses,

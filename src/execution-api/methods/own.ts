@@ -52,7 +52,7 @@ export function own({ api, reach, self, masking, masker }: RowOptions): Rows {
     SetRenderedFields: row({
       params: SetRenderedFields,
       permit: ({ rendered_fields }) => {
-        assertJson('SetRenderedFields', rendered_fields, 'a field');
+        assertJson('SetRenderedFields', 'rendered_fields', rendered_fields);
         return { rendered_fields };
       },
       about: writes,
@@ -69,6 +69,7 @@ export function own({ api, reach, self, masking, masker }: RowOptions): Rows {
 
     SkipDownstreamTasks: row({
       params: SkipDownstreamTasks,
+      grant: 'skips',
       permit: ({ tasks }) => (reach.hasAllOf('skips', tasks.map((task) => (typeof task === 'string' ? task : task[0]))) ? { tasks } : undefined),
       about: writes,
       handler: ({ tasks }, { signal }) => api.skipDownstream(id, tasks, { signal }),
@@ -78,7 +79,7 @@ export function own({ api, reach, self, masking, masker }: RowOptions): Rows {
     CreateHITLDetailPayload: row({
       params: CreateHITLDetailPayload,
       permit: (asked) => {
-        assertJson('CreateHITLDetailPayload', asked.params, 'a parameter');
+        assertJson('CreateHITLDetailPayload', 'params', asked.params);
         return { ...asked, ti_id: self.id('CreateHITLDetailPayload', asked.ti_id) };
       },
       about: writes,
@@ -95,7 +96,7 @@ export function own({ api, reach, self, masking, masker }: RowOptions): Rows {
     MaskSecret: row({
       params: MaskSecret,
       permit: (asked) => {
-        assertJson('MaskSecret', asked.value);
+        assertJson('MaskSecret', 'value', asked.value);
         masking.asked('MaskSecret', asked.value);
         return asked;
       },

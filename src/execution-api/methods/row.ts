@@ -4,7 +4,7 @@ import { errorResponse, type ErrorResponse, type ErrorType, type Method, type Me
 import { type BrokerDenied, UpstreamFailed } from '../../errors.js';
 import type { Masker } from '../../secrets/masker.js';
 import type { ExecutionApi } from '../client.js';
-import type { Reach } from '../grants.js';
+import type { Grants, Reach } from '../grants.js';
 import type { TaskMasking } from './masking.js';
 import type { Self } from './self.js';
 
@@ -45,6 +45,8 @@ export const accessDenied = ({ code, method, message }: BrokerDenied): ErrorResp
 
 interface Definition<S extends TSchema, P> {
   readonly params: S;
+  /** The field of `declares` and `grants` that names what `permit` looks for: a denial names it. */
+  readonly grant?: keyof Grants;
   /** The values to go on with, identity filled in; undefined to deny. */
   permit(params: Static<S>): P | undefined;
   about(params: P): readonly Question[];
@@ -53,8 +55,9 @@ interface Definition<S extends TSchema, P> {
 }
 
 /** Types a row's functions from its schema, and its handler from what it permits. */
-export function row<S extends TSchema, P>(definition: Definition<S, P>): Row {
-  return definition as unknown as Row; // a handler is only ever called with what its own permit() gave
+export function row<S extends TSchema, P>({ grant, ...definition }: Definition<S, P>): Row {
+  const grantedBy = grant && { grantedBy: `"${grant}" of "declares" or "grants" says which are (docs/messages.md)` };
+  return { ...definition, ...grantedBy } as unknown as Row; // a handler is only ever called with what its own permit() gave
 }
 
 /** About nothing but the task instance's own life. */

@@ -15,7 +15,7 @@ const ClearTaskStateStore = Type.Object({ ti_id: TiId });
 /** @throws {BrokerDenied} `ERR_BROKER_DENIED`: null, which neither server takes, or no JSON. */
 function assertState(method: string, value: unknown): void {
   if (value == null) throw new BrokerDenied(method, 'has no value; to have none, delete the key');
-  assertJson(method, value);
+  assertJson(method, 'value', value);
 }
 
 /** What outlives a try: a task's own, and that of assets. Of Airflow 3.3. */
@@ -89,6 +89,7 @@ function assetStateStore({ api, reach }: RowOptions, suffix: 'ByName' | 'ByUri',
   return {
     [`GetAssetStateStore${suffix}`]: row({
       params: Type.Object({ ...named, key: Key }),
+      grant: 'assetStates',
       permit: keyed,
       about: about('read'),
       handler: ({ asset, key }, { signal }) => found('ASSET_STORE_NOT_FOUND', { key }, async () => ({ type: 'AssetStateStoreResult', value: await api.getAssetStateStore(asset, key, { signal }) })),
@@ -96,6 +97,7 @@ function assetStateStore({ api, reach }: RowOptions, suffix: 'ByName' | 'ByUri',
 
     [`SetAssetStateStore${suffix}`]: row({
       params: Type.Object({ ...named, key: Key, value: Type.Unknown() }),
+      grant: 'assetStates',
       permit: ({ value, ...asked }) => {
         assertState(`SetAssetStateStore${suffix}`, value);
         const which = keyed(asked);
@@ -110,6 +112,7 @@ function assetStateStore({ api, reach }: RowOptions, suffix: 'ByName' | 'ByUri',
 
     [`DeleteAssetStateStore${suffix}`]: row({
       params: Type.Object({ ...named, key: Key }),
+      grant: 'assetStates',
       permit: keyed,
       about: about('delete'),
       handler: async ({ asset, key }, { signal }) => {
@@ -120,6 +123,7 @@ function assetStateStore({ api, reach }: RowOptions, suffix: 'ByName' | 'ByUri',
 
     [`ClearAssetStateStore${suffix}`]: row({
       params: Type.Object(named),
+      grant: 'assetStates',
       permit: (asked) => {
         const asset = granted(asked);
         return asset && { asset };

@@ -22,6 +22,7 @@ export function taskInstances({ api, reach, self }: RowOptions): Rows {
   return {
     GetTICount: row({
       params: Counted,
+      grant: 'dags',
       permit: ({ states, ...asked }) => {
         const seen = visible(asked);
         return seen && { ...seen, states: states ?? undefined };
@@ -32,6 +33,7 @@ export function taskInstances({ api, reach, self }: RowOptions): Rows {
 
     GetTaskStates: row({
       params: States,
+      grant: 'dags',
       permit: visible,
       about: ({ dag_id }) => [['read', { kind: 'task_instance', dag_id }]],
       handler: async (wanted, { signal }) => ({ type: 'TaskStatesResult', ...(await api.getTaskStates(wanted, { signal })) }),
@@ -39,6 +41,7 @@ export function taskInstances({ api, reach, self }: RowOptions): Rows {
 
     GetPreviousTI: row({
       params: GetPreviousTI,
+      grant: 'dags',
       permit: ({ dag_id, task_id, logical_date, map_index, state }) =>
         reach.has('dags', dag_id) ? { dag_id, task_id, logical_date: iso(logical_date), map_index: map_index ?? -1, state: state ?? undefined } : undefined,
       about: ({ dag_id, task_id }) => [['read', { kind: 'task_instance', dag_id, task_id }]],
@@ -47,6 +50,7 @@ export function taskInstances({ api, reach, self }: RowOptions): Rows {
 
     GetTaskBreadcrumbs: row({
       params: GetTaskBreadcrumbs,
+      grant: 'dags',
       permit: (run) => (self.ownsRun(run.dag_id, run.run_id) || reach.has('dags', run.dag_id) ? run : undefined),
       about: (run) => [['read', { kind: 'task_instance', ...run }]],
       handler: async ({ dag_id, run_id }, { signal }) => ({ type: 'TaskBreadcrumbsResult', ...(await api.getBreadcrumbs(dag_id, run_id, { signal })) }),

@@ -39,6 +39,7 @@ export function variables({ api, reach, masking }: RowOptions): Rows {
   return {
     GetVariable: row({
       params: GetVariable,
+      grant: 'variables',
       permit: readable,
       about: ({ key }) => [['read', { kind: 'variable', key }]],
       denied: accessDenied,
@@ -63,6 +64,7 @@ export function variables({ api, reach, masking }: RowOptions): Rows {
 
     PutVariable: row({
       params: PutVariable,
+      grant: 'writableVariables',
       permit: (params) => (reach.has('writableVariables', params.key) ? params : undefined),
       about: ({ key }) => [['write', { kind: 'variable', key }]],
       handler: async ({ key, value, description }, { signal }) => {
@@ -74,6 +76,7 @@ export function variables({ api, reach, masking }: RowOptions): Rows {
 
     DeleteVariable: row({
       params: DeleteVariable,
+      grant: 'writableVariables',
       permit: ({ key }) => (reach.has('writableVariables', key) ? { key } : undefined),
       about: ({ key }) => [['delete', { kind: 'variable', key }]],
       handler: async ({ key }, { signal }) => {

@@ -39,6 +39,7 @@ export function xcoms({ api, reach, self }: RowOptions): Rows {
   /** Airflow has renamed message and reply: each is answered as the version that sends it expects. */
   const counting = (reply: 'XComLengthResponse' | 'XComCountResponse'): Row => row({
     params: Named,
+    grant: 'xcoms',
     permit: (asked) => sequence(asked),
     about: (name) => [['read', subject(name)]],
     handler: async (name, { signal }) => ({ type: reply, len: await api.countXComs(name, { signal }) }),
@@ -47,6 +48,7 @@ export function xcoms({ api, reach, self }: RowOptions): Rows {
   return {
     GetXCom: row({
       params: GetXCom,
+      grant: 'xcoms',
       permit: ({ map_index, include_prior_dates, ...asked }) => {
         const name = nameOf(asked);
         const priorRuns = include_prior_dates === true;
@@ -65,6 +67,7 @@ export function xcoms({ api, reach, self }: RowOptions): Rows {
 
     GetXComSequenceItem: row({
       params: GetXComSequenceItem,
+      grant: 'xcoms',
       permit: ({ offset, ...asked }) => {
         const name = sequence(asked);
         return name && { ...name, offset };
@@ -76,6 +79,7 @@ export function xcoms({ api, reach, self }: RowOptions): Rows {
 
     GetXComSequenceSlice: row({
       params: GetXComSequenceSlice,
+      grant: 'xcoms',
       permit: ({ start = null, stop = null, step = null, include_prior_dates, ...asked }) => {
         const name = sequence(asked, include_prior_dates === true);
         return name && { name, slice: { start, stop, step, include_prior_dates: include_prior_dates === true } };
@@ -88,7 +92,7 @@ export function xcoms({ api, reach, self }: RowOptions): Rows {
       params: Pushed,
       permit: (asked) => {
         const { key, value, mapped_length } = own('SetXCom', asked);
-        assertJson('SetXCom', value);
+        assertJson('SetXCom', 'value', value);
         return { key, value, mapped_length };
       },
       about: ({ key }) => [['write', subject({ ...identity, key }, identity.map_index)]],

@@ -171,7 +171,7 @@ export class Cell {
       params: StateChanges,
       permit: (changes) => {
         if (!idsOf(changes).every((id) => this.#held.has(id) || this.#gone.has(id))) throw new BrokerDenied('TriggerStateChanges', 'names a trigger that is none of this process');
-        for (const [, { payload }] of changes.events ?? []) assertJson('TriggerStateChanges', payload);
+        for (const [, { payload }] of changes.events ?? []) assertJson('TriggerStateChanges', 'payload', payload);
         return changes;
       },
       handler: (changes) => this.#answer(changes),

@@ -1,4 +1,4 @@
-import { isJson } from '../../broker/frame.js';
+import { notJson } from '../../broker/frame.js';
 import { TaskError } from '../error.js';
 import type { StoredXCom, World } from './world.js';
 
@@ -13,13 +13,14 @@ function absent(code: string, detail: Fields): never {
   throw new TaskError(code, `the fake supervisor has none: ${JSON.stringify(detail)}`, detail);
 }
 
-function assertJson(type: string, value: unknown): void {
-  if (!isJson(value ?? null)) throw new TaskError('ERR_BROKER_DENIED', `method "${type}" has a value that is not JSON`);
+function assertJson(type: string, field: string, value: unknown): void {
+  const found = notJson(value ?? null);
+  if (found !== undefined) throw new TaskError('ERR_BROKER_DENIED', `method "${type}" has a value that is not JSON: /${field}${found.path}: ${found.kind}`);
 }
 
 function assertState(type: string, value: unknown): void {
   if (value == null) throw new TaskError('ERR_BROKER_DENIED', `method "${type}" has no value`);
-  assertJson(type, value);
+  assertJson(type, 'value', value);
 }
 
 /** The messages that the fake knows, as a supervisor answers them. */
@@ -90,7 +91,7 @@ export function answers(world: World): Readonly<Record<string, Answer>> {
       return { type: 'XComSequenceSliceResult', root: matching(wanted).slice((start as number | null) ?? 0, (stop as number | null) ?? undefined).map(({ value }) => value) };
     },
     SetXCom: ({ key, value }) => {
-      assertJson('SetXCom', value);
+      assertJson('SetXCom', 'value', value);
       world.pushed.set(String(key), value);
     },
     DeleteXCom: ({ key }) => void world.pushed.delete(String(key)),
@@ -124,7 +125,7 @@ export function answers(world: World): Readonly<Record<string, Answer>> {
     GetDagRun: (wanted) => ({ type: 'DagRunResult', ...run(wanted) }),
     GetDagRunState: (wanted) => ({ type: 'DagRunStateResult', state: run(wanted)['state'] }),
     TriggerDagRun: ({ type: _, ...wanted }) => {
-      assertJson('TriggerDagRun', wanted['conf']);
+      assertJson('TriggerDagRun', 'conf', wanted['conf']);
       const { dag_id, run_id, conf, reset_dag_run } = wanted;
       const known = world.dagRuns.find((each) => each['dag_id'] === dag_id && each['run_id'] === run_id);
       if (known !== undefined && reset_dag_run !== true) absent('DAGRUN_ALREADY_EXISTS', { dag_id, run_id });
@@ -135,20 +136,20 @@ export function answers(world: World): Readonly<Record<string, Answer>> {
     },
 
     MaskSecret: ({ value, name }) => {
-      assertJson('MaskSecret', value);
+      assertJson('MaskSecret', 'value', value);
       world.mask(value, typeof name === 'string' ? name : undefined);
     },
     SkipDownstreamTasks: ({ tasks }) => void world.skipped.push(...(tasks as readonly unknown[])),
     CreateHITLDetailPayload: ({ type: _, ...question }) => {
-      assertJson('CreateHITLDetailPayload', question['params']);
+      assertJson('CreateHITLDetailPayload', 'params', question['params']);
       world.questions.push(question);
       return { type: 'HITLDetailRequestResult', ...question };
     },
-    AwaitInputTask: ({ next_kwargs }) => assertJson('AwaitInputTask', next_kwargs),
+    AwaitInputTask: ({ next_kwargs }) => assertJson('AwaitInputTask', 'next_kwargs', next_kwargs),
     SucceedTask: last, RetryTask: last, TaskState: last, RescheduleTask: last,
     DeferTask: ({ trigger_kwargs, next_kwargs }) => {
-      assertJson('DeferTask', trigger_kwargs);
-      assertJson('DeferTask', next_kwargs);
+      assertJson('DeferTask', 'trigger_kwargs', trigger_kwargs);
+      assertJson('DeferTask', 'next_kwargs', next_kwargs);
     },
   }; // prettier-ignore
 }
