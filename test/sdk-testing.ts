@@ -42,6 +42,10 @@ testing('the task and the test that docs/sdk.md shows work as they stand, and th
   assert.is(passing.status, 0, passing.output);
   const failing = project({ 'load.mjs': task.replace('region', 'religion'), 'load.test.mjs': test });
   assert.is(failing.status, 1, failing.output);
+  const { 'wait.mjs': waits = '', 'wait.test.mjs': goesOn = '' } = blocks;
+  const resumed = project({ 'wait.mjs': waits, 'wait.test.mjs': goesOn });
+  assert.is(resumed.status, 0, resumed.output);
+  assert.is(project({ 'wait.mjs': waits.replace('[attempt, event]', '[event]'), 'wait.test.mjs': goesOn }).status, 1);
 });
 
 testing('in CommonJS too, with a task that requires the package and one that is loaded beside it', () => {
@@ -99,6 +103,32 @@ testing('in TypeScript, strictly, and what is wrong is told', () => {
   }
 });
 
+testing('an option that is misspelt is refused, wherever it stands', () => {
+  for (const [wrong, where] of [
+    [{ xcom: [] }, 'options.xcom'],
+    [{ xcoms: [{ task: 'extract', value: 1 }] }, 'options.xcoms[0].task'],
+    [{ xcoms: [{ value: 1 }] }, 'options.xcoms[0].task_id'],
+    [{ connections: { db: { user: 'u' } } }, 'options.connections.db.user'],
+    [{ assets: [{ name: 'a', uri: 'u', event: [] }] }, 'options.assets[0].event'],
+    [{ context: { retry: true } }, 'options.context.retry'],
+    [{ context: { ti: { task: 't' } } }, 'options.context.ti.task'],
+  ] as const) assert.throws(() => fakeSupervisor(wrong as never), (error: Error) => error.message.startsWith(`"${where}" must be `), where);
+  const right: FakeOptions = {
+    xcoms: [{ task_id: 'extract', value: 1, key: 'k', dag_id: 'd', run_id: 'r', map_index: 0 }], connections: { db: { login: 'u' } },
+    assets: [{ name: 'a', uri: 'u', events: [{ partition: 1 }] }], context: { should_retry: true, ti: { task_id: 't' }, dag_run: { note: 'n' } },
+  }; // prettier-ignore
+  assert.is(fakeSupervisor(right).ti.task_id, 't'); // control
+});
+
+testing('outside of a task it is told what stands in for a supervisor', () => {
+  const source = (inside: string): string => `import { variables } from '${root}lib/sdk/index.js'; import { fakeSupervisor } from '${root}lib/sdk/testing.js';
+    const get = async () => variables.get('a');
+    console.log(await ${inside}.catch(({ code, message }) => code + ' ' + message));`;
+  const run = (inside: string): string => spawnSync(process.execPath, ['--input-type=module', '-e', source(inside)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 }).stdout;
+  assert.match(run('get()'), /^ERR_TASK_OUTSIDE .*fakeSupervisor\(\) of sallyport\/task\/testing/);
+  assert.is(run(`fakeSupervisor({ variables: { a: 'b' } }).within(get)`), 'b\n'); // control
+});
+
 const using = async <T>(use: () => Promise<T> | T, options: FakeOptions = {}): Promise<T> => fakeSupervisor(options).within(use);
 const code = (attempt: Promise<unknown>): Promise<string> => attempt.then(() => 'done', (error: TaskError) => error.code);
 
@@ -113,7 +143,7 @@ testing('what goes over the channel is a copy, and what cannot be sent is refuse
     pulled?.rows.push(3);
     assert.equal(await xcom.pull({ key: 'v' }), { rows: [1] });
     assert.is(await code(xcom.push('f', () => 1)), 'ERR_INVALID_ARG_TYPE');
-    assert.is(await code(xcom.push('d', { at: new Date() })), 'ERR_BROKER_DENIED');
+    assert.is(await xcom.push('d', { at: new Date() }).catch(({ code, message }: TaskError) => `${code} ${message}`), 'ERR_BROKER_DENIED method "SetXCom" has a value that is not JSON: /value/at: Date');
     assert.is(await code(xcom.push('n', Array(20_000).fill(0))), 'ERR_OUT_OF_RANGE');
     assert.is(await code(variables.set('n', 1 as never)), 'ERR_INVALID_ARG_TYPE');
   });

@@ -50,7 +50,7 @@ export class Client implements Supervisor {
 
   /** The supervisor's first message, which starts a task instance. @throws {TaskError} `ERR_TASK_OUTSIDE`: there was none. */
   get start(): StartDetails {
-    if (this.#start === undefined) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a Supervisor started');
+    if (this.#start === undefined) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a Supervisor started; in a unit test, fakeSupervisor() of sallyport/task/testing stands in for one');
     return this.#start;
   }
 
@@ -121,7 +121,7 @@ export const hasClient = (): boolean => holder[slot] !== undefined;
 export function client(): Supervisor {
   if (holder[slot] === undefined) {
     if (!isMainThread) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in the main thread of a task, and not in its workers');
-    if (!fstatSync(0).isSocket()) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a supervisor started with methods');
+    if (!fstatSync(0).isSocket()) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a supervisor started with methods; in a unit test, fakeSupervisor() of sallyport/task/testing stands in for one');
     holder[slot] = new Client(0);
   }
   return holder[slot];

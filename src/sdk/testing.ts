@@ -4,13 +4,13 @@
  */
 
 import { encodeRequest, FrameDecoder } from '../broker/frame.js';
-import { checkOptions } from '../errors.js';
 import { hasClient, setClient } from './client.js';
 import { TaskError } from './error.js';
 import { answers, type Answer } from './testing/answers.js';
 import { killSwitch } from './kill.js';
 import { runTask, type TaskModule } from './runner.js';
 import { shared } from './shared.js';
+import { checkFakeOptions } from './testing/options.js';
 import { type FakeContext, type FakeSeed, startDetails, World } from './testing/world.js';
 import type { StartDetails, TaskFunction } from './types.js';
 
@@ -56,7 +56,7 @@ export class FakeSupervisor extends World {
 
   /** @throws TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE`: an option that is none. */
   constructor(options: FakeOptions = {}) {
-    checkOptions('options', options, ['variables', 'connections', 'xcoms', 'state', 'assets', 'dagRuns', 'context', 'answers']);
+    checkFakeOptions(options);
     const start = startDetails(options.context);
     super(options, start.ti);
     this.#start = start;
