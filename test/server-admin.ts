@@ -204,6 +204,9 @@ admin('a name that leads nowhere, or that others lead to, is 409 and changes not
     expectReply(await ask('PUT', 'dag-runs/d/1', { logical_date: '2026-04-06T00:00:00Z' }), 201);
     expectRefusal(await ask('PUT', 'dag-runs/d/1', {}), 409, 'already_exists');
     expectRefusal(await ask('PUT', 'dag-runs/d/2', { logical_date: '2026-04-06T00:00:00Z' }), 409, 'already_exists');
+    expectReply(await ask('POST', 'task-instances', { ...newTask, dag_id: 'new', run_id: 'made with it' }), 201);
+    assert.is(((await ask('GET', 'dags/new')).body as { bundle: unknown }).bundle, null);
+    expectReply(await ask('GET', 'dag-runs/new/made%20with%20it'), 200);
     const made = await ask('POST', 'task-instances', { ...newTask, dag_id: 'd' });
     expectReply(made, 201);
     expectRefusal(await ask('POST', 'task-instances', { ...newTask, dag_id: 'd' }), 409, 'already_exists');
