@@ -100,7 +100,7 @@ export function checkSupervisorOptions(options: SupervisorOptions): Timing {
 export function checkRunOptions(options: RunOptions): void {
   checkOptions('options', options, ['token', 'policy', 'grants', 'team', 'declares', 'wallTimeMs', 'signal']);
   const { token, grants = 'declared', team, declares, wallTimeMs, signal } = options;
-  if (token !== undefined && !(token instanceof Secret)) throw invalidArgument('options.token', 'a Secret', token);
+  if (token !== undefined && !(token instanceof Secret)) throw invalidArgument('options.token', 'a Secret, as of Secret.fromBytes() or Secret.fromFile()', token);
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidArgument('options.signal', 'an AbortSignal', signal);
   if (wallTimeMs !== undefined) milliseconds('wallTimeMs', wallTimeMs);
   if (team !== undefined && team !== null && (typeof team !== 'string' || team === '')) throw invalidArgument('options.team', 'the name of a team, or null', team);

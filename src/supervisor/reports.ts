@@ -57,7 +57,7 @@ export class Reports {
     checkOptions('options.reports', options, ['folder', 'key', 'maxReports', 'maxAgeMs', 'retryDelayMs', 'onReport']);
     const { folder, key, maxReports = 1000, maxAgeMs = 86_400_000, retryDelayMs = 1_000, onReport } = options;
     if (typeof folder !== 'string' || folder === '') throw invalidArgument('options.reports.folder', 'the path of a folder', folder);
-    if (key !== undefined && !(key instanceof Secret)) throw invalidArgument('options.reports.key', 'a Secret', key);
+    if (key !== undefined && !(key instanceof Secret)) throw invalidArgument('options.reports.key', 'a Secret, as of Secret.fromBytes() or Secret.fromFile()', key);
     if (key !== undefined && key.byteLength < 32) throw outOfRange('options.reports.key', 'of at least 32 bytes');
     for (const [name, value] of Object.entries({ maxReports, maxAgeMs, retryDelayMs })) {
       if (!Number.isSafeInteger(value) || value < 1) throw outOfRange(`options.reports.${name}`, 'a whole number of at least 1');

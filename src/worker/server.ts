@@ -32,7 +32,7 @@ export class ServerQueue implements WorkQueue {
     checkOptions('options', options, ['api', 'credential', 'pollMs']);
     const { api, credential, pollMs = 1_000 } = options;
     if (!(api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', api);
-    if (!(credential instanceof Secret)) throw invalidArgument('options.credential', 'a Secret', credential);
+    if (!(credential instanceof Secret)) throw invalidArgument('options.credential', 'a Secret, as of Secret.fromBytes() or Secret.fromFile()', credential);
     if (!Number.isSafeInteger(pollMs) || pollMs < 1 || pollMs > 2 ** 31 - 1) throw outOfRange('options.pollMs', 'a whole number of milliseconds');
     this.#api = api;
     this.#credential = credential;

@@ -64,7 +64,7 @@ export function checkTriggererOptions(options: TriggererOptions): void {
   checkOptions('options', options, names);
   const { api, credential, bundles, capacity = 1, grants = 'declared', onEvent, pollMs = 1 } = options;
   if (!(api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', api);
-  if (!(credential instanceof Secret)) throw invalidArgument('options.credential', 'a Secret', credential);
+  if (!(credential instanceof Secret)) throw invalidArgument('options.credential', 'a Secret, as of Secret.fromBytes() or Secret.fromFile()', credential);
   if (typeof bundles !== 'object' || bundles === null) throw invalidArgument('options.bundles', 'an object', bundles);
   if (Object.keys(bundles).length === 0) throw outOfRange('options.bundles', 'with one bundle at least');
   for (const [name, folder] of Object.entries(bundles)) if (typeof folder !== 'string') throw invalidArgument(`options.bundles.${name}`, 'the path of a folder', folder);
