@@ -127,6 +127,19 @@ testing('outside of a task it is told what stands in for a supervisor', () => {
   const run = (inside: string): string => spawnSync(process.execPath, ['--input-type=module', '-e', source(inside)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 }).stdout;
   assert.match(run('get()'), /^ERR_TASK_OUTSIDE .*fakeSupervisor\(\) of sallyport\/task\/testing/);
   assert.is(run(`fakeSupervisor({ variables: { a: 'b' } }).within(get)`), 'b\n'); // control
+  // Node's own runner gives a test a socket, which a channel is too.
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-sdk-testing-'));
+  try {
+    for (const [name, inside, expected] of [['outside', 'get()', /ERR_TASK_OUTSIDE/], ['within', `fakeSupervisor({ variables: { a: 'b' } }).within(get)`, /^# pass 1$/m]] as const) {
+      const file = join(folder, `${name}.test.mjs`);
+      writeFileSync(file, `import { test } from 'node:test'; import { fstatSync } from 'node:fs'; import { variables } from '${root}lib/sdk/index.js'; import { fakeSupervisor } from '${root}lib/sdk/testing.js';
+        const get = async () => variables.get('a');
+        test('one', async () => { if (!fstatSync(0).isSocket()) throw new Error('control'); await ${inside}; });`);
+      assert.match(spawnSync(process.execPath, ['--test', '--test-reporter=tap', file], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 }).stdout, expected);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 const using = async <T>(use: () => Promise<T> | T, options: FakeOptions = {}): Promise<T> => fakeSupervisor(options).within(use);

@@ -114,6 +114,9 @@ export function setClient(supervisor: Supervisor | undefined): void {
 
 export const hasClient = (): boolean => holder[slot] !== undefined;
 
+/** `node --test` gives each file a socket for its standard input, on which nobody would answer. No task has this variable, whose environment is made from scratch. */
+const isNodesTest = (): boolean => process.env['NODE_TEST_CONTEXT'] !== undefined;
+
 /**
  * Whom this process asks; its channel is opened here when the runner has not.
  * @throws {TaskError} `ERR_TASK_OUTSIDE`: descriptor 0 is no channel; or this is a worker thread, for which it would be torn in two.
@@ -121,7 +124,7 @@ export const hasClient = (): boolean => holder[slot] !== undefined;
 export function client(): Supervisor {
   if (holder[slot] === undefined) {
     if (!isMainThread) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in the main thread of a task, and not in its workers');
-    if (!fstatSync(0).isSocket()) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a supervisor started with methods; in a unit test, fakeSupervisor() of sallyport/task/testing stands in for one');
+    if (!fstatSync(0).isSocket() || isNodesTest()) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a supervisor started with methods; in a unit test, fakeSupervisor() of sallyport/task/testing stands in for one');
     holder[slot] = new Client(0);
   }
   return holder[slot];
