@@ -16,6 +16,14 @@ const mostBytes = 32 << 20;
 const aside = 'refused';
 const lock = 'lock';
 
+const writtenAtOnce = 1 << 18;
+
+/** A short file in one part: each costs a turn of another thread, which is as much as all else of it. */
+function together(parts: Iterable<Uint8Array>): Uint8Array[] {
+  const all = [...parts];
+  return all.reduce((sum, { length }) => sum + length, 0) > writtenAtOnce ? all : [Buffer.concat(all)];
+}
+
 /**
  * A folder of one supervisor's own with a file for each report, that no crash leaves by half: written beside, synced, renamed. Names sort by
  * age. Nobody else may look into it or change it, and no task may be granted it.
@@ -55,7 +63,7 @@ export class ReportFolder {
   /** Replaces what was there by what is to outlive this process, and not the host: whole, or not at all. */
   async note(name: string, parts: Iterable<Uint8Array>): Promise<void> {
     const temporary = join(this.#path, `${name}${unfinished}`);
-    await writeFile(temporary, parts, { mode: 0o600, flag: writing });
+    await writeFile(temporary, together(parts), { mode: 0o600, flag: writing });
     await rename(temporary, join(this.#path, name));
   }
 
@@ -63,7 +71,7 @@ export class ReportFolder {
   async write(name: string, parts: Iterable<Uint8Array>): Promise<void> {
     const temporary = join(this.#path, `${name}${unfinished}`);
     await using file = closing(await open(temporary, writing, 0o600));
-    for (const part of parts) await file.handle.writeFile(part); // each goes on where the last one ended
+    for (const part of together(parts)) await file.handle.writeFile(part); // each goes on where the last one ended
     await file.handle.sync();
     await rename(temporary, join(this.#path, name));
     await sync(this.#descriptor);
