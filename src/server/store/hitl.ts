@@ -1,5 +1,6 @@
 import type { HitlAnswer, HitlRequest, HitlResponse, HitlUser } from '../../execution-api/schema.js';
 import type { TaskInstanceState } from '../state.js';
+import type { Try } from './identities.js';
 import { all, forUpdate, one, run, type Sql, type Value } from './sql.js';
 import { shown } from './time.js';
 
@@ -82,20 +83,15 @@ function asResponse(row: Answer | undefined): HitlResponse | undefined {
 // --- For whoever answers
 
 /** A question, whose it is, and what became of it. */
-export interface Question extends Omit<HitlRequest, 'ti_id'>, HitlResponse {
+export interface Question extends Omit<HitlRequest, 'ti_id'>, HitlResponse, Try {
   readonly task_instance_id: string;
-  readonly dag_id: string;
-  readonly run_id: string;
-  readonly task_id: string;
-  readonly map_index: number;
-  readonly try_number: number;
   readonly state: TaskInstanceState | null;
   readonly asked_at: string;
   /** When the wait for an answer ends; null: never, or nobody waits. */
   readonly deadline: string | null;
 }
 
-type QuestionRow = Words & Answer & Pick<Question, 'task_instance_id' | 'dag_id' | 'run_id' | 'task_id' | 'map_index' | 'try_number' | 'state' | 'deadline'> & { readonly created_at: string };
+type QuestionRow = Words & Answer & Try & Pick<Question, 'task_instance_id' | 'state' | 'deadline'> & { readonly created_at: string };
 
 const questions = `SELECT task_instance_id, dag_id, run_id, task_id, map_index, try_number, state, created_at, deadline, ${words.join(', ')}, ${answered}
   FROM hitl_details JOIN task_instances ON task_instances.id = hitl_details.task_instance_id`;

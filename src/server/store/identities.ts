@@ -14,13 +14,17 @@ export interface Found {
   readonly owner: Owner;
 }
 
-export interface FoundIdentity {
-  readonly id: string;
+/** Which try of which task, as its row has it. */
+export interface Try {
   readonly dag_id: string;
   readonly run_id: string;
   readonly task_id: string;
   readonly map_index: number;
   readonly try_number: number;
+}
+
+export interface FoundIdentity extends Try {
+  readonly id: string;
   readonly state: TaskInstanceState | null;
   readonly last_heartbeat_at: string | null;
   /** There is a later try. */

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Declares } from '../../authorization/index.js';
 import { type Change, resume, type Resumption } from '../state.js';
+import type { Try } from './identities.js';
 import { all, forUpdate, insertInto, isOneOf, one, quiet, run, type Sql, type Value } from './sql.js';
 import { changeTaskInstance } from './task-instances.js';
 import { revokeTokens } from './tokens.js';
@@ -17,14 +18,9 @@ export interface Triggerer extends Worker {
 }
 
 /** A trigger that is some triggerer's, and the task instance that waits for it. */
-export interface Held {
+export interface Held extends Try {
   readonly id: number;
   readonly task_instance_id: string;
-  readonly dag_id: string;
-  readonly run_id: string;
-  readonly task_id: string;
-  readonly map_index: number;
-  readonly try_number: number;
   readonly team: string | null;
   readonly bundle: string;
   readonly bundle_version: string | null;
