@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert';
 import { launch, policies, type TaskExit } from '../lib/index.js';
 import { compile } from './helpers/compile.js';
 import { settled } from './helpers/peer.js';
-import { running } from './helpers/processes.js';
+import { running, sleeping, until } from './helpers/processes.js';
 import { runTask } from './helpers/run-task.js';
 import { withReadableCopy } from './helpers/unprivileged.js';
 
@@ -195,13 +195,11 @@ launching('limits reach the kernel', async () => {
 launching('no descendant lives when `exited` resolves: background, setsid and double-forked ones included', async () => {
   const mark = `86${process.pid}`;
   const script = `sleep ${mark}1 & setsid sleep ${mark}2 & (setsid sh -c 'sleep ${mark}3 & exit' &) ; sleep 0.1; exit 0`;
-  // The control: an ordinary launch leaves them behind.
   const plain = await launch(['sh', '-c', script], { policy: open, stdout: 'ignore', stderr: 'ignore' });
   await plain.exited;
-  const left = running(mark);
-  assert.is(left.length, 3, 'control');
-  for (const pid of left) process.kill(pid, 'SIGKILL');
-  while (running(mark).length > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  await until(() => sleeping(mark).length === 3); // the control: an ordinary launch leaves them behind
+  for (const pid of sleeping(mark)) process.kill(pid, 'SIGKILL');
+  await until(() => running(mark).length === 0);
 
   const task = await launch(['sh', '-c', script], { policy, stdout: 'ignore', stderr: 'ignore' });
   assert.equal(await task.exited, { kind: 'exited', exitCode: 0 });

@@ -3,7 +3,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import * as assert from 'uvu/assert';
 import { traceReport } from '../lib/cli/trace-report.js';
 import { asEachUser, asWeAre, cli, type Done } from './helpers/cli.js';
 import { compile } from './helpers/compile.js';
+import { sleeping } from './helpers/processes.js';
 
 const running = suite('run');
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-run-')));
@@ -226,23 +227,12 @@ running('a task that is ended does not wait for a reader that does not read', as
 });
 
 running('nothing of the task is left: neither after its end nor after ours', async () => {
-  const mark = `1${Date.now() % 1e6}.5`;
-  await run(['sh', '-c', `setsid sleep ${mark} & sleep 0.1`]);
+  const mark = `1${process.pid}.`;
+  await run(['sh', '-c', `setsid sleep ${mark}5 & sleep 0.1`]);
   assert.equal(sleeping(mark), []);
-  await run(['sh', '-c', `setsid sleep ${mark} & sleep 0.1; echo ready; sleep ${mark}`], { during: whenReady((child) => child.kill('SIGKILL')) });
-  for (let tries = 0; sleeping(mark).length > 0 && tries < 200; tries++) await new Promise((resolve) => setTimeout(resolve, 25));
-  assert.equal(sleeping(mark), []);
+  await run(['sh', '-c', `setsid sleep ${mark}6 & sleep 0.1; echo ready; sleep ${mark}7`], { during: whenReady((child) => child.kill('SIGKILL')) });
+  assert.ok(await comesAbout(() => sleeping(mark).length === 0));
 });
-
-function sleeping(mark: string): string[] {
-  return readdirSync('/proc').filter((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'utf8') === `sleep\0${mark}\0`;
-    } catch {
-      return false;
-    }
-  });
-}
 
 running('--trace says what was refused, how often, and what grants it', async () => {
   file('secret.txt', 'x');
