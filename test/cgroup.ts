@@ -99,16 +99,17 @@ withCgroup('a launch that fails leaves no cgroup', async () => {
 withCgroup('what forks and ends, again and again, is gone when `exited` resolves', async () => {
   const program = compile('hop');
   const folder = mkdtempSync(join(scratch, 'hop-'));
-  const file = join(folder, 'hops');
-  const hops = (): number => statSync(file).size;
-  const start = ['sh', '-c', `${program} '${file}' & while [ ! -s '${file}' ]; do sleep 0.05; done`] as const;
-  writeFileSync(file, '');
-  await runTask(start, { policy: open, ...silent });
-  for (const before = hops(); hops() < before + 100; ) await sleep(5); // the control: it lives on
-  rmSync(file);
-  await sleep(100); // the last one comes to nothing
-  writeFileSync(file, '');
-  const { exit } = await runTask(start, { ...silent, policy: policies.command({ execute: [program], write: [folder] }) });
+  // Each with a file of its own: what the control has under way when that is gone comes to nothing, however late.
+  const hopping = async (name: string, policy: Policy) => {
+    const file = join(folder, `hops-${name}`);
+    writeFileSync(file, '');
+    const { exit } = await runTask(['sh', '-c', `${program} '${file}' & while [ ! -s '${file}' ]; do sleep 0.05; done`], { policy, ...silent });
+    return { file, exit, hops: () => statSync(file).size };
+  };
+  const control = await hopping('control', open);
+  for (const before = control.hops(); control.hops() < before + 100; ) await sleep(5); // it lives on
+  rmSync(control.file);
+  const { exit, hops } = await hopping('locked', policies.command({ execute: [program], write: [folder] }));
   assert.equal(exit, { kind: 'exited', exitCode: 0 });
   const after = hops();
   assert.ok(after > 0);
