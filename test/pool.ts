@@ -179,6 +179,7 @@ pool('what is kept from tasks since it was started is no task\'s, and others are
   await using _2 = beside.subject;
   const waiting = async (): Promise<readonly number[]> => {
     await Promise.all([reading.subject.filled(), beside.subject.filled()]);
+    await until(() => running(reading.mark).length + running(beside.mark).length === 2); // a moment after its execve a command line is still empty
     return [...running(reading.mark), ...running(beside.mark)];
   };
   await waiting();
@@ -205,6 +206,7 @@ pool('one waits no longer than it may, and a pool that nobody uses empties', asy
 pool('disposed, it ends what waits and leaves what was taken', async () => {
   const { subject, mark } = shells();
   await subject.filled();
+  await until(() => running(mark).length === 2);
   const task = await subject.take();
   await subject.filled();
   await subject[Symbol.asyncDispose]();

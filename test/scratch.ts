@@ -69,7 +69,7 @@ scratch('a task can neither read, write, list nor name away another one’s', as
 
 scratch('`collect` gets the folder when the task has ended, before it is removed', async () => {
   const kept: string[] = [];
-  const task = await launch(['sh', '-c', 'echo result > out; (setsid sh -c "sleep 0.1; echo late > late; sleep 60" &); sleep 0.3'], {
+  const task = await launch(['sh', '-c', 'echo result > out; (setsid sh -c "sleep 0.1; echo late > late; sleep 60" &); until [ -s late ]; do sleep 0.05; done'], {
     policy,
     collect: async (path) => {
       await sleep(50);
@@ -98,7 +98,7 @@ scratch('`collect` gets the folder when the task has ended, before it is removed
 });
 
 scratch('folders keep the modes that the task gave them, but for what it takes to measure them', async () => {
-  const { stdout } = await runTask(['sh', '-c', 'mkdir d e && chmod 555 d && chmod 0 e && sleep 0.5 && stat -c %a d e'], { policy });
+  const { stdout } = await runTask(['sh', '-c', 'mkdir d e && chmod 555 d && chmod 0 e && until [ $(stat -c %a e) != 0 ]; do sleep 0.1; done; stat -c %a d e'], { policy });
   assert.is(stdout, '555\n500\n');
 });
 

@@ -51,8 +51,8 @@ sweeper('a supervisor that is killed takes along all that its tasks had started'
 
   for (const how of process.getuid?.() === 0 ? (['confined', 'identity'] as const) : (['confined'] as const)) {
     const locked = await supervisor(mark, how);
+    await until(() => sweepersOf(locked.pid).length === 1);
     const [sweeping = 0] = sweepersOf(locked.pid);
-    assert.ok(sweeping > 0);
     locked.kill('SIGKILL');
     await until(() => sleeping(mark).length === 0);
     await until(() => !processes().some(({ pid }) => pid === sweeping));
@@ -73,6 +73,7 @@ sweeper('it is one for all tasks, ends with a supervisor that exits, and one tha
   const run = async (): Promise<number[]> => {
     child.stdin?.write('go');
     await once(child.stdout as NodeJS.ReadableStream, 'data');
+    await until(() => sweepersOf(child.pid).length > 0); // a moment after its execve its command line is still empty
     return sweepersOf(child.pid);
   };
   const first = await run();
