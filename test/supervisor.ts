@@ -252,7 +252,7 @@ supervisor('an abort kills the task, and its end is reported', async () => {
 });
 
 supervisor('a task that goes on after its final message is terminated, and its word stands', async () => {
-  const { outcome } = await run(`${raw} export default async () => { await request('SucceedTask', {}); process.on('SIGTERM', () => {}); await new Promise((resolve) => setTimeout(resolve, 60_000)); };`, {
+  const { outcome } = await run(`${raw} export default async () => { process.on('SIGTERM', () => {}); await request('SucceedTask', {}); await new Promise((resolve) => setTimeout(resolve, 60_000)); };`, {
     supervisor: { overtimeMs: 50, killGraceMs: 50 },
   });
   assert.equal(outcome, { state: 'success', exit: { kind: 'signaled', signal: 'SIGKILL' }, reported: true });
@@ -542,9 +542,11 @@ for (const [what, script, code, answered] of refusals) {
 }
 
 supervisor('a server that is away does not get the task run, and nothing is left behind', async () => {
-  await using fake = await fakeApi(() => {});
   const workload = workloadOf(taskFile('export default () => 1;'));
-  await fake.supervisor().run(workload); // what stays open for good is open now
+  {
+    await using fake = await fakeApi(() => {});
+    await fake.supervisor().run(workload); // what stays open for good is open now, and the connections are closed
+  }
   await using away = new ExecutionApi({ baseUrl: 'http://127.0.0.1:1/', attempts: 1 });
   await failure(new Supervisor({ api: away, bundles: { b: bundle } }).run(workload));
   const before = await descriptors();
@@ -553,7 +555,7 @@ supervisor('a server that is away does not get the task run, and nothing is left
     assert.is(error.code, 'ERR_UPSTREAM_UNREACHABLE');
   }
   assert.equal(children(), childrenBefore);
-  assert.is(await descriptors(), before);
+  assert.ok((await descriptors()) <= before);
 });
 
 supervisor('a final report that the server refuses is an outcome that says so', async () => {
@@ -600,7 +602,7 @@ for (const code of [404, 409, 410]) {
     let beats = 0;
     const lines: LogLine[] = [];
     await using fake = await fakeApi(on('heartbeat', (...args) => ++beats > 2 && lines.length > 0 && status(code)(...args)));
-    const outcome = await fake.supervisor({ heartbeatIntervalMs: 20, killGraceMs: 500, onLog: (line) => lines.push(line) }).run(workloadOf(taskFile(forever)));
+    const outcome = await fake.supervisor({ heartbeatIntervalMs: 20, killGraceMs: 2_000, onLog: (line) => lines.push(line) }).run(workloadOf(taskFile(forever)));
     assert.equal([outcome.state, outcome.exit, outcome.reported], ['server_terminated', { kind: 'signaled', signal: 'SIGKILL' }, false]);
     assert.is((outcome.error as { status?: number }).status, code);
     assert.equal(lines.map(({ line }) => line), ['up', 'term']);

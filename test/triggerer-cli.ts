@@ -38,7 +38,7 @@ triggerer('a line for each trigger that is over, a log, an audit, and an end in 
   child.kill('SIGHUP');
   await until(() => existsSync(log));
   child.kill('SIGTERM');
-  assert.equal(await once(child, 'exit'), [0, null], told.stderr);
+  assert.equal(await once(child, 'close'), [0, null], told.stderr); // and all that it wrote has been read
   assert.match(told.stdout, new RegExp(`^fired +[\\d.]+ s {2}arrives\\.${fired.task_id} r {2}triggers\\.mjs#arrives$`, 'm'));
   assert.match(told.stdout, new RegExp(`^failed +[\\d.]+ s {2}fails\\.${fails.task_id}\\[3\\] r {2}triggers\\.mjs#fails {2}TypeError: no such bucket$`, 'm'));
   assert.match(told.stderr, /up to 10 triggers, from http/);
