@@ -12,6 +12,7 @@ import { rules } from '../lib/authorization/rules.js';
 import { Authorizer, opaPolicy, type AuthorizerOptions, type Decision, type DecisionRecord, ExecutionApi, type PolicyFunction, type Resource, Secret, Supervisor, type TaskIdentity } from '../lib/index.js';
 import { createServer } from '../lib/server/index.js';
 import type { Action, Owner } from '../lib/authorization/index.js';
+import { cpuMsSince } from './helpers/cpu.js';
 
 const authorization = suite('authorization');
 
@@ -176,9 +177,9 @@ authorization('a pattern made to be slow is not', () => {
 authorization('a pattern and a name take their lengths together, not each other\'s times', () => {
   const name = 'a'.repeat(200_000);
   const pattern = `*${'a'.repeat(100_000)}b*`;
-  const before = performance.now();
+  const before = process.cpuUsage();
   assert.not.ok(covers(pattern, name));
-  assert.ok(performance.now() - before < 2_000); // their product is 20 s
+  assert.ok(cpuMsSince(before) < 2_000); // their product is 20 s
   assert.ok(covers(`*${'a'.repeat(100_000)}*`, name)); // control
   assert.ok(covers(`${'a'.repeat(9)}*${'ab'.repeat(9)}*b`, `${'a'.repeat(30)}${'ab'.repeat(9)}b`));
 });
@@ -186,9 +187,9 @@ authorization('a pattern and a name take their lengths together, not each other\
 authorization('many names against many patterns are refused sooner than compared', () => {
   const patterns = new Patterns([...Array.from({ length: 1_000 }, (_, index) => `*${'a'.repeat(1_000)}${index}*`), 'known*', 'exact']);
   const names = Array.from({ length: 4_000 }, (_, index) => `${'a'.repeat(1_000)}-${index}`);
-  const before = performance.now();
+  const before = process.cpuUsage();
   assert.not.ok(patterns.coverAll([...names, 'known1'])); // 4 GB to look at
-  assert.ok(performance.now() - before < 1_000);
+  assert.ok(cpuMsSince(before) < 1_000);
   assert.ok(patterns.coverAll(['known1', 'exact', ...Array.from({ length: 10_000 }, () => 'exact')])); // control
   assert.not.ok(patterns.coverAll(['known1', 'other']));
   assert.not.ok(patterns.cover(`known${'x'.repeat(1_500)}`));

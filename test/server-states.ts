@@ -9,6 +9,7 @@ import { outletChanges } from '../lib/server/outlets.js';
 import { picked, sliceOf } from '../lib/server/slice.js';
 import { type Change, enterRunning, finished, heartbeat, leaveRunning, resume, type Resumption, shouldRetry, type TaskInstance, type TaskInstanceState } from '../lib/server/state.js';
 import { fromStored, secondsBetween, toStored } from '../lib/server/store/time.js';
+import { cpuMsSince } from './helpers/cpu.js';
 
 const states = suite('server-states');
 const runs = { numRuns: 1000 };
@@ -194,10 +195,10 @@ states('what is said of an outlet is the last that was said, however many there 
   const outlets = Array.from({ length: 30_000 }, (_, n) => ({ name: `a${n}`, uri: `u${n}`, type: 'Asset' }));
   const events = outlets.flatMap(({ name, uri }, n) => [0, n].map((said) => ({ dest_asset_key: { name, uri }, extra: { said } })));
   const aliased = outlets.map((_, n) => ({ dest_asset_key: { name: 'a', uri: 'u' }, source_alias_name: `alias ${n}`, extra: {} }));
-  const began = performance.now();
+  const before = process.cpuUsage();
   const changes = outletChanges([...outlets, ...aliased.map(({ source_alias_name: name }) => ({ name, type: 'AssetAlias' }))], [...events, ...aliased]);
   // Once through each list; once through the other for each of one takes minutes.
-  assert.ok(performance.now() - began < 5_000);
+  assert.ok(cpuMsSince(before) < 5_000);
   assert.equal([changes.length, changes[7]?.extra], [30_001, '{"said":7}']);
   assert.is((changes.at(-1) as unknown as { readonly aliases: readonly string[] }).aliases.length, 30_000);
 });

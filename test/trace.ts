@@ -115,7 +115,7 @@ os.read(0, 1)`;
   task.stdin?.end();
   assert.equal(await task.exited, { kind: 'exited', exitCode: 0 });
   delay.disable();
-  assert.ok(delay.max < 2e9, `held for ${delay.max / 1e6} ms`); // a minute where each folder of each path is looked at by its name
+  assert.ok(delay.max < 10e9, `held for ${delay.max / 1e6} ms`); // a minute where each folder of each path is looked at by its name
 });
 
 trace('a launch that fails leaves nothing behind', async () => {
