@@ -42,7 +42,7 @@ interface Report {
 
 function run(words: readonly string[], cwd = root): { status: number | null; stdout: string; stderr: string } {
   const [program = '', ...args] = words;
-  return spawnSync(program, args, { encoding: 'utf8', cwd, timeout: 120_000, killSignal: 'SIGKILL', env: { PATH: process.env['PATH'], HOME: '/tmp', LANG: 'C.UTF-8' } });
+  return spawnSync(program, args, { encoding: 'utf8', cwd, timeout: 240_000, killSignal: 'SIGKILL', env: { PATH: process.env['PATH'], HOME: '/tmp', LANG: 'C.UTF-8' } });
 }
 
 function report(words: readonly string[], cwd: string): Report {

@@ -24,7 +24,7 @@ function build(name: string, ...flags: string[]): string {
 }
 
 function run(program: string, env = {}): void {
-  const { status, signal, stdout, stderr } = spawnSync(program, [nativeProgram('sweeper'), nativeProgram('stage')], { encoding: 'utf8', timeout: 120_000, env: { ...process.env, ...env } });
+  const { status, signal, stdout, stderr } = spawnSync(program, [nativeProgram('sweeper'), nativeProgram('stage')], { encoding: 'utf8', timeout: 300_000, env: { ...process.env, ...env } });
   assert.equal({ status, signal, stdout, stderr }, { status: 0, signal: null, stdout: 'ok\n', stderr: '' });
 }
 
