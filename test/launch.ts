@@ -143,7 +143,7 @@ launching('without room for another thread a launch fails at clone, leaves nothi
   const root = fileURLToPath(new URL('..', import.meta.url));
   const tried = async (at: string, unprivileged: readonly string[] = []): Promise<void> => {
     const argv = [...unprivileged, process.execPath, '--input-type=module', '-e', readFileSync(new URL('fixtures/out-of-threads.js', import.meta.url), 'utf8'), '--', join(at, 'lib/index.js')];
-    const { stdout, stderr } = spawnSync(argv[0] as string, argv.slice(1), { encoding: 'utf8', timeout: 30_000 });
+    const { stdout, stderr } = spawnSync(argv[0] as string, argv.slice(1), { encoding: 'utf8', timeout: 120_000 });
     assert.equal(JSON.parse(stdout || '{}'), { refused: { code: 'ERR_TASK_START', step: 'clone', cause: ['pthread_create', 'EAGAIN'] }, left: [0, 0], then: { kind: 'exited', exitCode: 0 } }, stderr);
   };
   // Root has no such limit.
