@@ -7,6 +7,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { TriggererView } from '../lib/cli/triggerer-view.js';
 import { asWeAre, cli, type Done } from './helpers/cli.js';
+import { FailingProxy } from './helpers/failing-proxy.js';
 import { until } from './helpers/processes.js';
 import { arrive, bundles, command, folder, removeFolder, Scene } from './helpers/triggerers.js';
 
@@ -44,7 +45,8 @@ triggerer('a line for each trigger that is over, a log, an audit, and an end in 
   assert.match(told.stderr, /up to 10 triggers, from http/);
   assert.match(told.stderr, /stopping; what 1 triggers wait for is left to others\n.*2 fired, 1 failed|1 failed, 2 fired/);
   const lines = readFileSync(`${log}.1`, 'utf8').trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
-  assert.ok(lines.some(({ event, task, bundle, level, trigger_id }) => event === 'waiting' && task === ended.task_id && bundle === 'red' && level === 'info' && typeof trigger_id === 'number'));
+  assert.ok(lines.some(({ event, task, bundle, level, trigger_id, dag_id, task_id, run_id, ...rest }) => event === 'waiting' && task === ended.task_id && task_id === ended.task_id && dag_id === 'arrives' && run_id === 'r' && !('map_index' in rest) && bundle === 'red' && level === 'info' && typeof trigger_id === 'number'));
+  assert.ok(lines.some(({ event, dag_id, task_id, map_index }) => event === 'failing soon' && dag_id === 'fails' && task_id === fails.task_id && map_index === 3));
   assert.is(statSync(log).mode & 0o777, 0o600);
   const records = readFileSync(audit, 'utf8').trim().split('\n').map((line) => JSON.parse(line) as { method: string; outcome: string; task: string });
   assert.ok(records.some(({ method, outcome, task }) => method === 'GetVariable' && outcome === 'allowed' && /^red\/\d+$/.test(task)));
@@ -75,6 +77,29 @@ triggerer('as JSON, and ended at once by a second signal while the server does n
   await until(() => told.stderr.includes('stopping at once'));
   clearInterval(again);
   assert.equal(await exited, [0, null], told.stderr);
+});
+
+triggerer('where no Execution API answers it says so and sends nobody its credential; once one does, it goes on', async () => {
+  await using scene = await Scene.start();
+  using credential = await scene.credential();
+  await using proxy = await FailingProxy.start(scene.server.url);
+  const before: string[] = [];
+  let isThere = false;
+  proxy.fault = ({ method, path }) => {
+    if (!isThere) before.push(`${method} ${path}`);
+    return isThere ? 'none' : 'page';
+  };
+  const child = command(scene, credential, '--api', proxy.url);
+  const told = heard(child);
+  await until(() => before.length > 2);
+  assert.match(told.stderr, /^sallyport triggerer: --api \S+: no Execution API answers there \(status 404\)\. .*; no trigger is taken until it answers$/m);
+  assert.equal(new Set(before), new Set(['GET health']));
+  isThere = true;
+  const ti = await scene.queued('arrives');
+  arrive(ti.task_id);
+  assert.equal(await scene.legs(ti, 2), ['deferred', 'success']); // control
+  child.kill('SIGTERM');
+  assert.equal(await once(child, 'exit'), [0, null], told.stderr);
 });
 
 triggerer('what is wrong with the command line is said before anything starts', async () => {

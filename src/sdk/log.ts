@@ -26,9 +26,9 @@ function write(level: string, event: string, fields: Readonly<Record<string, unk
   const line = { timestamp: new Date().toISOString(), level, event: String(event), logger: 'task' };
   let text: string;
   try {
-    text = JSON.stringify({ ...fields, ...line }, plain);
+    text = JSON.stringify({ ...shared.whose?.(), ...fields, ...line }, plain);
   } catch {
-    text = JSON.stringify({ fields: inspect(fields), ...line }); // a cycle, a toJSON that throws
+    text = JSON.stringify({ ...shared.whose?.(), fields: inspect(fields), ...line }); // a cycle, a toJSON that throws
   }
   if (shared.onLog !== undefined) return shared.onLog(text);
   findLog();

@@ -8,6 +8,8 @@ export interface Shared {
   outlets?: Outlet[] | undefined;
   /** Gets log lines in the place of descriptor 3. */
   onLog?: ((line: string) => void) | undefined;
+  /** Whose line it is, in a process that many share. */
+  whose?: (() => object) | undefined;
 }
 
 const slot: unique symbol = Symbol.for('sallyport.task') as never;

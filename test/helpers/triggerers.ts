@@ -31,7 +31,7 @@ const files: Readonly<Record<string, string>> = {
   'broken-trigger.mjs': 'export default async () => {\n  const of = ;\n};',
   'triggers.mjs': `import { existsSync, writeFileSync } from 'node:fs';
     import { connections, log, sleep, variables } from 'sallyport/trigger';
-    import { xcom } from 'sallyport/task';
+    import { log as taskLog, xcom } from 'sallyport/task';
     const here = (name) => new URL('./in-' + name, import.meta.url);
     const arrived = async (name, signal) => { while (!existsSync(here(name))) await sleep(20, signal); };
     export async function* arrives({ kwargs, signal, ti }) {
@@ -39,7 +39,7 @@ const files: Readonly<Record<string, string>> = {
       await arrived(kwargs.name, signal);
       yield { path: kwargs.name };
     }
-    export const fails = async ({ kwargs, signal }) => { await arrived(kwargs.name, signal); throw new TypeError('no such bucket'); };
+    export const fails = async ({ kwargs, signal }) => { taskLog.info('failing soon'); await arrived(kwargs.name, signal); throw new TypeError('no such bucket'); };
     export const silent = async () => {};
     export async function* twice({ kwargs, signal }) { await arrived(kwargs.name, signal); for (let at = 1; at < 5; at++) yield at; }
     export const odd = async () => JSON.parse('{"a":' + '['.repeat(20) + ']'.repeat(20) + ',"pad":"' + 'x'.repeat(1_200_000) + '"}');

@@ -4,11 +4,9 @@
  */
 
 import { setTimeout as wait } from 'node:timers/promises';
-import { log as taskLog } from '../log.js';
-import { current } from './scope.js';
 
 export { TaskError } from '../error.js';
-export { connections, maskSecret, variables } from '../index.js';
+export { connections, log, maskSecret, variables } from '../index.js';
 export type { TriggerContext, TriggerFunction } from './types.js';
 
 /**
@@ -23,10 +21,3 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     throw error;
   });
 }
-
-type Log = typeof taskLog;
-
-/** Structured lines in the log that the team's triggers share, each with its trigger's id. */
-export const log: Log = Object.freeze(
-  Object.fromEntries(Object.entries(taskLog).map(([level, write]) => [level, (event: string, fields?: Readonly<Record<string, unknown>>) => write(event, { ...fields, trigger_id: current()?.id })])),
-) as Log;

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setClient } from '../client.js';
 import { findLog, log } from '../log.js';
 import { provideTaskModule } from '../provide.js';
+import { shared } from '../shared.js';
 import { TriggerClient } from './client.js';
 import { isEmpty, noChanges, Runner, type Changes } from './runner.js';
 import { current, noteTurns } from './scope.js';
@@ -93,8 +94,19 @@ function blameUncaught(runner: Runner): void {
   process.on('unhandledRejection', blame);
 }
 
+/** What a line of the log that all triggers here share begins with. */
+function whose(): object {
+  const trigger = current();
+  if (trigger === undefined) return {};
+  const { id: trigger_id, ti } = trigger;
+  if (ti === null) return { trigger_id };
+  const { dag_id, run_id, task_id, map_index } = ti;
+  return { dag_id, run_id, task_id, ...(map_index >= 0 && { map_index }), trigger_id };
+}
+
 async function main(): Promise<never> {
   findLog();
+  shared.whose = whose;
   const client = new TriggerClient(0);
   await client.first('StartTriggerer');
   setClient(client);
