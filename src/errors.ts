@@ -179,8 +179,11 @@ export class UpstreamFailed extends SallyportError {
 export class UpstreamUnreachable extends SallyportError {
   static { named(this.prototype, 'UpstreamUnreachable'); }
   readonly code = 'ERR_UPSTREAM_UNREACHABLE';
+  /** The code of a system, TLS or HTTP error, such as `ECONNREFUSED`; else words. */
+  readonly problem: string;
   constructor(request: string, problem: string, options?: ErrorOptions) {
     super(`${request} got no usable answer: ${problem}`, options);
+    this.problem = problem;
   }
 }
 

@@ -103,6 +103,23 @@ executionApi('an answer to run that was lost is given again, to who asked and no
   }
 });
 
+executionApi('health asks without the token whether an Execution API is there', async () => {
+  const sent: (string | undefined)[] = [];
+  const answers = [{ status: 'healthy' }, { status: 'ok' }, 'healthy', null];
+  await withServer((request, response) => {
+    sent.push(`${request.method} ${request.url} ${request.headers.authorization}`);
+    json(response, 200, request.url === '/execution/health' ? answers[sent.length - 1] : { key: 'k', value: 'v' });
+  }, async (api) => {
+    await api.health();
+    for (const _other of answers.slice(1)) assert.is((await failureOf(() => api.health())).code, 'ERR_UPSTREAM_UNREACHABLE');
+    await api.getVariable('k'); // control: it has one
+  }, { token: secret('the-token') });
+  assert.equal(sent, [...answers.map(() => 'GET /execution/health undefined'), 'GET /execution/variables/k Bearer the-token']);
+  await using server = await ApiServer.start();
+  await using api = new ExecutionApi({ baseUrl: server.url, ...quick });
+  await api.health();
+});
+
 executionApi('tells each refusal by its status and reason', async () => {
   await using server = await ApiServer.start();
   const [mine, theirs] = [await server.task(), await server.task()];

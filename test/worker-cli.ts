@@ -11,6 +11,7 @@ import * as assert from 'uvu/assert';
 import { Secret } from '../lib/index.js';
 import { createServer, type Server } from '../lib/server/index.js';
 import { asWeAre, cli, type Done } from './helpers/cli.js';
+import { FailingProxy } from './helpers/failing-proxy.js';
 import { running, until } from './helpers/processes.js';
 
 const worker = suite('worker-cli');
@@ -157,6 +158,60 @@ worker(`killed at ${kills} random moments, a worker leaves every workload in one
   await until(() => running(bundle).length === 0);
 });
 
+worker('it goes on by itself once an Execution API answers, and only then is anything of a workload sent', async () => {
+  const queue = newFolder();
+  const id = await put(queue, 'a.json', 'ok.mjs');
+  await using proxy = await FailingProxy.start(server.url ?? '');
+  const before: string[] = [];
+  let isThere = false;
+  proxy.fault = ({ method, path }) => {
+    if (!isThere) before.push(`${method} ${path}`);
+    return isThere ? 'none' : 'page';
+  };
+  const stopped = start('--folder', queue, '--api', proxy.url);
+  let told = '';
+  stopped.stderr?.setEncoding('utf8').on('data', (chunk: string) => (told += chunk));
+  await until(() => told.includes('\n'));
+  stopped.kill('SIGTERM');
+  assert.equal(await once(stopped, 'exit'), [0, null], told);
+  assert.is(told, `sallyport worker: --api ${proxy.url}: no Execution API answers there (status 404). The address has a path, as in http://127.0.0.1:8080/execution/. It is asked again; no workload is taken until it answers\nsallyport worker: nothing was run\n`);
+  before.length = 0;
+
+  const child = start('--folder', queue, '--api', proxy.url, '--once', '--json');
+  let [stdout, stderr] = ['', ''];
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
+  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
+  await until(() => before.length > 2); // it asks again
+  assert.equal([names(queue).filter((name) => name.endsWith('.json')), existsSync(join(queue, 'done', 'a.json'))], [['a.json'], false]);
+  isThere = true;
+  assert.equal(await once(child, 'exit'), [0, null], stderr);
+  assert.is(await stateOf(id), 'success'); // control: its token was not spent
+  assert.equal(new Set(before), new Set(['GET health']));
+  assert.match(stderr, `sallyport worker: ${proxy.url} answers\n`);
+  const troubles = stdout.split('\n').filter((line) => line.includes('"failed"') && line.includes('ERR_UPSTREAM_FAILED'));
+  assert.is(troubles.length, 1, stdout); // said once
+});
+
+worker('a credential that is none of this server, and a server that hands out nothing, are told of with what to do', async () => {
+  const file = join(folder, 'other-credential');
+  await using proxy = await FailingProxy.start(server.url ?? '');
+  const said = async (url: string, word: string): Promise<void> => {
+    const child = start('--credential', `file:${file}`, '--api', url);
+    let stderr = '';
+    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
+    await until(() => stderr.includes(word));
+    child.kill('SIGTERM');
+    assert.equal(await once(child, 'exit'), [0, null], stderr);
+  };
+  using credential = await server.addTriggerer({ name: 'not-a-worker', queues: ['q'] });
+  writeFileSync(file, credential.use((bytes) => Buffer.from(bytes)), { mode: 0o600 });
+  await said(server.url ?? '', '403 (invalid_token): --credential is of no worker that the server knows');
+  proxy.fault = ({ path }) => (path === 'health' ? 'none' : 'page');
+  await said(proxy.url, '404: it is no sallyport server');
+  writeFileSync(file, 'no credential: it has blanks', { mode: 0o600 });
+  await said(server.url ?? '', "has another form than a worker's credential");
+});
+
 worker('what is wrong with the command line is said before anything starts', async () => {
   const queue = newFolder();
   const shortKey = join(folder, 'short.key');
@@ -164,7 +219,7 @@ worker('what is wrong with the command line is said before anything starts', asy
   const wrong: readonly (readonly string[])[] = [
     ['--folder', queue, '--credential', 'env:X'], [], ['--folder', queue, '--concurrency', '0'], ['--folder', queue, '--warm', 'x'], ['--folder', queue, '--bundle', 'b'],
     ['--folder', queue, '--grants', 'all'], ['--folder', queue, '--reports-key', 'env:X'], ['--credential', 'the-credential-itself'],
-    ['--folder', queue, '--api', 'example.org'], ['--folder', queue, '--bundle', `c=${join(folder, 'absent')}`], ['--folder', queue, '--reports', join(folder, 'reports'), '--reports-key', `file:${shortKey}`],
+    ['--folder', queue, '--api', 'example.org'], ['--folder', queue, '--api', 'http://u:the-credential-itself@127.0.0.1:1/'], ['--folder', queue, '--api', 'http://127.0.0.1:1/?a=b'], ['--folder', queue, '--bundle', `c=${join(folder, 'absent')}`], ['--folder', queue, '--reports', join(folder, 'reports'), '--reports-key', `file:${shortKey}`],
   ];
   for (const more of wrong) {
     const { code, stdout, stderr } = await run(...more);
@@ -172,6 +227,7 @@ worker('what is wrong with the command line is said before anything starts', asy
     assert.not.match(stderr, /the-credential-itself|\n +at /);
   }
   for (const more of [['--folder', join(folder, 'absent')], ['--credential', 'env:ABSENT_CREDENTIAL']]) assert.is((await run(...more)).code, 1);
+  assert.match((await run('--folder', join(folder, 'absent'))).stderr, 'install -d -m 700');
 });
 
 worker.run();

@@ -11,6 +11,7 @@ import { ExecutionApi, FolderQueue, policies, Secret, ServerQueue, Supervisor, W
 import { createServer, type Server } from '../lib/server/index.js';
 import { WorkerView } from '../lib/cli/worker-view.js';
 import { hasEnded, ownName } from '../lib/worker/owner.js';
+import { FailingProxy } from './helpers/failing-proxy.js';
 import { until } from './helpers/processes.js';
 import { cli } from './helpers/cli.js';
 import { where } from './helpers/where.js';
@@ -334,6 +335,23 @@ worker('while the server is away workloads wait, and then they run', async () =>
   assert.is(json(join(queue, 'done', 'a.json'))['state'], 'success');
   subject.worker.drain();
   await running;
+});
+
+worker("a page of what stands before the server is nobody's refusal: the workload waits for the server's own word", async () => {
+  const queue = newFolder();
+  const { workload } = await workloadOf('ok.mjs');
+  put(queue, 'a.json', workload);
+  put(queue, 'b.json', { ...workload, ti: { ...(workload as { ti: object }).ti, id: randomUUID() } }); // of nobody
+  await using proxy = await FailingProxy.start(server.url ?? '');
+  proxy.fault = () => 'page';
+  await using behind = new ExecutionApi({ baseUrl: proxy.url });
+  await using subject = new Subject(await FolderQueue.open(queue), { supervisor: { api: behind } });
+  const running = subject.worker.run();
+  await until(() => new Set(subject.kinds('released').map((event) => 'name' in event && event.name)).size === 2);
+  assert.equal([names(queue, 'done'), names(queue, 'bad')], [[], []]);
+  proxy.fault = () => 'none';
+  await running;
+  assert.equal([names(queue, 'done'), names(queue, 'bad')], [['a.json'], ['b.json', 'b.reason.json']]); // control: the server itself knows b not
 });
 
 worker('what a worker had claimed that was killed is run by the next one, but for what it had finished', async () => {

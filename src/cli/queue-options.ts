@@ -6,7 +6,10 @@ import { usageError } from './policy-options.js';
 /** @throws A usage error. */
 export function apiUrl(url: string | undefined): string {
   if (url === undefined) throw usageError('--api says where the Execution API is');
-  if (!/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) throw usageError(`--api takes an http or https URL, not "${url}"`);
+  const { protocol = '', username = '', password = '', search = '', hash = '' } = URL.canParse(url) ? new URL(url) : {};
+  if (username !== '' || password !== '') throw usageError('--api takes a URL without user and password, which every user of this host could read: credentials have options of their own');
+  if (!/^https?:$/.test(protocol)) throw usageError(`--api takes an http or https URL, as http://127.0.0.1:8080/execution/, not "${url}"`);
+  if (search !== '' || hash !== '') throw usageError(`--api takes a URL without "?" and "#", not "${url}"`);
   return url;
 }
 

@@ -27,6 +27,16 @@ export class TriggererView implements Disposable {
     progress.print(`${progress.paint(styles[kind] ?? 'cyan', kind.padEnd(9))} ${lasted(ms).padStart(7)}  ${visible(labelOf(ti))}  ${progress.paint('dim', visible(classpath) + why)}`);
   }
 
+  trouble(error: Error): void {
+    this.show({ kind: 'trouble', error });
+  }
+
+  /** What was wrong is over. */
+  over(text: string): void {
+    this.#progress.wentWell();
+    this.say(text);
+  }
+
   /** About the triggerer itself. */
   say(text: string): void {
     this.#progress.say(text);

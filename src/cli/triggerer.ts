@@ -9,6 +9,7 @@ import { loadPolicy } from '../policy/policy-file.js';
 import { Masker } from '../secrets/masker.js';
 import { AuditFile, type LogLine } from '../supervisor/index.js';
 import { taskRecord } from '../supervisor/logs/record.js';
+import { untilItAnswers, withAdvice } from './api-answers.js';
 import { commandLine, type Values } from './command-line.js';
 import { LineLog } from './line-log.js';
 import { usageError } from './policy-options.js';
@@ -73,6 +74,11 @@ export async function run(args: string[]): Promise<number> {
 
   await using api = new ExecutionApi({ baseUrl: url });
   using view = new TriggererView({ json: values.json });
+  // Before it is sent the credential: a wrong server would have that.
+  if (!(await untilItAnswers(api, url, 'no trigger is taken', view))) {
+    view.summary();
+    return 0;
+  }
   await using triggerer = new Triggerer({
     api,
     credential,
@@ -82,7 +88,7 @@ export async function run(args: string[]): Promise<number> {
     ...(policy && { policy }),
     ...(audit && { audit: audit.record }),
     ...(log && { onLog: (line) => log.write(recordOf(line)) }),
-    onEvent: (event) => view.show(event),
+    onEvent: (event) => view.show(event.kind === 'trouble' ? { ...event, error: withAdvice(event.error, 'triggerer') } : event),
   });
 
   let firstAt: number | undefined;

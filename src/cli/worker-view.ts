@@ -40,6 +40,16 @@ export class WorkerView implements Disposable {
     progress.print(`${progress.paint(styles[state] ?? 'cyan', state.padEnd(stateWidth))} ${took} ${visible(label)}${told}${why === '' ? '' : progress.paint('dim', `  ${why.slice(0, 300)}`)}`);
   }
 
+  trouble(error: Error): void {
+    this.show({ kind: 'failed', error });
+  }
+
+  /** What was wrong is over. */
+  over(text: string): void {
+    this.#progress.wentWell();
+    this.say(text);
+  }
+
   /** About the worker itself. */
   say(text: string): void {
     this.#progress.say(text);

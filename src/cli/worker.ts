@@ -6,6 +6,7 @@ import { loadPolicy } from '../policy/policy-file.js';
 import { AuditFile, shutDownOnSignals, Supervisor, type GrantPreset, type SupervisorOptions } from '../supervisor/index.js';
 import { statusProblem } from '../supervisor/status.js';
 import { FolderQueue, ServerQueue, Worker } from '../worker/index.js';
+import { untilItAnswers, withAdvice } from './api-answers.js';
 import { commandLine, type Values } from './command-line.js';
 import { usageError } from './policy-options.js';
 import { apiUrl, bundlesOf, count } from './queue-options.js';
@@ -79,7 +80,14 @@ export async function run(args: string[]): Promise<number> {
   if (hidden !== undefined) process.stderr.write(`sallyport worker: \`sallyport top\` will not show it: ${hidden}\n`);
 
   await using api = new ExecutionApi({ baseUrl: url });
-  await using queue = credential === undefined ? await FolderQueue.open(values.folder ?? '') : new ServerQueue({ api, credential });
+  await using queue = credential === undefined ? await folderQueue(values.folder ?? '') : new ServerQueue({ api, credential });
+  const policy = values.policy === undefined ? undefined : loadPolicy(values.policy, { preset: 'node' });
+  using view = new WorkerView({ json: values.json });
+  // Before there is anybody who sends it tokens: a wrong server would have them.
+  if (!(await untilItAnswers(api, url, 'no workload is taken', view))) {
+    view.summary();
+    return 0;
+  }
   await using supervisor = supervisorWith({
     api,
     bundles,
@@ -89,17 +97,15 @@ export async function run(args: string[]): Promise<number> {
     ...(audit && { audit: audit.record }),
     ...(values.reports !== undefined && { reports: { folder: values.reports, ...(key && { key }) } }),
   });
-  const policy = values.policy === undefined ? undefined : loadPolicy(values.policy, { preset: 'node' });
   if (warm > 0) await Promise.all(Object.keys(bundles).map((bundle) => supervisor.warmUp(bundle, policy)));
 
-  using view = new WorkerView({ json: values.json });
   const worker = new Worker({
     supervisor,
     queue,
     concurrency,
     once: values.once,
     run: { grants, ...(policy && { policy }), ...(wallTimeMs !== undefined && { wallTimeMs }) },
-    onEvent: (event) => view.show(event),
+    onEvent: (event) => view.show(event.kind === 'failed' ? { ...event, error: withAdvice(event.error, 'worker') } : event),
   });
   using _shutdown = shutDownOnSignals(supervisor, {
     onSignal(_signal, what) {
@@ -112,6 +118,16 @@ export async function run(args: string[]): Promise<number> {
   await supervisor.drain(); // and its reports
   view.summary();
   return 0;
+}
+
+async function folderQueue(path: string): Promise<FolderQueue> {
+  try {
+    return await FolderQueue.open(path);
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' || syscall !== 'realpath') throw error;
+    throw Object.assign(error as Error, { message: `--folder ${path}: there is no such folder. To make it, for this user alone: install -d -m 700 ${path}` });
+  }
 }
 
 /** What is wrong with a folder or a key that was named is a mistake of the command line, and no stack. */

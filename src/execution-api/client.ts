@@ -5,7 +5,7 @@ import { Secret } from '../secrets/secret.js';
 import { assertStatus, errorDetail, parse, unexpected } from './answer.js';
 import { get } from './queries.js';
 import {
-  Connection, type EnterRunning, FirstToken, type Heartbeat, type HitlAnswer, HitlRequest, HitlResponse, InactiveAssets, PreviousSuccessfulRun, RescheduleStart, RunContext, type SetVariable,
+  Connection, type EnterRunning, FirstToken, Health, type Heartbeat, type HitlAnswer, HitlRequest, HitlResponse, InactiveAssets, PreviousSuccessfulRun, RescheduleStart, RunContext, type SetVariable,
   type SkipDownstream, type StateUpdate, Variable, VariableKeys, WaitingWork, XCom,
 } from './schema.js'; // prettier-ignore
 import type { ExecutionApiOptions, RequestOptions } from './session.js';
@@ -82,6 +82,15 @@ export class ExecutionApi extends Triggerers {
   /** The same API and connections for another task instance. Closing it leaves the connections to this one. */
   withToken(token: Secret): ExecutionApi {
     return new ExecutionApi(...this.with(token));
+  }
+
+  /**
+   * Resolves where an Execution API answers. Neither token nor credential is sent: it is for finding out whether one is there, before
+   * something that is worth protecting goes there. Airflow's GET `/health`, which says nothing of its database.
+   */
+  async health(options?: RequestOptions): Promise<void> {
+    const request = { ...get('health', 'health'), vital: true };
+    parse(Health, request, await this.sendOpenly(request, options));
   }
 
   // --- The task instance's own life

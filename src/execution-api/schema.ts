@@ -18,6 +18,9 @@ export * from './schema/triggers.js';
  */
 export const apiVersion = '2026-04-06';
 
+/** GET health. */
+export const Health = Type.Object({ status: Type.Literal('healthy') });
+
 const Hostname = Type.String({ maxLength: 1000 });
 const Pid = Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 });
 const rendered_map_index = Type.Optional(Nullable(Type.String({ maxLength: 250 })));

@@ -77,6 +77,11 @@ export abstract class Session implements AsyncDisposable {
     return this.#transport.send(request, () => ({ authorization: credential.use(bearerHeader) }), options?.signal, options?.attempts);
   }
 
+  /** Without any credential: for a server of which it is not known what it is. */
+  protected sendOpenly(request: Request, options?: RequestOptions): Promise<Answer> {
+    return this.#transport.send(request, () => ({}), options?.signal, options?.attempts);
+  }
+
   /** The answer's body, which must fit. */
   protected async json<T extends TSchema>(schema: T, request: Request, options?: RequestOptions): Promise<Static<T>> {
     return parse(schema, request, await this.send(request, options));

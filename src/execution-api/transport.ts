@@ -159,6 +159,7 @@ function isTransient(error: unknown): boolean {
 /** In words of our own, for undici's messages quote what came over the wire. */
 function problem(error: unknown): string {
   if (error instanceof TimedOut) return 'it took too long';
+  if (error instanceof errors.HTTPParserError) return 'it is no HTTP';
   if (error instanceof errors.ResponseExceededMaxSizeError) return 'it is larger than maxResponseBytes';
   const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
   return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : 'the connection failed';

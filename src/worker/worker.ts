@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkOptions, invalidArgument, outOfRange, SallyportError, SupervisorClosed, UpstreamFailed, UpstreamUnreachable } from '../errors.js';
+import { isPassing } from '../supervisor/report.js';
 import type { Outcome } from '../supervisor/run.js';
 import type { RunOptions } from '../supervisor/options.js';
 import { Supervisor } from '../supervisor/supervisor.js';
@@ -190,8 +191,7 @@ export class Worker {
   /** Whether it is the server's or this host's trouble, and not the workload's. */
   #isForLater({ name }: Claim, error: unknown): boolean {
     if (this.#draining.signal.aborted && !(error instanceof SallyportError)) return true;
-    if (error instanceof UpstreamUnreachable) return true;
-    if (error instanceof UpstreamFailed) return error.status >= 500 || error.status === 429;
+    if (error instanceof UpstreamUnreachable || error instanceof UpstreamFailed) return isPassing(error);
     if (error instanceof SupervisorClosed || isOfHost(error)) return true;
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ERR_TASK_START') return false;
