@@ -171,7 +171,7 @@ for (const after of [false, true]) {
   });
 }
 
-late('a task that was put off and goes on elsewhere is nothing to the token of the leg before', async () => {
+late('a token of the leg before says nothing of a task that was put off and goes on elsewhere, and is told how its own leg ended', async () => {
   const admin = 'of-the-admin-alone-and-32-bytes-or-more';
   await withServer({ adminCredential: Secret.fromBytes(Buffer.from(admin)) }, async (api, clock) => {
     const base = await api.server.listenAdmin();
@@ -185,7 +185,10 @@ late('a task that was put off and goes on elsewhere is nothing to the token of t
     const elsewhere = { ...here, hostname: 'host-2' };
     const started = await task.run(elsewhere, token);
     expectReply(started, 200);
-    for (const reply of [await task.heartbeat(), await task.heartbeat({ hostname: 'host-2', pid: here.pid }), await task.state(success)]) expectInvalid(reply, 'revoked');
+    for (const reply of [await task.heartbeat(), await task.heartbeat({ hostname: 'host-2', pid: here.pid }), await task.state(success)]) {
+      expectRefusal(reply, 409, 'not_running');
+      assert.is((reply.body as { detail: { current_state: string } }).detail.current_state, 'deferred');
+    }
     expectReply(await api.ask('PATCH', url.replace(base, api.url) + '/state', freshOf(started) ?? '', success), 204); // control
   });
 });

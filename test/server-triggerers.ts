@@ -103,7 +103,8 @@ triggerers('a deferral is handed out, its first event puts the task into the que
   expectRefusal(await triggerer.fire(id as number, 'again'), 404, 'not_found');
   expectRefusal(await triggerer.fail(id as number, 'late'), 404, 'not_found');
   assert.equal(await triggerer.sync({ running: [id] }), { to_create: [], to_cancel: [id] });
-  expectRefusal(await task.heartbeat(), 403, 'invalid_token'); // the leg before speaks no more
+  expectRefusal(await task.heartbeat(), 409, 'not_running'); // the leg before speaks no more
+  expectRefusal(await task.ask('GET', 'variables/of-red'), 403, 'invalid_token');
   const worker = textOf(await api.server.addWorker({ name: 'w', team: 'red' }));
   const { workloads } = (await api.ask('GET', '../sallyport/v1/workloads', worker)).body as { workloads: { ti: { id: string; try_number: number } }[] };
   assert.equal(workloads.map((each) => [each.ti.id, each.ti.try_number]), [[task.id, 3]]);

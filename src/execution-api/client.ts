@@ -136,13 +136,13 @@ export class ExecutionApi extends Triggerers {
    * Reports the final, or another, state. 409 `invalid_state` where the task instance is not running.
    *
    * @param update Its JSON, where somebody has that already: what a task says may be long.
-   * @param options.repeated It was sent before, and its answer may have been lost: where the state is what is asked for, all is well. @default false
+   * @param options.repeated It was sent before, and its answer may have been lost: where the state is what is asked for, or was when the task went on, all is well. @default false
    */
   async setState(tiId: string, update: StateUpdate | WrittenUpdate, options?: RequestOptions & { readonly repeated?: boolean }): Promise<void> {
     const [body, version] = 'json' in update ? [update.json, update.apiVersion] : [update, apiVersionOf(update)];
     const request = { ...vital(ofTaskInstance('PATCH', tiId, 'state', body)), ...(version !== undefined && { version }) };
     const answer = await this.send(request, options);
-    if ((answer.attempt > 1 || options?.repeated === true) && answer.status === 409 && errorDetail(answer)?.previous_state === update.state) return;
+    if ((answer.attempt > 1 || options?.repeated === true) && (answer.status === 409 || answer.status === 410) && errorDetail(answer)?.previous_state === update.state) return;
     assertStatus(204, request, answer);
   }
 

@@ -117,9 +117,13 @@ export function guard(app: App, options: AccessOptions): void {
   });
 
   async function passed(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { access, resource } = request.routeOptions.config;
+    const { access, resource, mayBeLate } = request.routeOptions.config;
     const claims = claimsOf(request);
-    if (access !== 'task') await gate.passSelf(request, claims, resource?.action ?? 'transition', idempotencyKeyOf(request) !== undefined);
+    if (access !== 'task') {
+      await gate.passSelf(request, claims, resource?.action ?? 'transition', idempotencyKeyOf(request) !== undefined).catch(async (refusal: unknown) => {
+        throw (mayBeLate === true && (await gate.lastWord(claims))) || refusal;
+      });
+    }
     if (!request.late && isSoonOver(claims, now()) && (authorization === 'airflow' || (await gate.isRunning(request, claims)))) {
       const fresh = await tokens.replace(claims);
       if (fresh !== undefined) reply.header(refreshedToken, fresh);

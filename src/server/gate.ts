@@ -8,7 +8,7 @@ import { invalidToken, notFound, Problem } from './problem.js';
 import { storedNow } from './store/time.js';
 import { findIdentity, findOwner, ownerName, type FoundIdentity, type IdentityParts } from './store/identities.js';
 import type { Sql } from './store/sql.js';
-import { getTokenStanding } from './store/tokens.js';
+import { getLastWord, getTokenStanding } from './store/tokens.js';
 
 type GateOptions = Pick<AccessOptions, 'database' | 'memo' | 'tokens' | 'authorization' | 'authorizer' | 'overtimeSeconds' | 'now'>;
 
@@ -80,6 +80,16 @@ export class Gate {
     if (this.#options.authorization === 'airflow') return;
     const { dag_id, run_id, task_id } = (await this.#find(request, claims, action, undefined, mayBeUsed)).asker.identity;
     await this.pass(request, claims, action, { kind: 'task_instance', dag_id, run_id, task_id });
+  }
+
+  /**
+   * The answer to a token that ended because its task went on, which a supervisor says a word with again whose first answer got lost: how its own leg
+   * ended, and nothing of what came since.
+   */
+  async lastWord(claims: TokenClaims): Promise<Problem | undefined> {
+    const word = await this.#options.database.run(getLastWord(claims));
+    if (word === undefined) return undefined;
+    return new Problem(409, { reason: 'not_running', message: 'The task has been put off, and has gone on since', current_state: word, previous_state: word });
   }
 
   decide(request: FastifyRequest, claims: TokenClaims, action: Action, resource: Resource): Awaitable<Decision> {
@@ -161,7 +171,7 @@ const ownTaskInstance = ({ dag_id = '' }: TokenClaims): Resource => ({ kind: 'ta
 /** Airflow's statuses and words. Which rule it was stays with the operator: it could tell what exists. */
 function answer({ rule }: Decision, resource: Resource, asker: Asker | null): Problem {
   if (rule !== 'live-try') return new Problem(403, { reason: 'access_denied', message: `Task does not have access to ${described(resource)}` });
-  if (asker?.identity.standing === 'replaced') return new Problem(410, { reason: 'not_found', message: 'Task Instance not found: a later try has taken its place' });
+  if (asker?.identity.standing === 'replaced') return new Problem(410, { reason: 'not_found', message: 'Task Instance not found: a later try has taken its place', previous_state: asker.state });
   return new Problem(409, { reason: 'not_running', message: 'TI is no longer in the running state and task should terminate', current_state: asker?.state ?? null });
 }
 

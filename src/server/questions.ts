@@ -5,7 +5,7 @@ import { closeQuestion, getQuestion, holdQuestion, openQuestion, type Question, 
 import type { Sql } from './store/sql.js';
 import { changeTaskInstance } from './store/task-instances.js';
 import { toStored } from './store/time.js';
-import { revokeTokens } from './store/tokens.js';
+import { endLeg } from './store/tokens.js';
 
 // Tasks that wait for people, and the people's answers: Airflow's awaiting_input. Each of these runs in a transaction and locks the
 // task instance before its question.
@@ -76,7 +76,7 @@ const valueOf = (param: unknown): unknown => (typeof param === 'object' && param
 /** The same try waits for a worker again; its next leg starts with a token of its own. */
 function* goOn(id: string, event: object, now: string): Sql<void> {
   yield* changeTaskInstance(id, (ti): Change => resume(ti, { event }, 'awaiting_input'), function* () {
-    yield* revokeTokens({ taskInstanceId: id }, now);
+    yield* endLeg(id, now);
   });
 }
 

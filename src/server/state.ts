@@ -46,10 +46,10 @@ export interface TaskInstance {
 
 /** Airflow's words for a 409, and for the 410 of a try that has been replaced. */
 export type Conflict =
-  | { readonly reason: 'not_found'; readonly message: string }
+  | { readonly reason: 'not_found'; readonly message: string; readonly previous_state: TaskInstanceState | null }
   | { readonly reason: 'invalid_state'; readonly message: string; readonly previous_state: TaskInstanceState | null }
   | { readonly reason: 'running_elsewhere'; readonly message: string; readonly current_hostname: string | null; readonly current_pid: number | null }
-  | { readonly reason: 'not_running'; readonly message: string; readonly current_state: TaskInstanceState | null };
+  | { readonly reason: 'not_running'; readonly message: string; readonly current_state: TaskInstanceState | null; readonly previous_state?: TaskInstanceState };
 
 /** One round of a task that comes back later. */
 export interface Reschedule {
@@ -61,12 +61,12 @@ export interface Reschedule {
 /** What a request does to a task instance: new values, perhaps none, or a refusal. */
 export type Change = { readonly set: Partial<Omit<TaskInstance, 'id' | 'replaced'>>; readonly reschedule?: Reschedule } | { readonly conflict: Conflict };
 
-/** The answer to whoever still runs it: its task was cleared, or is tried again. */
-const gone: Change = { conflict: { reason: 'not_found', message: 'Task Instance not found, it may have been moved to the Task Instance History table' } };
+/** The answer to whoever still runs it: its task was cleared, or is tried again. How it ended is for who says that again, because no answer came. */
+const gone = ({ state }: TaskInstance): Change => ({ conflict: { reason: 'not_found', message: 'Task Instance not found, it may have been moved to the Task Instance History table', previous_state: state } });
 
 /** PATCH …/run. Asked twice by the same process it says yes twice, for an answer can get lost. */
 export function enterRunning(ti: TaskInstance, { hostname, unixname, pid, start_date }: EnterRunning, now: string): Change {
-  if (ti.replaced === 1) return gone;
+  if (ti.replaced === 1) return gone(ti);
   if (ti.state === 'running' && ti.hostname === hostname && ti.unixname === unixname && ti.pid === pid) return { set: {} };
   if (ti.state !== 'queued' && ti.state !== 'restarting') {
     return { conflict: { reason: 'invalid_state', message: 'TI was not in a state where it could be marked as running', previous_state: ti.state } };
@@ -78,7 +78,7 @@ export function enterRunning(ti: TaskInstance, { hostname, unixname, pid, start_
 
 /** PUT …/heartbeat. Who runs it is asked before whether it runs, as Airflow does. */
 export function heartbeat(ti: TaskInstance, { hostname, pid }: Heartbeat, at: string | null): Change {
-  if (ti.replaced === 1) return gone;
+  if (ti.replaced === 1) return gone(ti);
   if (ti.hostname !== hostname || ti.pid !== pid) {
     return { conflict: { reason: 'running_elsewhere', message: 'TI is already running elsewhere', current_hostname: ti.hostname, current_pid: ti.pid } };
   }
@@ -90,7 +90,7 @@ export function heartbeat(ti: TaskInstance, { hostname, pid }: Heartbeat, at: st
 
 /** PATCH …/state: out of `running`, and out of nothing else. */
 export function leaveRunning(ti: TaskInstance, update: StateUpdate): Change {
-  if (ti.replaced === 1) return gone;
+  if (ti.replaced === 1) return gone(ti);
   if (ti.state !== 'running') {
     return { conflict: { reason: 'invalid_state', message: 'TI was not in the running state so it cannot be updated', previous_state: ti.state } };
   }
@@ -125,7 +125,7 @@ export const failsWhereItGoesOn = '__fail__';
 
 /** Airflow's handle_event_submit, submit_failure and check_trigger_timeouts: the same try waits for a worker again, and what it waited for is over. */
 export function resume(ti: TaskInstance, how: Resumption, from: 'deferred' | 'awaiting_input' = 'deferred'): Change {
-  if (ti.replaced === 1) return gone;
+  if (ti.replaced === 1) return gone(ti);
   if (ti.state !== from) return { conflict: { reason: 'invalid_state', message: `TI does not wait for ${from === 'deferred' ? 'a trigger' : 'input'}`, previous_state: ti.state } };
   const queued = { state: 'queued', trigger: null } as const;
   if (how === 'timeout') return { set: { ...queued, next_method: failsWhereItGoesOn, next_kwargs: JSON.stringify({ error: 'Trigger timeout' }) } };
@@ -145,7 +145,7 @@ function withEvent(kwargs: unknown, event: unknown): object {
  * ended is ended. Whoever runs it learns of that at the next heartbeat.
  */
 export function move(ti: TaskInstance, state: 'scheduled' | 'queued' | 'success' | 'failed' | 'skipped' | 'upstream_failed' | 'removed', now: string): Change {
-  if (ti.replaced === 1) return gone;
+  if (ti.replaced === 1) return gone(ti);
   if (ti.state === state) return { set: {} };
   const goesOn = state === 'scheduled' || state === 'queued';
   const may = goesOn ? waiting.includes(ti.state) : ti.state === null || !finished.includes(ti.state);

@@ -3,7 +3,7 @@ import type { ExecutionApi } from '../execution-api/client.js';
 import type { Secret } from '../secrets/secret.js';
 import { toJson } from './json.js';
 import { type Contents, fromFile, tokenOf, toFile, toRecord } from './kept-report.js';
-import { isPassing } from './report.js';
+import { isPassing, sayAgain } from './report.js';
 import type { ReportFolder } from './report-folder.js';
 import type { ReportResult } from './reports.js';
 
@@ -159,18 +159,8 @@ export class Replay {
   }
 }
 
-/**
- * Asks first whether the try is still this one's: what was answered while nobody heard it may have been acted upon, and a task that was
- * deferred run on elsewhere under the same id. What does not run cannot be changed, and says whether it is as we would have it.
- */
 async function tell(api: ExecutionApi, { head: { task: { id }, owner, ended, state, apiVersion }, update }: Contents, signal: AbortSignal): Promise<void> {
-  const once = { attempts: 1, signal };
-  try {
-    await api.heartbeat(id, owner, once);
-  } catch (error) {
-    if (!(error instanceof UpstreamFailed && error.status === 409 && error.reason === 'not_running')) throw error;
-  }
   // Of one whose supervisor died the end is now; what a task said goes on as it is.
   const json = ended ? update : await toJson({ ...(JSON.parse(Buffer.from(update).toString()) as object), end_date: new Date().toISOString() });
-  await api.setState(id, { state, json, apiVersion }, { ...once, repeated: true });
+  await sayAgain(api, id, owner, { state, json, apiVersion }, { attempts: 1, signal });
 }

@@ -1,14 +1,15 @@
 import { BrokerDenied, UpstreamFailed, UpstreamUnreachable } from '../errors.js';
-import { apiVersionOf, type ExecutionApi, type WrittenUpdate } from '../execution-api/client.js';
+import { apiVersionOf, type ExecutionApi, type RequestOptions, type WrittenUpdate } from '../execution-api/client.js';
 import type { FinalReport } from '../execution-api/methods.js';
-import type { StateUpdate } from '../execution-api/schema.js';
+import type { Heartbeat, StateUpdate } from '../execution-api/schema.js';
 import { toJson } from './json.js';
 import type { Kept } from './reports.js';
 
 /** What becomes of one task instance: the task's own word while it runs, its exit when it gave none. */
 export class Report implements FinalReport {
-  readonly #api: Pick<ExecutionApi, 'setState'>;
+  readonly #api: Pick<ExecutionApi, 'setState' | 'heartbeat'>;
   readonly #id: string;
+  readonly #owner: Heartbeat;
   readonly #onClaim: (state: StateUpdate['state']) => void;
   readonly #kept: Kept | undefined;
   /** What was written down of it last. */
@@ -25,12 +26,14 @@ export class Report implements FinalReport {
   #sending: Promise<void> | undefined;
 
   /**
+   * @param owner What the server knows its process by.
    * @param onClaim Called when the task gave its word: from then on it should end by itself.
    * @param kept Where it is written down before the server is told.
    */
-  constructor(api: Pick<ExecutionApi, 'setState'>, id: string, onClaim: (state: StateUpdate['state']) => void, kept?: Kept) {
+  constructor(api: Pick<ExecutionApi, 'setState' | 'heartbeat'>, id: string, owner: Heartbeat, onClaim: (state: StateUpdate['state']) => void, kept?: Kept) {
     this.#api = api;
     this.#id = id;
+    this.#owner = owner;
     this.#onClaim = onClaim;
     this.#kept = kept;
   }
@@ -113,10 +116,31 @@ export class Report implements FinalReport {
       await this.#kept?.save(this.#saved);
     }
     try {
-      await this.#api.setState(this.#id, this.#saved, { ...options, repeated: this.#unsure });
+      if (this.#unsure) await sayAgain(this.#api, this.#id, this.#owner, this.#saved, options);
+      else await this.#api.setState(this.#id, this.#saved, options);
     } catch (error) {
       this.#unsure ||= isPassing(error);
       throw error;
+    }
+  }
+}
+
+/**
+ * Says a word again whose answer was lost, and asks first whether the try is still this one's: what was answered while nobody heard it may have
+ * been acted upon, and a task that was put off run on elsewhere under the same id, which a second word would put off anew. What does not run
+ * cannot be changed, and says whether it is as we would have it.
+ */
+export async function sayAgain(api: Pick<ExecutionApi, 'setState' | 'heartbeat'>, id: string, owner: Heartbeat, word: WrittenUpdate, options: RequestOptions = {}): Promise<void> {
+  for (let left = options.attempts ?? 5; ; left--) {
+    try {
+      await api.heartbeat(id, owner, options);
+    } catch (error) {
+      if (!(error instanceof UpstreamFailed && ((error.status === 409 && error.reason === 'not_running') || (error.status === 410 && error.reason === 'not_found')))) throw error;
+    }
+    try {
+      return await api.setState(id, word, { ...options, attempts: 1, repeated: true });
+    } catch (error) {
+      if (left <= 1 || !isPassing(error)) throw error;
     }
   }
 }

@@ -82,7 +82,7 @@ export async function supervise(running: RunningTask): Promise<Outcome> {
   const { workload: { ti }, api, ownsApi, task, context, hostname, timing, stop, kept, telling } = running;
   const ending = new Ending(task, timing.killGraceMs);
   const done = new AbortController(); // nothing is watched after the task's own last word
-  const report = new Report(api, ti.id, (state) => {
+  const report = new Report(api, ti.id, { hostname, pid: task.pid }, (state) => {
     done.abort(over);
     telling.final(state);
     void ending.beginAfter(timing.overtimeMs);

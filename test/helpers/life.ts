@@ -17,6 +17,8 @@ export class Life implements AsyncDisposable {
   readonly folder = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-life-')));
   readonly server: Server;
   readonly proxy: FailingProxy;
+  /** The server's own, for whom nothing fails. */
+  readonly url: string;
   readonly #admin: string;
   readonly #apis: ExecutionApi[] = [];
   #files = 0;
@@ -24,11 +26,11 @@ export class Life implements AsyncDisposable {
   static async start(options: Partial<ServerOptions> = {}): Promise<Life> {
     const server = await createServer({ signingKey: Secret.fromBytes(randomBytes(64)), adminCredential: Secret.fromBytes(Buffer.from(credential)), ...options });
     const url = await server.listen();
-    return new Life(server, await FailingProxy.start(url), await server.listenAdmin());
+    return new Life(server, url, await FailingProxy.start(url), await server.listenAdmin());
   }
 
-  private constructor(server: Server, proxy: FailingProxy, admin: string) {
-    [this.server, this.proxy, this.#admin] = [server, proxy, admin];
+  private constructor(server: Server, url: string, proxy: FailingProxy, admin: string) {
+    [this.server, this.url, this.proxy, this.#admin] = [server, url, proxy, admin];
     mkdirSync(this.bundle);
   }
 

@@ -36,7 +36,7 @@ export class Scene {
     const { near, far } = await socketPair();
     const audit: AuditRecord[] = [];
     const masker = new Masker();
-    const report = new Report(api, id, () => {});
+    const report = new Report(api, id, { hostname: 'h', pid: 1 }, () => {});
     const { grants, declares, authorizer } = how;
     const granted = executionApiMethods({ api, identity, report, masker, ...(grants !== undefined && { grants }), ...(declares && { declares }) });
     const methods = authorizer === undefined ? granted : authorized(granted, authorizer, { ...identity, standing: 'live', declares: declares ?? null });

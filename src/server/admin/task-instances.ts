@@ -9,7 +9,7 @@ import { seedAll } from '../store/seed.js';
 import type { Sql } from '../store/sql.js';
 import { changeTaskInstance, getTaskInstance, listTaskInstances } from '../store/task-instances.js';
 import { shown, storedNow } from '../store/time.js';
-import { revokeTokens } from '../store/tokens.js';
+import { endLeg } from '../store/tokens.js';
 import type { AdminOptions } from './index.js';
 import { asProblem } from './problem.js';
 
@@ -28,8 +28,8 @@ export function taskInstances(app: App, { database, tokens, now }: AdminOptions)
   }
 
   // What was put off and goes on starts with a token of its own: those of the leg before would start it too.
-  function* endLeg({ id, state }: TaskInstance): Sql<void> {
-    if (state === 'deferred' || state === 'awaiting_input' || state === 'up_for_reschedule') yield* revokeTokens({ taskInstanceId: id }, storedNow(now()));
+  function* goesOn({ id, state }: TaskInstance): Sql<void> {
+    if (state === 'deferred' || state === 'awaiting_input' || state === 'up_for_reschedule') yield* endLeg(id, storedNow(now()));
   }
 
   app.get('/task-instances', { schema: { querystring: query } }, async (request) => {
@@ -57,7 +57,7 @@ export function taskInstances(app: App, { database, tokens, now }: AdminOptions)
 
   app.patch('/task-instances/:id', { schema: { params, body: Update } }, async (request) => {
     const { state } = request.body as { readonly state: (typeof states)[number] };
-    const result = await database.transaction(changeTaskInstance(request.params.id.toLowerCase(), (ti) => move(ti, state, storedNow(now())), endLeg));
+    const result = await database.transaction(changeTaskInstance(request.params.id.toLowerCase(), (ti) => move(ti, state, storedNow(now())), goesOn));
     if (result === undefined) throw notFound('Task Instance');
     if ('conflict' in result.change) throw new Problem(409, result.change.conflict);
     return asShown(await found(request.params.id));

@@ -16,7 +16,7 @@ import type { Sql } from '../store/sql.js';
 import type { TokenRecord } from '../../tokens/index.js';
 import { beatTaskInstance, changeTaskInstance, getTaskInstance, setDagRunNote, setRenderedFields, setRenderedMapIndex, skipTasks } from '../store/task-instances.js';
 import { fromStored, storedNow } from '../store/time.js';
-import { exchangeToken } from '../store/tokens.js';
+import { exchangeToken, keepLastWord } from '../store/tokens.js';
 import { addTrigger } from '../store/triggers.js';
 import { getXComKeys } from '../store/xcoms.js';
 import { Message, NoContent, ofTaskInstance as params } from './params.js';
@@ -80,15 +80,28 @@ export function taskInstances(app: App, { database, tokens, authorization, autho
     return aliases.length === 0 ? undefined : { ...outlet, aliases };
   }
 
-  /** The wait that a state begins, if it is one: for a trigger, or for people. */
+  /** The wait that a state begins, if it is one: for a trigger, for people, or for its time. */
   function begun(body: StateUpdate): ((ti: TaskInstance) => Sql<void>) | undefined {
-    if (body.state === 'deferred') {
-      const wait = { queue: body.queue ?? null, now: timestamp(), timeout_at: endOf('trigger_timeout', body.trigger_timeout, now()) };
-      return (ti) => addTrigger(ti.id, wait);
+    switch (body.state) {
+      case 'deferred': {
+        const wait = { queue: body.queue ?? null, now: timestamp(), timeout_at: endOf('trigger_timeout', body.trigger_timeout, now()) };
+        return (ti) => addTrigger(ti.id, wait);
+      }
+      case 'awaiting_input': {
+        const deadline = endOf('timeout', body.timeout, now());
+        return (ti) => awaitAnswer(ti, deadline, timestamp());
+      }
+      case 'up_for_reschedule':
+        return function* () {};
+      default:
+        return undefined;
     }
-    if (body.state !== 'awaiting_input') return undefined;
-    const deadline = endOf('timeout', body.timeout, now());
-    return (ti) => awaitAnswer(ti, deadline, timestamp());
+  }
+
+  /** The leg's tokens keep its word, for whoever says it again because no answer came; some waits are over at once, and with them the tokens. */
+  function* putOff({ state }: StateUpdate, ti: TaskInstance, wait: (ti: TaskInstance) => Sql<void>): Sql<void> {
+    if (authorization === 'own') yield* keepLastWord(ti.id, state);
+    yield* wait(ti);
   }
 
   app.patch('/task-instances/:id/state', { config: mayBeLate, schema: { params, body: StateUpdate, response: { 204: NoContent } } }, async (request, reply) => {
@@ -99,7 +112,8 @@ export function taskInstances(app: App, { database, tokens, authorization, autho
       const writable = await writableOf(request, outlet);
       if (writable !== undefined) outlets.push(writable);
     }
-    await change(request.params.id, (row) => leaveRunning(row, body), begun(body) ?? ((ti) => registerOutlets(ti, outlets, timestamp())));
+    const wait = begun(body);
+    await change(request.params.id, (row) => leaveRunning(row, body), (ti) => (wait === undefined ? registerOutlets(ti, outlets, timestamp()) : putOff(body, ti, wait)));
     return reply.code(204).send();
   });
 

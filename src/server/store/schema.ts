@@ -206,6 +206,7 @@ const migrations: readonly (readonly string[])[] = [
     `INSERT INTO triggers (id, task_instance_id, created_at) SELECT ROW_NUMBER() OVER (ORDER BY id), id, '1970-01-01T00:00:00.000000Z' FROM task_instances WHERE state = 'deferred' AND trigger IS NOT NULL`,
   ],
   [`ALTER TABLE hitl_details ADD COLUMN deadline TEXT`, `CREATE INDEX hitl_details_by_deadline ON hitl_details (deadline) WHERE deadline IS NOT NULL`],
+  [`ALTER TABLE tokens ADD COLUMN last_word TEXT`],
 ];
 
 /** Brings the tables to this build's version, in the transaction that it runs in. */

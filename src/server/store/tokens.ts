@@ -1,4 +1,5 @@
 import { isOurJti, type TokenClaims, type TokenRecord, type TokenStanding } from '../../tokens/index.js';
+import type { TaskInstanceState } from '../state.js';
 import { all, forUpdate, insertInto, one, quiet, run, type Sql, type Values } from './sql.js';
 import { fromStored, shown } from './time.js';
 
@@ -47,7 +48,7 @@ export function* exchangeToken(workloadJti: string, execution: TokenRecord, now:
   yield* all(lock('sub = :sub AND'), { sub: execution.sub });
   const { given_for, again } = asked;
   let used = yield* one<{ worker: string | null }>(use, { jti: workloadJti, now });
-  if (used !== undefined) yield* revokeTokens({ taskInstanceId: execution.sub }, now);
+  if (used !== undefined) yield* endLeg(execution.sub, now);
   else if (again && given_for !== null) used = yield* one<{ worker: string | null }>(given, { sub: execution.sub, given_for });
   if (used === undefined) return false;
   yield* registerToken(execution, now, used.worker, given_for);
@@ -71,19 +72,38 @@ const live = 'revoked_at IS NULL AND used_at IS NULL';
 /** Whoever locks several locks them in this order, so that no two wait for each other. */
 const lock = (condition: string): string => `SELECT jti FROM tokens WHERE ${condition} ${live} ORDER BY jti${forUpdate}`;
 
+/** In a transaction. @returns How many have ended by it; what has expired or was used up does not count. */
+export function revokeTokens(which: Revocation, now: string): Sql<number> {
+  return end(which, ', last_word = NULL', now);
+}
+
+/** In a transaction. The task goes on, with tokens of its own; those of the leg before are good for nothing but to be told its {@link getLastWord}. */
+export function* endLeg(taskInstanceId: string, now: string): Sql<void> {
+  yield* end({ taskInstanceId }, '', now);
+}
+
 /**
- * In a transaction. @returns How many have ended by it; what has expired or was used up does not count.
- *
  * At least twice, and until there is none: a token that was replaced or used while a statement waited for it has a successor,
  * which that statement did not see.
  */
-export function* revokeTokens(which: Revocation, now: string): Sql<number> {
+function* end(which: Revocation, more: string, now: string): Sql<number> {
   const [condition, values] = selection(which);
   for (let count = 0, times = 1; ; times++) {
-    const ended = yield* all(`UPDATE tokens SET revoked_at = :now WHERE jti IN (${lock(condition)}) RETURNING jti`, { ...values, now });
+    const ended = yield* all(`UPDATE tokens SET revoked_at = :now${more} WHERE jti IN (${lock(condition)}) RETURNING jti`, { ...values, now });
     if (ended.length === 0 && times > 1) return count;
     count += ended.length;
   }
+}
+
+/** In a transaction. The word by which a leg ends that goes on later is kept with its tokens, before they end. */
+export function* keepLastWord(taskInstanceId: string, word: TaskInstanceState): Sql<void> {
+  yield* run(`UPDATE tokens SET last_word = :word WHERE jti IN (${lock("sub = :sub AND scope = 'execution' AND")})${quiet}`, { sub: taskInstanceId, word });
+}
+
+/** By which its leg put itself off, of a token that ended because the task went on since. Undefined for every other one, and where somebody has revoked it. */
+export function* getLastWord(claims: TokenClaims): Sql<TaskInstanceState | undefined> {
+  const row = yield* one<{ last_word: TaskInstanceState | null }>('SELECT last_word FROM tokens WHERE jti = :jti AND sub = :id AND scope = :scope AND exp = :exp AND revoked_at IS NOT NULL', standingValues(claims));
+  return row?.last_word ?? undefined;
 }
 
 function selection(which: Revocation): readonly [string, Values] {

@@ -4,7 +4,7 @@ import { type Change, resume, type Resumption } from '../state.js';
 import type { Try } from './identities.js';
 import { all, forUpdate, insertInto, isOneOf, one, quiet, run, type Sql, type Value } from './sql.js';
 import { changeTaskInstance } from './task-instances.js';
-import { revokeTokens } from './tokens.js';
+import { endLeg } from './tokens.js';
 import { endCredential, type Worker } from './workers.js';
 
 // A trigger is what one deferral waits for. It counts for as long as its task instance is the latest try and deferred; a row
@@ -145,7 +145,7 @@ export function* goOn({ id, task_instance_id }: Pick<Held, 'id' | 'task_instance
     // Taken over in between: by throwing, all of it is undone.
     if (!over) throw new TakenOver();
     // The next leg starts with a token of its own.
-    yield* revokeTokens({ taskInstanceId: ti.id }, now);
+    yield* endLeg(ti.id, now);
   });
   return result !== undefined && !('conflict' in result.change) && over;
 }
