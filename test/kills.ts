@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ExecutionApi, Secret } from '../lib/index.js';
+import { dice } from './helpers/dice.js';
 import { FailingProxy } from './helpers/failing-proxy.js';
 import { until } from './helpers/life.js';
 import { running } from './helpers/processes.js';
@@ -19,16 +20,6 @@ const kills = suite('kills');
 const rounds = Number(process.env['SALLYPORT_KILLS'] ?? 30);
 const seed = Number(process.env['SALLYPORT_SEED'] ?? Math.floor(Math.random() * 2 ** 32));
 const atOnce = 4;
-
-/** mulberry32 */
-function dice(state: number): () => number {
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 interface Kind {
   readonly source: string;
@@ -40,8 +31,10 @@ const body = (source: string): string => `
   import { writeSync } from 'node:fs';
   const ask = (type, fields) => globalThis[Symbol.for('sallyport.task.client')].request(type, fields);
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  export default async () => { writeSync(1, 'began\\n'); await pause(Math.random() * 300); ${source} };
+  export default async ({ ti }) => { writeSync(1, 'began\\n'); await pause(Math.random() * 300); ${source} };
+  export const go = (_, { event }) => { writeSync(1, \`went on with \${event.chosen_options}\\n\`); };
 `;
+const question = { options: ['yes', 'no'], subject: 'go?', body: null, defaults: null, multiple: false, params: {}, assigned_users: [] };
 const kinds: readonly Kind[] = [
   { source: '', state: 'success', max_tries: 0 },
   { source: "await ask('SucceedTask', { task_outlets: [{ name: 'a', uri: 's3://a', type: 'Asset' }] }); await pause(100); process.exit(0);", state: 'success', max_tries: 1, options: { grants: { outlets: ['a'] } } },
@@ -49,12 +42,15 @@ const kinds: readonly Kind[] = [
   { source: 'process.exit(1);', state: 'failed', max_tries: 0 },
   { source: "await ask('TaskState', { state: 'skipped' }); await pause(50); process.exit(0);", state: 'skipped', max_tries: 0 },
   { source: "await ask('DeferTask', { classpath: 't.T', next_method: 'go' }); process.exit(0);", state: 'deferred', max_tries: 0, options: { grants: { defers: ['t.T'] } } },
+  { source: `await ask('CreateHITLDetailPayload', { ti_id: ti.id, ...${JSON.stringify(question)} }); await pause(50); await ask('AwaitInputTask', { next_method: 'go' }); process.exit(0);`, state: 'awaiting_input', max_tries: 0 },
 ];
 
 /** What is known of one task instance. */
 interface Known {
   readonly kind: Kind;
   began: boolean;
+  /** What its next leg has said, each time. */
+  readonly went: string[];
   outcome?: { readonly state: string; readonly reported: boolean; readonly kept: boolean };
   refused?: string;
   /** Its supervisor was killed while it had it. */
@@ -110,6 +106,7 @@ class World {
       else if (said.result !== undefined) this.results.push(said.result);
       else if (known === undefined) return;
       else if (said.line === 'began') known.began = true;
+      else if (said.line !== undefined) known.went.push(said.line);
       else if (said.outcome !== undefined) known.outcome = said.outcome;
       else if (said.refused !== undefined) known.refused = said.refused;
     });
@@ -135,9 +132,25 @@ class World {
     const kind = kinds[index] as Kind;
     const ti = { id: randomUUID(), dag_id: 'd', run_id: 'r', task_id: `t-${randomUUID()}`, try_number: 1, map_index: -1 };
     await this.admin('POST', 'task-instances', { ...ti, max_tries: kind.max_tries, state: 'queued' });
+    await this.#start(ti, index, kind);
+  }
+
+  async #start(ti: { readonly id: string }, index: number, kind: Kind): Promise<void> {
     const { token } = await this.admin('POST', `task-instances/${ti.id}/token`);
-    this.known.set(ti.id, { kind, began: false, orphaned: false });
+    this.known.set(ti.id, { kind, began: false, went: [], orphaned: false });
     this.supervisor?.send({ workload: { type: 'ExecuteTask', ti, dag_rel_path: `${index}.mjs`, bundle_info: { name: 'b', version: null } }, token, options: kind.options }, () => {});
+  }
+
+  /** Somebody answers all that was asked, of tasks that wait, that are about to, or that have ended meanwhile. */
+  async answer(): Promise<void> {
+    const { hitl_details } = await this.admin('GET', 'hitl-details?answered=false&limit=1000');
+    for (const { task_instance_id, asked_at } of hitl_details) await this.admin('PATCH', `hitl-details/${task_instance_id}`, { chosen_options: ['yes'], responded_by: { id: '7', name: 'Ada' }, asked_at });
+  }
+
+  /** The next leg of one whose wait is over. */
+  async goOn(id: string): Promise<void> {
+    const { dag_id, run_id, task_id, try_number, map_index } = await this.admin('GET', `task-instances/${id}`);
+    await this.#start({ id, dag_id, run_id, task_id, try_number, map_index } as { readonly id: string }, kinds.length - 1, { source: 'goes on', state: 'success', max_tries: 0 });
   }
 
   get unfinished(): readonly Known[] {
@@ -183,6 +196,7 @@ kills(`${rounds} at moments of chance`, async () => {
     for (let round = 0; round < rounds; round++) {
       while (world.unfinished.length < atOnce) await world.begin(Math.floor(random() * kinds.length));
       await sleep(random() * 400);
+      if (random() < 0.5) await world.answer();
       const victim = (['task', 'task', 'api', 'supervisor'] as const)[Math.floor(random() * 4)] ?? 'task';
       if (victim === 'task') {
         const [pid] = world.supervisor === undefined ? [] : tasksOf(world.supervisor, mark);
@@ -212,9 +226,14 @@ kills(`${rounds} at moments of chance`, async () => {
     // Outcomes.
     const problems: string[] = [];
     const states: Record<string, number> = {};
+    const answered: string[] = [];
     let lostStarts = 0;
+    await world.answer();
     for (const [id, known] of world.known) {
-      const { state } = await world.admin('GET', `task-instances/${id}`);
+      const now = await world.admin('GET', `task-instances/${id}`);
+      const isAnswered = now.state === 'queued' && now.next_method === 'go'; // and waits for its next leg
+      const state = isAnswered ? 'awaiting_input' : now.state;
+      if (isAnswered) answered.push(id);
       const { kind, outcome, refused, began, orphaned } = known;
       const failure = kind.max_tries > 0 ? 'up_for_retry' : 'failed';
       const what = `${id}: the server has ${state}; ${JSON.stringify({ ...known, kind: kind.source })}`;
@@ -233,6 +252,14 @@ kills(`${rounds} at moments of chance`, async () => {
     }
     assert.equal(problems, []);
     assert.equal(world.results.filter(({ result }) => result !== 'taken'), []);
+
+    // What people have answered goes on, and once.
+    for (const id of answered) await world.goOn(id);
+    await until(() => world.unfinished.length === 0);
+    for (const id of answered) {
+      const { outcome, went } = world.known.get(id) as Known;
+      assert.equal([outcome?.state, outcome?.reported, went], ['success', true, ['went on with yes']]);
+    }
 
     // A success and its event are one, however often it was told.
     const successes = await Promise.all([...world.known].filter(([, { kind }]) => kind.source.includes('s3://a')).map(async ([id]) => (await world.admin('GET', `task-instances/${id}`)).state));
@@ -264,7 +291,7 @@ kills(`${rounds} at moments of chance`, async () => {
     await ended;
     await until(() => readdirSync(world.path('tmp')).length === 0);
     assert.equal([readdirSync(world.path('reports')), readdirSync(world.path('reports/refused'))], [['refused'], []]);
-    console.log(`  seed ${seed}: killed ${JSON.stringify(counts)}; ${world.known.size} task instances: ${JSON.stringify(states)}, ${lostStarts} started for nobody; ${world.results.length} reported by a later process or attempt`);
+    console.log(`  seed ${seed}: killed ${JSON.stringify(counts)}; ${world.known.size} task instances: ${JSON.stringify(states)}, ${lostStarts} started for nobody, ${answered.length} answered; ${world.results.length} reported by a later process or attempt`);
   } catch (error) {
     console.log(`  SALLYPORT_SEED=${seed}`);
     throw error;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Outcome, type ReportResult, type RunOptions, Secret, UpstreamFailed } from '../lib/index.js';
+import { type LogLine, type Outcome, type ReportResult, type RunOptions, Secret, UpstreamFailed } from '../lib/index.js';
 import type { Fault } from './helpers/failing-proxy.js';
 import { Life, until } from './helpers/life.js';
 
@@ -31,8 +31,10 @@ const body = (name: string, source: string): string => `
   const ask = (type, fields) => globalThis[Symbol.for('sallyport.task.client')].request(type, fields);
   const did = () => writeSync(1, 'did ${name}\\n');
   const never = () => new Promise((resolve) => setTimeout(resolve, 600_000));
-  export default async () => { ${source} };
+  export default async ({ ti }) => { ${source} };
+  export const go = (_, { event }) => { writeSync(1, \`went on with \${event.chosen_options}\\n\`); };
 `;
+const question = { options: ['yes', 'no'], subject: 'go?', body: null, defaults: null, multiple: false, params: {}, assigned_users: [] };
 const kinds: Readonly<Record<string, Kind>> = {
   succeeds: { source: 'did();', state: 'success' },
   pushes: { source: "const told = await xcom.push('k', 'pushed').then(() => 'pushed', () => 'not pushed'); console.log(told); did();", state: 'success' },
@@ -47,6 +49,12 @@ const kinds: Readonly<Record<string, Kind>> = {
   skips: { source: "did(); await ask('TaskState', { state: 'skipped' }); process.exit(0);", state: 'skipped' },
   'says skipped, and crashes then': { source: "did(); await ask('TaskState', { state: 'skipped' }); process.exit(1);", state: 'failed' },
   defers: { source: "did(); await ask('DeferTask', { classpath: 't.T', next_method: 'go' }); process.exit(0);", state: 'deferred', options: { grants: { defers: ['t.T'] } } },
+  // What it asks is kept once, however often it has to be asked.
+  'asks people': {
+    source: `for (let isAsked = false; !isAsked;) isAsked = await ask('CreateHITLDetailPayload', { ti_id: ti.id, ...${JSON.stringify(question)} }).then(() => true, () => new Promise((resolve) => setTimeout(resolve, 20, false)));
+      did(); await ask('AwaitInputTask', { next_method: 'go' }); process.exit(0);`,
+    state: 'awaiting_input',
+  },
   'is put off': { source: "did(); await ask('RescheduleTask', { reschedule_date: '2030-01-01T00:00:00Z' }); process.exit(0);", state: 'up_for_reschedule' },
   'breaks the protocol': { source: 'did(); writeSync(0, Buffer.from([0, 0, 0, 1, 0xc1])); await never();', state: 'failed', ended: true },
 };
@@ -76,11 +84,9 @@ outage(`${count} tasks of ${names.length} kinds`, async () => {
   const results = new Map<string, ReportResult>();
   const key = Secret.fromBytes(Buffer.from(randomUUID()));
   const reports = { folder: join(world.folder, 'reports'), key, retryDelayMs: 100, maxReports: count + atOnce, onReport: (result: ReportResult) => results.set(result.task, result) };
-  const supervisor = world.supervisor({
-    api: world.api({ requestTimeoutMs: 1_500 }), reports, overtimeMs: 1_000, heartbeatIntervalMs: 200,
-    onLog: ({ task, line }) => said.set(task, [...(said.get(task) ?? []), line]),
-  });
-  const runs: { readonly id: string; readonly name: string; readonly outcome: Outcome }[] = [];
+  const onLog = ({ task, line }: LogLine): unknown => said.set(task, [...(said.get(task) ?? []), line]);
+  const supervisor = world.supervisor({ api: world.api({ requestTimeoutMs: 1_500 }), reports, overtimeMs: 1_000, heartbeatIntervalMs: 200, onLog });
+  const runs: { readonly id: string; readonly name: string; readonly workload: object; readonly outcome: Outcome }[] = [];
   let refusals = 0;
 
   async function runOne(index: number): Promise<void> {
@@ -89,7 +95,7 @@ outage(`${count} tasks of ${names.length} kinds`, async () => {
     let workload = await world.queued(files.get(name) ?? '', { max_tries });
     for (;;) {
       try {
-        runs.push({ id: workload.ti.id, name, outcome: await supervisor.run(workload, { ...options, token: await world.token(workload.ti.id) }) });
+        runs.push({ id: workload.ti.id, name, workload, outcome: await supervisor.run(workload, { ...options, token: await world.token(workload.ti.id) }) });
         return;
       } catch (error) {
         refusals++; // not started, and so to be started again
@@ -101,9 +107,9 @@ outage(`${count} tasks of ${names.length} kinds`, async () => {
 
   const { fault, stop } = schedule();
   let isLast = false;
-  // What a task pushes would wait for the end of the last outage, and that for the task. Where the answer to `run` is lost nobody runs the task, as docs/execution-api.md says: that is a scheduler's to find.
+  // What a task pushes or asks would wait for the end of the last outage, and that for the task. Where the answer to `run` is lost nobody runs the task, as docs/execution-api.md says: that is a scheduler's to find.
   const effective = (path: string, wanted: Fault): Fault => (wanted === 'lost' && path.endsWith('/run') ? 'dropped' : wanted);
-  world.proxy.fault = ({ path }) => effective(path, isLast && !path.endsWith('/run') && !path.startsWith('xcoms') ? 'unavailable' : fault());
+  world.proxy.fault = ({ path }) => effective(path, isLast && !path.endsWith('/run') && !/^(xcoms|hitlDetails)/.test(path) ? 'unavailable' : fault());
   let next = 0;
   const worker = async (): Promise<void> => {
     while (next < count) {
@@ -152,6 +158,14 @@ outage(`${count} tasks of ${names.length} kinds`, async () => {
     assert.equal((await reading.getXCom({ dag_id: 'd', run_id: 'r', task_id: `t-${id}`, key: 'k' })).value, 'pushed', name);
   }
   await supervisor[Symbol.asyncDispose]();
+  // What was asked is there to be answered, and what waited for that goes on with it, once.
+  await using another = world.supervisor({ onLog });
+  for (const { id, workload } of runs.filter(({ name }) => name === 'asks people')) {
+    const { asked_at } = await world.admin('GET', `hitl-details/${id}`);
+    await world.admin('PATCH', `hitl-details/${id}`, { chosen_options: ['yes'], responded_by: { id: '7', name: 'Ada' }, asked_at });
+    const { state, reported } = await another.run(workload, { token: await world.token(id) });
+    assert.equal([state, reported, said.get(id)], ['success', true, ['did asks people', 'went on with yes']]);
+  }
   const { counts } = world.proxy;
   console.log(`  ${runs.length} outcomes as done; ${runs.filter(({ outcome }) => outcome.kept).length} kept and taken later, ${refusals} starts refused; answers: ${JSON.stringify(counts)}`);
 });
