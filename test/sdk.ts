@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -14,16 +14,20 @@ import { socketPair } from './helpers/socket-pair.js';
 
 const sdk = suite('sdk');
 
-const main = fileURLToPath(new URL('../lib/sdk/main.js', import.meta.url));
+const root = fileURLToPath(new URL('..', import.meta.url));
+const here = join(root, 'lib/sdk/main.js');
 const any = Type.Record(Type.String(), Type.Unknown());
 const ti = { id: '01', dag_id: 'd', run_id: 'r', task_id: 't', try_number: 1, map_index: -1 };
 
 interface Ran { code: number | null; seen: Record<string, unknown>[]; stdout: string; stderr: string; logs: Record<string, unknown>[] }
 
 /** Runs a task file in a process of its own, against a broker that remembers what it was asked. */
-async function run(source: string, options: { name?: string; shouldRetry?: boolean; logs?: boolean; succeed?: Error } = {}): Promise<Ran> {
-  const folder = mkdtempSync(join(tmpdir(), 'sallyport-sdk-'));
+async function run(source: string, options: { name?: string; shouldRetry?: boolean; logs?: boolean; succeed?: Error; beside?: boolean } = {}): Promise<Ran> {
+  const base = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-sdk-')));
+  const folder = join(base, 'bundle');
+  mkdirSync(folder);
   try {
+    const main = options.beside === true ? installed(base, folder) : here;
     const file = join(folder, options.name ?? 'task.mjs');
     writeFileSync(file, source);
     const { near, far } = await socketPair();
@@ -56,8 +60,17 @@ async function run(source: string, options: { name?: string; shouldRetry?: boole
     await served.closed;
     return { code, seen, stdout, stderr, logs: lines.split('\n').filter(Boolean).map((line) => JSON.parse(line)) };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(base, { recursive: true, force: true });
   }
+}
+
+/** A copy of the package, to which the bundle's node_modules leads by a link, as package managers have it. @returns Its main.js. */
+function installed(base: string, bundle: string): string {
+  const copy = join(base, 'package');
+  for (const part of ['package.json', 'lib', 'node_modules/@msgpack']) cpSync(join(root, part), join(copy, part), { recursive: true });
+  mkdirSync(join(bundle, 'node_modules'));
+  symlinkSync(copy, join(bundle, 'node_modules', 'sallyport'));
+  return join(copy, 'lib/sdk/main.js');
 }
 
 const terminal = ({ seen }: Ran) => seen.filter(({ type }) => ['SucceedTask', 'TaskState', 'RetryTask'].includes(type as string)).map(({ type, state }) => [type, state]);
@@ -112,6 +125,11 @@ sdk('requests that were answered leave nothing in the task', async () => {
     export default async () => { await ask(1600); const before = await used(); await ask(4800); console.log((await used()) - before); };
   `);
   assert.ok(Number(ran.stdout) < 1 << 20, ran.stdout); // 200 bytes for each would be as much
+});
+
+sdk('a package that a link in the bundle leads to is loaded once, also where both are in one folder', async () => {
+  const { stdout, stderr } = await run("import 'sallyport/task'; export default () => console.log(import.meta.resolve('sallyport/task'));", { beside: true });
+  assert.match(stdout, /^file:.*\/package\/lib\/sdk\/index\.js\n$/, stderr);
 });
 
 sdk('a task that returns nothing pushes nothing', async () => {
@@ -298,7 +316,7 @@ sdk('outside of a task every call says so', async () => {
 
 sdk('a supervisor that goes away before the start ends the process', async () => {
   const { near, far } = await socketPair();
-  const child = spawn(process.execPath, [main, 'task.mjs'], { stdio: [far, 'ignore', 'pipe'], env: {} });
+  const child = spawn(process.execPath, [here, 'task.mjs'], { stdio: [far, 'ignore', 'pipe'], env: {} });
   far.destroy();
   near.destroy();
   const [stderr, [code]] = await Promise.all([text(child.stderr as NodeJS.ReadableStream), once(child, 'exit')]);

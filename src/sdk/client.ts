@@ -1,7 +1,7 @@
-import { fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { isMainThread } from 'node:worker_threads';
 import { FrameDecoder, encodeRequest } from '../broker/frame.js';
+import { statOf } from './descriptor.js';
 import { TaskError } from './error.js';
 import type { StartDetails } from './types.js';
 
@@ -124,7 +124,7 @@ const isNodesTest = (): boolean => process.env['NODE_TEST_CONTEXT'] !== undefine
 export function client(): Supervisor {
   if (holder[slot] === undefined) {
     if (!isMainThread) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in the main thread of a task, and not in its workers');
-    if (!fstatSync(0).isSocket() || isNodesTest()) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a supervisor started with methods; in a unit test, fakeSupervisor() of sallyport/task/testing stands in for one');
+    if (statOf(0)?.isSocket() !== true || isNodesTest()) throw new TaskError('ERR_TASK_OUTSIDE', 'this works in a task that a supervisor started with methods; in a unit test, fakeSupervisor() of sallyport/task/testing stands in for one');
     holder[slot] = new Client(0);
   }
   return holder[slot];

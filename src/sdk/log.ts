@@ -1,25 +1,21 @@
-import { fstatSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
+import { statOf } from './descriptor.js';
 import { shared } from './shared.js';
 
 const logFd = 3;
 const stderrFd = 2;
 
-/** Without a log channel, descriptor 3 is what Node opens first for itself: an epoll instance, which is neither of these. */
-function isOpen(fd: number): boolean {
-  try {
-    const found = fstatSync(fd);
-    return found.isFIFO() || found.isSocket();
-  } catch {
-    return false;
-  }
-}
-
 let target: number | undefined;
 
-/** Looks before Node has opened anything else; the runner calls it first. */
+/**
+ * Looks before Node has opened anything else; the runner calls it first. Without a log channel, descriptor 3 is what Node opens first for
+ * itself: an epoll instance, which is neither pipe nor socket.
+ */
 export function findLog(): void {
-  target ??= isOpen(logFd) ? logFd : stderrFd;
+  if (target !== undefined) return;
+  const found = statOf(logFd);
+  target = found?.isFIFO() || found?.isSocket() ? logFd : stderrFd;
 }
 
 function write(level: string, event: string, fields: Readonly<Record<string, unknown>> | undefined): void {
