@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { TriggererView } from '../lib/cli/triggerer-view.js';
@@ -72,10 +73,9 @@ triggerer('as JSON, and ended at once by a second signal while the server does n
   child.kill('SIGTERM');
   await until(() => told.stderr.includes('stopping'));
   const exited = once(child, 'exit');
-  // One counts when a second has passed; none may come once it ends, for Node gives signals back to the kernel then.
-  const again = setInterval(() => child.kill('SIGTERM'), 1_500);
+  await sleep(1_100); // one counts when a second has passed; none may come once it ends, for Node gives signals back to the kernel then
+  child.kill('SIGTERM');
   await until(() => told.stderr.includes('stopping at once'));
-  clearInterval(again);
   assert.equal(await exited, [0, null], told.stderr);
 });
 
