@@ -11,9 +11,9 @@ import { ExecutionApi, FolderQueue, policies, Secret, ServerQueue, Supervisor, W
 import { createServer, type Server } from '../lib/server/index.js';
 import { WorkerView } from '../lib/cli/worker-view.js';
 import { hasEnded, ownName } from '../lib/worker/owner.js';
-import { FailingProxy } from './helpers/failing-proxy.js';
 import { until } from './helpers/processes.js';
 import { cli } from './helpers/cli.js';
+import { FailingProxy } from './helpers/failing-proxy.js';
 import { where } from './helpers/where.js';
 
 const worker = suite('worker');
@@ -321,16 +321,16 @@ worker('while the server is away workloads wait, and then they run', async () =>
   const queue = newFolder();
   const database = join(folder, 'away.db');
   const first = await newServer({ database });
-  const url = await first.listen();
+  await using proxy = await FailingProxy.start(await first.listen()); // which keeps the port, for another could take it
   put(queue, 'a.json', (await workloadOf('ok.mjs', {}, first)).workload);
   await first.close();
-  await using away = new ExecutionApi({ baseUrl: url });
+  await using away = new ExecutionApi({ baseUrl: proxy.url });
   await using subject = new Subject(await FolderQueue.open(queue), { supervisor: { api: away }, once: false });
   const running = subject.worker.run();
   await until(() => subject.kinds('released').length > 0);
   assert.equal(names(queue, 'done').concat(names(queue, 'bad')), []);
   await using second = await newServer({ database });
-  await second.listen({ port: Number(new URL(url).port) });
+  proxy.moveTo(await second.listen());
   await until(() => existsSync(join(queue, 'done', 'a.json')));
   assert.is(json(join(queue, 'done', 'a.json'))['state'], 'success');
   subject.worker.drain();
