@@ -439,7 +439,7 @@ access('a route that does not say what it is about cannot be added, and one that
   const tokens = new Tokens({ database, keys: { issuers: { execution: new TokenIssuer({ key }), workload: new TokenIssuer({ key }) }, verifier: new TokenVerifier({ key }), jwks: { keys: [] } }, registered: true, now: Date.now });
   const errors: string[] = [];
   const app = await createApp({ maxBodyBytes: 1000, onError: (error) => errors.push(error.message) });
-  guard(app, { database, memo: new Memo(database), tokens, authorization: 'own', authorizer: new Authorizer(), overtimeSeconds: 0, now: Date.now });
+  guard(app, { database, memo: new Memo(database), tokens, authorization: 'own', authorizer: new Authorizer(), overtimeSeconds: 0, maxXComKeys: 1, now: Date.now });
   assert.throws(() => app.get('/forgotten', () => 'secret'), /does not say who may use it/);
   assert.throws(() => app.get('/vague', { config: { access: 'task' } }, () => 'secret'), /does not say what it is about/);
   const config = { access: 'task', resource: { kind: 'variable', action: 'read' } } as const;

@@ -86,6 +86,32 @@ routes("XComs of a mapped task are counted, read by place and sliced as Python's
   expect(await task.ask('GET', `${task.xcom('none')}/slice`), 200, []);
 });
 
+routes('a task instance has so many XCom keys and no more; each map index counts for itself, and what is there may be pushed again', async () => {
+  for (const [maxXComKeys, most] of [[3, 3], [undefined, 1000]] as const) {
+    await using api = await ApiServer.start(maxXComKeys === undefined ? {} : { maxXComKeys });
+    const [task, mapped] = [await api.running({ task_id: 't' }), await api.running({ task_id: 't', map_index: 4 })];
+    const key = (n: number): string => `k${n}`.padEnd(512, '\u6f22'); // none takes more bytes
+    const push = (of: Task, name: string): Promise<Reply> => of.ask('POST', `${of.xcom(name, 't')}?map_index=${of === mapped ? 4 : -1}`, 1);
+    for (let at = 0; at < most; at += 50) await Promise.all(Array.from({ length: Math.min(50, most - at) }, async (_, n) => expect(await push(task, key(at + n)), 201)));
+    refused(await push(task, 'one more'), 409, 'xcoms_full');
+    for (const [of, name] of [[mapped, 'one more'], [task, key(0)]] as const) expect(await push(of, name), 201);
+    expect(await task.ask('DELETE', task.xcom(key(1), 't')), 200);
+    expect(await push(task, 'one more'), 201);
+    refused(await push(task, key(1)), 409, 'xcoms_full');
+    const { xcom_keys_to_clear } = (await task.run()).body as { xcom_keys_to_clear: string[] };
+    assert.is(xcom_keys_to_clear.length, most);
+    assert.ok(Buffer.byteLength(JSON.stringify(xcom_keys_to_clear)) < 2 << 20); // of a start message, which has 4 MiB
+  }
+  for (const maxXComKeys of [0, 2001, 1.5, Number.NaN]) {
+    try {
+      await ApiServer.start({ maxXComKeys });
+      assert.unreachable();
+    } catch (error) {
+      assert.is((error as NodeJS.ErrnoException).code, 'ERR_OUT_OF_RANGE');
+    }
+  }
+});
+
 routes('a key that ends like an item or a slice is itself where its slash is encoded', async () => {
   await using api = await ApiServer.start();
   const task = await api.running();

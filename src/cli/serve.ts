@@ -42,6 +42,7 @@ its own, has the signing key.
   --decision-log FILE    a JSON line for each decision, written before it takes effect
   --late-reports SECONDS how long after its end a token may say what became of its try; by default
                          3600, none with --authorization airflow
+  --xcom-keys N          how many XCom keys a task instance may have; by default 1000
   --grace SECONDS        how long requests may go on when it stops; by default 10
   --without GUARANTEE    start though this process itself cannot be hardened so
 
@@ -70,6 +71,7 @@ const options = {
   'access-log': { type: 'string' },
   'decision-log': { type: 'string' },
   'late-reports': { type: 'string' },
+  'xcom-keys': { type: 'string' },
   grace: { type: 'string', default: '10' },
   without: { type: 'string', multiple: true },
 } as const;
@@ -110,6 +112,7 @@ async function serve(values: Values<typeof options>): Promise<number> {
     ...(values['sole-issuer'] && { soleIssuer: true }),
     ...(values.predeclared && { predeclared: true }),
     ...(values['late-reports'] !== undefined && { lateReportSeconds: Number(values['late-reports']) }),
+    ...(values['xcom-keys'] !== undefined && { maxXComKeys: Number(values['xcom-keys']) }),
     ...(values.policy !== undefined && { policy: await opaPolicy(await readFile(values.policy)) }),
     ...(accessLog && { onAccess: (record) => accessLog.write(record) }),
     ...(decisionLog && { onDecision: (record) => decisionLog.write(record) }),
@@ -143,6 +146,7 @@ function checked({ listen, admin, grace, authorization, database, ...values }: V
   if (authorization !== 'own' && authorization !== 'airflow') throw usageError('--authorization is own or airflow');
   if (!/^\d{1,4}$/.test(grace)) throw usageError('--grace takes seconds');
   if (!/^\d{1,5}$/.test(values['late-reports'] ?? '0')) throw usageError('--late-reports takes seconds');
+  if (!/^[1-9]\d{0,3}$/.test(values['xcom-keys'] ?? '1') || Number(values['xcom-keys'] ?? 1) > 2000) throw usageError('--xcom-keys takes a number from 1 to 2000');
   return { listen: where, admin: admin === undefined ? undefined : addressOf(admin, '--admin'), graceMs: Number(grace) * 1000, authorization: authorization as Authorization };
 }
 

@@ -51,10 +51,13 @@ export async function runTask(load: () => Promise<TaskModule>, broken: Promise<n
 
 const now = (): string => new Date().toISOString();
 
-/** A task that comes back from a trigger goes on where it said. */
+/** A task that comes back from a trigger goes on where it said; one that begins has nothing of what an earlier try has pushed, as in Airflow. */
 async function call(module: TaskModule, { start }: Supervisor): Promise<unknown> {
-  const { next_method = null, next_kwargs } = start.ti_context;
-  if (next_method === null) return entryOf(module)(context);
+  const { next_method = null, next_kwargs, xcom_keys_to_clear = [] } = start.ti_context;
+  if (next_method === null) {
+    for (const key of xcom_keys_to_clear) await xcom.delete(key);
+    return entryOf(module)(context);
+  }
   if (next_method === failsWhereItGoesOn) throw deferralFailure(next_kwargs);
   const method = module[next_method] ?? (module['default'] as TaskModule | undefined)?.[next_method];
   if (typeof method !== 'function') throw new TaskError('ERR_TASK_FILE', `the task file exports no function "${next_method}", by which it is to go on`);

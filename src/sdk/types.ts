@@ -74,6 +74,8 @@ export interface StartDetails {
     readonly max_tries?: number;
     readonly should_retry?: boolean;
     readonly task_reschedule_count?: number;
+    /** What an earlier try of this task has pushed. */
+    readonly xcom_keys_to_clear?: readonly string[];
     /** After a deferral: how the task goes on. */
     readonly next_method?: string | null;
     readonly next_kwargs?: Readonly<Record<string, unknown>> | null;

@@ -62,6 +62,8 @@ export interface AccessOptions {
   readonly authorizer: Authorizer;
   /** How long a try may speak that is no longer `running`. */
   readonly overtimeSeconds: number;
+  /** Of one task instance. */
+  readonly maxXComKeys: number;
   readonly now: () => number;
 }
 

@@ -47,6 +47,7 @@ export const ServerConfiguration = Type.Object(
     tokenLifetimeSeconds: Type.Optional(Type.Integer({ minimum: 1 })),
     workloadLifetimeSeconds: Type.Optional(Type.Integer({ minimum: 1 })),
     lateReportSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400 })),
+    maxXComKeys: Type.Optional(Type.Integer({ minimum: 1, maximum: 2000 })),
     leewaySeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 3600 })),
     host: Type.Optional(Type.String()),
     port: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),

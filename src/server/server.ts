@@ -71,6 +71,8 @@ export interface ServerOptions {
    * not renewed. 0: not at all. At most a day. With authorization 'airflow', where nothing but its end can stop a token, refused. @default 3600
    */
   readonly lateReportSeconds?: number;
+  /** How many XCom keys a task instance may have, at most 2000: its next try is told of all of them at its start, in one message. One more is answered 409 `xcoms_full`. @default 1000 */
+  readonly maxXComKeys?: number;
   /** How far the clock of another server on the database may be off: Airflow's `[api_auth] jwt_leeway`. @default 10 */
   readonly leewaySeconds?: number;
   /** Opens the admin API, which listens elsewhere: docs/server.md. At least 32 printable characters; read now, and the caller's to destroy. @default none */
@@ -167,6 +169,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   if (!Number.isSafeInteger(leewaySeconds) || leewaySeconds < 0 || leewaySeconds > 3600) throw outOfRange('options.leewaySeconds', 'a whole number of seconds, at most 3600');
   const { lateReportSeconds = authorization === 'airflow' ? 0 : 3600 } = options;
   if (!Number.isSafeInteger(lateReportSeconds) || lateReportSeconds < 0 || lateReportSeconds > 86_400) throw outOfRange('options.lateReportSeconds', 'a whole number of seconds, at most 86400');
+  const { maxXComKeys = 1000 } = options;
+  if (!Number.isSafeInteger(maxXComKeys) || maxXComKeys < 1 || maxXComKeys > 2000) throw outOfRange('options.maxXComKeys', 'a whole number from 1 to 2000');
   const keys = keysFor(options, options, now);
   const { maxBodyBytes = 1024 * 1024, requestTimeoutMs, maxConnections, adminCredential, onAccess, onError = complain } = options;
   const http = { maxBodyBytes, requestTimeoutMs, maxConnections, onAccess, onError };
@@ -175,7 +179,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const asAdmin = adminCredential && credentialCheck(adminCredential);
   const database = await openDatabase(options.database ?? ':memory:');
   const tokens = new Tokens({ database, keys, registered: authorization === 'own', soleIssuer, leewaySeconds, lateSeconds: lateReportSeconds, now });
-  const context = { database, memo: new Memo(database), tokens, authorization, authorizer, overtimeSeconds, now };
+  const context = { database, memo: new Memo(database), tokens, authorization, authorizer, overtimeSeconds, maxXComKeys, now };
   guard(app, context);
   wellKnown(app, context);
   openApi(app, { title: 'Execution API', version: apiVersion, prefix: '/execution', rest: 'key', credential: 'a token of a task instance' });

@@ -28,7 +28,7 @@ const url = '/xcoms/:dag_id/:run_id/:task_id/*';
 const variants = { '/item/{offset}': Type.Unknown(), '/slice': Type.Array(Type.Unknown()) };
 
 /** Values are kept and sent as the JSON text they came as. In a scope of its own, for that has its own body parser. */
-export function xcoms(app: App, { database }: AccessOptions): void {
+export function xcoms(app: App, { database, maxXComKeys }: AccessOptions): void {
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
     if (bytes.length === 0 && request.routeOptions.schema?.body === undefined) return done(null);
@@ -92,7 +92,9 @@ export function xcoms(app: App, { database }: AccessOptions): void {
     if (mapped_length !== undefined && mapped_length > maxMapLength) {
       throw new Problem(400, { reason: 'unmappable_return_value_length', message: "pushed value is too large to map as a downstream's dependency" });
     }
-    if (!(await database.run(setXCom(key, request.body, mapped_length)))) throw notFound(`DAG run on DAG '${key.dag_id}' with ID '${key.run_id}'`);
+    const refusal = await database.run(setXCom(key, request.body, mapped_length ?? null, maxXComKeys));
+    if (refusal === 'no run') throw notFound(`DAG run on DAG '${key.dag_id}' with ID '${key.run_id}'`);
+    if (refusal === 'full') throw new Problem(409, { reason: 'xcoms_full', message: `A task instance has at most ${maxXComKeys} XCom keys: delete some, or push one list` });
     return reply.code(201).type('application/json').send('{"message":"XCom successfully set"}');
   });
 

@@ -50,14 +50,21 @@ export function* sizeOfXComs(key: XComsKey, offset: number, limit: number, inclu
 
 const orderOf = (includePriorDates: boolean): string => (includePriorDates ? `map_index, ${date}` : 'map_index');
 
+const ofTaskInstance = 'FROM xcoms WHERE dag_id = :dag_id AND run_id = :run_id AND task_id = :task_id AND map_index = CAST(:map_index AS INTEGER)';
 const upsert = `INSERT INTO xcoms (dag_id, run_id, task_id, map_index, key, value, mapped_length)
   SELECT :dag_id, :run_id, :task_id, CAST(:map_index AS INTEGER), :key, :value, CAST(:mapped_length AS INTEGER) FROM dag_runs WHERE dag_id = :dag_id AND run_id = :run_id
+    AND (SELECT count(*) FROM (SELECT 1 ${ofTaskInstance} AND key <> :key LIMIT CAST(:most AS INTEGER)) AS others) < CAST(:most AS INTEGER)
   ON CONFLICT (dag_id, run_id, task_id, key, map_index) DO UPDATE SET value = excluded.value, mapped_length = excluded.mapped_length
   RETURNING map_index${quiet}`;
 
-/** @returns False where there is no such run. */
-export function* setXCom(key: XComKey, value: string, mapped_length: number | null = null): Sql<boolean> {
-  return (yield* one(upsert, { ...key, value, mapped_length })) !== undefined;
+/**
+ * @param most How many keys a task instance has at most.
+ * @returns Undefined where it was set; else why not: there is no such run, or the task instance has as many other keys as it may.
+ */
+export function* setXCom(key: XComKey, value: string, mapped_length: number | null, most: number): Sql<'no run' | 'full' | undefined> {
+  if ((yield* one(upsert, { ...key, value, mapped_length, most })) !== undefined) return undefined;
+  const { dag_id, run_id } = key;
+  return (yield* one('SELECT 1 AS found FROM dag_runs WHERE dag_id = :dag_id AND run_id = :run_id', { dag_id, run_id })) === undefined ? 'no run' : 'full';
 }
 
 export function deleteXCom(key: XComKey): Sql<void> {
