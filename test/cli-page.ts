@@ -23,6 +23,38 @@ page('every console block is the real output', async () => {
   }
 });
 
+page('every help fits a terminal of 80 columns', async () => {
+  const help = async (...words: string[]): Promise<string> => (await cli(asWeAre, [...words, '--help'], { env: { NO_COLOR: '1' } })).stdout;
+  const general = await help();
+  const commands = [...general.matchAll(/^ {2}([a-z]+) {2}/gm)].map(([, name = '']) => name);
+  assert.ok(commands.length >= 13 && commands.includes('triggerer'), general);
+  for (const name of [undefined, ...commands]) {
+    const shown = name === undefined ? general : await help(name);
+    assert.ok(shown.startsWith(`usage: sallyport ${name ?? '<command>'} `), shown);
+    assert.equal(shown.split('\n').filter((line) => line.length > 80), [], name);
+  }
+});
+
+page('a word that is mistyped is told of with the one that was meant', async () => {
+  const said: readonly (readonly [words: string, said: RegExp])[] = [
+    ['trigerer', /there is no command "trigerer"; is triggerer meant\?\n\nusage/],
+    ['zzz', /there is no command "zzz"\n\nusage/],
+    ['worker --polcy x', /there is no option --polcy; is --policy meant\? --help lists all\n$/],
+    ['top --zzz', /there is no option --zzz; --help lists all\n$/],
+    ['logs -x', /there is no option -x; --help/],
+    ['worker --once=3', /--once takes no value\n$/],
+    ['worker --concurrency', /--concurrency takes a value\n$/],
+    ['worker --concurrency --json', /--concurrency takes a value; one that begins with "-" is given as --concurrency=--json\n$/],
+    ['doctor now', /"now" is one word too many/],
+  ];
+  for (const [words, pattern] of said) {
+    const { code, stdout, stderr } = await cli(asWeAre, words.split(' '));
+    assert.equal([code, stdout], [2, ''], words);
+    assert.match(stderr, pattern);
+  }
+  assert.is((await cli(asWeAre, ['help', 'top'])).stdout, (await cli(asWeAre, ['top', '--help'])).stdout);
+});
+
 page('the policy file is one', () => {
   const [, json = ''] = /```json\n([^]*?)```/.exec(text) ?? [];
   writeFileSync(join(folder, 'build.json'), json);

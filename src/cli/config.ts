@@ -1,24 +1,28 @@
 import { defaults, defaultsAsFile } from '../config/defaults.js';
 import { loadConfig, roles, type Role } from '../config/index.js';
 import { ConfigRefused, type ConfigFinding } from '../errors.js';
-import { commandLine } from './command-line.js';
-import { usageError } from './policy-options.js';
+import { commandLine, usageError } from './command-line.js';
 import { columnsOf, paintFor, wrappedRow } from './table.js';
 
 const usage = `usage: sallyport config check --role ROLE [--config FILE] [--json]
        sallyport config defaults --role ROLE [--json]
 
-check: says all that is wrong with what a role would be started with: this environment's
-AIRFLOW__SECTION__KEY variables, and the file that Airflow would read. Values are not printed.
-defaults: prints an airflow.cfg for that role alone, without secrets, and where those come from.
+check: says all that is wrong with what a role would be started with: this
+environment's AIRFLOW__SECTION__KEY variables, and the file that Airflow would
+read. Values are not printed.
+defaults: prints an airflow.cfg for that role alone, without secrets, and where
+those come from.
 
   --role ROLE      ${roles.join(', ')}
-  --config FILE    AIRFLOW_CONFIG by default, else airflow.cfg in AIRFLOW_HOME, else ~/airflow
-  --json           check: {"role","file","ok","securityIsolation","findings":[{"rule","severity",
-                   "option","place","problem","remedy"}],"secrets"}
+  --config FILE    AIRFLOW_CONFIG by default, else airflow.cfg in AIRFLOW_HOME,
+                   else ~/airflow
+  --json           check: {"role","file","ok","securityIsolation","findings":[{
+                   "rule","severity","option","place","problem","remedy"}],
+                   "secrets"}
                    defaults: [{"section","key","value","variable","what"}]
 
-Exit code of check 0: the role may start with it, perhaps with warnings. 1: it may not.
+Exit code of check 0: the role may start with it, perhaps with warnings. 1: it
+may not.
 `;
 
 export async function run(args: string[]): Promise<number> {

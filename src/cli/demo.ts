@@ -10,13 +10,14 @@ import { fit, paintFor, row, type Paint, type Style } from './table.js';
 
 const usage = `usage: sallyport demo [--json]
 
-Starts the embedded server, runs a well-behaved task through the supervisor, then the
-same hostile task against an ordinary supervisor and against a hardened one.
+Starts the embedded server, runs a well-behaved task through the supervisor,
+then the same hostile task against an ordinary supervisor and against a hardened
+one.
 
   --json   print only {"attacks":[{"name","unprotected","protected","detail"}]}
 
-Exit code 0: every attack was blocked by the hardened supervisor. 1: something got through.
-130, 143: interrupted.
+Exit code 0: every attack was blocked by the hardened supervisor. 1: something
+got through. 130, 143: interrupted.
 `;
 
 const styles: Record<Verdict, Style> = { leaked: 'red', disrupted: 'yellow', blocked: 'green', error: 'red' };

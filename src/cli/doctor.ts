@@ -9,12 +9,12 @@ import { columnsOf, paintFor, wrappedRow, type Paint, type Style } from './table
 
 const usage = `usage: sallyport doctor [--all] [--json]
 
-Looks at this host: what the guarantees rest on, what is missing, and what to do. It hardens
-a process of its own to see, and changes nothing.
+Looks at this host: what the guarantees rest on, what is missing, and what to
+do. It hardens a process of its own to see, and changes nothing.
 
   --all    say of each row what it means, not of those alone that want something
-  --json   print only {"host","verdict","checks":[{"name","value","status","guarantees",
-           "meaning","advice"}]}
+  --json   print only {"host","verdict","checks":[{"name","value","status",
+           "guarantees","meaning","advice"}]}
 
 Exit code 0: level standard holds here. 1: it does not.
 `;

@@ -1,6 +1,6 @@
 import { Secret } from '../secrets/secret.js';
 import { secretName } from '../secrets/handover.js';
-import { usageError } from './policy-options.js';
+import { usageError } from './command-line.js';
 
 /** Where a secret comes from, by the word before the colon. */
 const kinds: Readonly<Record<string, (rest: string) => Secret>> = {

@@ -7,31 +7,35 @@ import { become, findUser, type User } from '../kernel/become.js';
 import type { CapabilityName } from '../kernel/capabilities.js';
 import { native } from '../native.js';
 import { announcement, handoverVariable } from '../secrets/handover.js';
-import { commandLine } from './command-line.js';
+import { commandLine, usageError } from './command-line.js';
 import { sources, type Source } from './exec-sources.js';
-import { found, split, usageError } from './policy-options.js';
+import { found, split } from './policy-options.js';
 
 const usage = `usage: sallyport exec [options] [--] SUPERVISOR [ARGUMENT ...]
 
-Becomes a supervisor whose secrets are in no variable and no argument: each arrives by a
-descriptor, which Secret.fromExec(NAME) reads and closes. It starts with no_new_privs and
-without capabilities; nothing else of this process stays open.
+Becomes a supervisor whose secrets are in no variable and no argument: each
+arrives by a descriptor, which Secret.fromExec(NAME) reads and closes. It starts
+with no_new_privs and without capabilities; nothing else of this process stays
+open.
 
-  --secret NAME=SOURCE   env:VARIABLE, which is taken out of the environment; file:PATH, under
-                         ssh's rules for keys; credential:NAME of a systemd service; fd:N,
-                         a descriptor that is read to its end and closed
-  --user USER            as root: the user to become, a name or UID:GID. The supervisor is
-                         then closed to that user from its first instruction
+  --secret NAME=SOURCE   env:VARIABLE, which is taken out of the environment;
+                         file:PATH, under ssh's rules for keys; credential:NAME
+                         of a systemd service; fd:N, a descriptor that is read
+                         to its end and closed
+  --user USER            as root: the user to become, a name or UID:GID. The
+                         supervisor is then closed to that user from its first
+                         instruction
   --capability NAME      one that the supervisor keeps, such as CAP_SETUID
   --descriptor N         a descriptor that stays open, beside 0, 1 and 2
-  --trust-variable NAME  leave a variable that changes what is loaded; they are refused otherwise
+  --trust-variable NAME  leave a variable that changes what is loaded; they are
+                         refused otherwise
   --without GUARANTEE    start though this process itself cannot be hardened so
 
-  sallyport exec --secret token=file:/etc/airflow/token -- node supervisor.js
-  sallyport exec --user airflow --secret token=file:/etc/airflow/token -- node supervisor.js
+  sallyport exec --secret token=file:/etc/token -- node main.js
+  sallyport exec --user airflow --secret token=file:/etc/token -- node main.js
 
-Exit code: the supervisor's own; or 125 when it was not started, 126 when it cannot be
-executed, 127 when there is no such program.
+Exit code: the supervisor's own; or 125 when it was not started, 126 when it
+cannot be executed, 127 when there is no such program.
 `;
 
 const options = {

@@ -7,26 +7,28 @@ import { taskGuarantees } from '../policy/enforcement.js';
 import { plan, type Plan } from '../policy/plan.js';
 import type { Policy } from '../policy/policy.js';
 import { fromPreset } from '../policy/policy-file.js';
-import { commandLine } from './command-line.js';
+import { commandLine, usageError } from './command-line.js';
 import { asSections, described, type Description, type Fact } from './plan-description.js';
-import { policyHelp, policyOptions, request, split, usageError, type Request } from './policy-options.js';
+import { policyHelp, policyOptions, request, split, type Request } from './policy-options.js';
 import { columnsOf, paintFor, wrappedRow, type Paint, type Style } from './table.js';
 
 const usage = `usage: sallyport explain [options] [--] [COMMAND [ARGUMENT ...]]
 
-Prints what a task may do under a policy on this host, and what each guarantee rests on.
-Nothing is started and nothing is changed. The options are those of \`sallyport run\`.
+Prints what a task may do under a policy on this host, and what each guarantee
+rests on. Nothing is started and nothing is changed. The options are those of
+\`sallyport run\`.
 
 ${policyHelp}
   --abi N                as if this kernel had Landlock ABI N; 0: none
-  --host FILE            for another host: FILE is "host" of its \`sallyport explain --json\`
+  --host FILE            for another host: FILE is "host" of its
+                         \`sallyport explain --json\`
   --json                 print the plan as one JSON object
 
   sallyport explain node job.js
   sallyport explain --policy build.json --abi 5
 
-Values of variables whose names look like secrets are not printed. Exit code 0: the host
-can carry it. 1: it cannot, or the policy is wrong.
+Values of variables whose names look like secrets are not printed. Exit code 0:
+the host can carry it. 1: it cannot, or the policy is wrong.
 `;
 
 const options = { ...policyOptions, abi: { type: 'string' }, host: { type: 'string' }, json: { type: 'boolean' } } as const;

@@ -3,22 +3,24 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { laidOut } from '../supervisor/logs/path.js';
 import { supervisorLogger } from '../supervisor/logs/record.js';
-import { commandLine } from './command-line.js';
+import { commandLine, usageError } from './command-line.js';
 import { atLeast, dayOf, levels, parseEntry, renderEntry, stateOf } from './log-line.js';
 import { awaitFile, readLog } from './log-reader.js';
-import { usageError } from './policy-options.js';
 import { paintFor } from './table.js';
 
 const usage = `usage: sallyport logs [options] FILE
        sallyport logs [options] DAG RUN TASK [TRY]
 
-Shows what a task wrote, from the file that its supervisor keeps, for a person: when, what
-kind, what, and its fields. "out" and "err" are what it printed, "note" is the supervisor's.
-What a terminal would obey is shown, not obeyed. Without TRY, the last one.
+Shows what a task wrote, from the file that its supervisor keeps, for a person:
+when, what kind, what, and its fields. "out" and "err" are what it printed,
+"note" is the supervisor's. What a terminal would obey is shown, not obeyed.
+Without TRY, the last one.
 
-  --folder DIR     where the supervisor keeps logs; by default $SALLYPORT_LOGS, or logs
+  --folder DIR     where the supervisor keeps logs; by default $SALLYPORT_LOGS,
+                   or logs
   --map-index N    of a mapped task
-  --follow, -f     wait for lines as they come, until the try has ended; on, where it is deferred
+  --follow, -f     wait for lines as they come, until the try has ended; on,
+                   where it is deferred
   --lines N, -n N  the last N lines of what is there
   --level LEVEL    ${levels.join(', ')}: no less important ones
   --json           the lines as they are in the file

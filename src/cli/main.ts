@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { SallyportError } from '../errors.js';
+import { nearest } from './command-line.js';
 import { Interrupted, interruption } from './interruption.js';
 
 /** One file a command, loaded when it is asked for. Resolves to the exit code; aborted, when it has cleaned up. */
@@ -18,23 +19,23 @@ interface Entry {
 const commands: Readonly<Record<string, Entry>> = {
   doctor: { summary: 'say what this host has and lacks, and what to do about it', load: () => import('./doctor.js') },
   run: { summary: 'run a program locked in by a policy', load: () => import('./run.js'), ownSignals: true },
-  exec: { summary: 'start a supervisor with its secrets in descriptors, and locked from its first instruction', load: () => import('./exec.js'), ownSignals: true },
-  explain: { summary: 'say what a policy grants on this host, and what each guarantee rests on', load: () => import('./explain.js') },
-  config: { summary: 'check what a role of an Airflow deployment is configured with, or write a file for it', load: () => import('./config.js') },
-  parse: { summary: 'say what files define workflows, each parsed in a locked process of its own', load: () => import('./parse.js') },
+  exec: { summary: 'start a supervisor, locked, with its secrets in descriptors', load: () => import('./exec.js'), ownSignals: true },
+  explain: { summary: 'say what a policy grants here, and what each guarantee rests on', load: () => import('./explain.js') },
+  config: { summary: "check, or write, the configuration of one of Airflow's roles", load: () => import('./config.js') },
+  parse: { summary: 'say what workflows files define, each parsed in a locked process', load: () => import('./parse.js') },
   top: { summary: 'watch what the supervisors of this user run', load: () => import('./top.js') },
   logs: { summary: 'show what a task wrote, and follow it', load: () => import('./logs.js') },
   serve: { summary: "serve Airflow's Execution API, and an admin API beside it", load: () => import('./serve.js'), ownSignals: true },
-  worker: { summary: 'take workloads from a folder or from the server, and run so many at once', load: () => import('./worker.js'), ownSignals: true },
+  worker: { summary: 'take workloads from a folder or the server, and run many at once', load: () => import('./worker.js'), ownSignals: true },
   triggerer: { summary: 'wait for what tasks have deferred to, so that they need not', load: () => import('./triggerer.js'), ownSignals: true },
-  demo: { summary: 'run the same hostile task against an ordinary supervisor and a hardened one', load: () => import('./demo.js') },
-  verify: { summary: 'prove each guarantee on this host, by exploits with the protections off and on', load: () => import('./verify.js') },
+  demo: { summary: 'attack an ordinary supervisor and a hardened one with the same task', load: () => import('./demo.js') },
+  verify: { summary: 'prove each guarantee here, by exploits with protections off and on', load: () => import('./verify.js') },
 };
 
 const usage = `usage: sallyport <command> [options]
 
 commands:
-${Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`).join('\n')}
+${Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`).join('\n')}
 
   --help, -h     this text, or a command's own: sallyport <command> --help
   --version, -v  the version
@@ -57,6 +58,7 @@ function isSystemError(error: unknown): error is Error {
 const named = (name: string | undefined): Entry | undefined => (name !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined);
 
 async function main([name, ...args]: string[], signal: AbortSignal): Promise<number> {
+  if (name === 'help' && named(args[0]) !== undefined) return main([...args.slice(0, 1), '--help'], signal);
   if (name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(usage);
     return 0;
@@ -67,7 +69,8 @@ async function main([name, ...args]: string[], signal: AbortSignal): Promise<num
   }
   const command = named(name);
   if (command === undefined) {
-    process.stderr.write(name === undefined ? usage : `sallyport: there is no command "${name}"\n\n${usage}`);
+    const meant = name === undefined ? undefined : nearest(name, Object.keys(commands));
+    process.stderr.write(name === undefined ? usage : `sallyport: there is no command "${name}"${meant === undefined ? '' : `; is ${meant} meant?`}\n\n${usage}`);
     return 2;
   }
   try {

@@ -3,20 +3,23 @@ import { basename, relative, resolve, sep } from 'node:path';
 import { ParseHost, type DagFileParsingResult, type ParsedDag, type Schedule } from '../hosts/index.js';
 import { policies } from '../policy/presets.js';
 import { harmless } from '../supervisor/logs/record.js';
-import { commandLine } from './command-line.js';
-import { limits, usageError } from './policy-options.js';
+import { commandLine, usageError } from './command-line.js';
+import { limits } from './policy-options.js';
 import { columnsOf, paintFor, row, wrappedRow, type Paint } from './table.js';
 
 const usage = `usage: sallyport parse [options] FILE ...
 
-Says what each file defines with sallyport/dag. A file is parsed in a locked process of its own:
-it reads its bundle, and nothing else of yours; no network, no variable of your environment.
+Says what each file defines with sallyport/dag. A file is parsed in a locked
+process of its own: it reads its bundle, and nothing else of yours; no network,
+no variable of your environment.
 
   --bundle FOLDER        the bundle that the files are in; here by default
   --name NAME            the bundle's name; by default its folder's
-  --dag-ids PATTERN      ids that the files may define, as "sales_*"; any by default
-  --limit NAME=VALUE     as of \`sallyport run\`; by default wallTimeMs=50s, memoryBytes=512M,
-                         processes=64, outputBytes=16M, scratchBytes=64M
+  --dag-ids PATTERN      ids that the files may define, as "sales_*"; any by
+                         default
+  --limit NAME=VALUE     as of \`sallyport run\`; by default wallTimeMs=50s,
+                         memoryBytes=512M, processes=64, outputBytes=16M,
+                         scratchBytes=64M
   --jobs N               files parsed at once; by default 2
   --output               what the files print, on standard error
   --json                 print only an array of Airflow's DagFileParsingResult

@@ -6,6 +6,7 @@ import type { Endpoint } from '../policy/network.js';
 import type { Limits, Policy } from '../policy/policy.js';
 import { findPython } from '../policy/python.js';
 import { fromPreset, presetNames, readPolicyFile, refuseOwnFile, type PresetName } from '../policy/policy-file.js';
+import { usageError } from './command-line.js';
 
 /** The flags that `run` and `explain` share: each is a field of Policy. */
 export const policyOptions = {
@@ -23,19 +24,24 @@ export const policyOptions = {
   without: { type: 'string', multiple: true },
 } as const satisfies ParseArgsConfig['options'];
 
-export const policyHelp = `  --policy FILE          a policy as JSON: {"preset": "node", "read": ["src"], "limits": {...}};
-                         its paths start at its folder, and the flags below add to it
-  --preset NAME          ${presetNames.join(', ')}: what the system's part is;
-                         by default node or python for those, command for all others
+export const policyHelp = `  --policy FILE          a policy as JSON: {"preset": "node", "read": ["src"],
+                         "limits": {...}}; its paths start at its folder, and
+                         the flags below add to it
+  --preset NAME          ${presetNames.join(', ')}: what the system's part
+                         is; by default node or python for those, command for
+                         all others
   --read PATH            a file, or a folder with all beneath it, to read
   --execute PATH         likewise, to read and execute
   --write PATH           likewise, to read, create, change and remove
-  --connect HOST:PORT    a TCP address to connect to; a name is resolved once, before the start
-  --listen [HOST:]PORT   a port to listen on, of 127.0.0.1 where there is no HOST
-  --env NAME[=VALUE]     a variable, yours where there is no VALUE; no other reaches the task
-  --limit NAME=VALUE     wallTimeMs, memoryBytes, processes, cpuSeconds, openFiles, fileBytes,
-                         scratchBytes, scratchFiles, outputBytes, logLineBytes;
-                         512M and 2G for bytes, 30s and 5m for times
+  --connect HOST:PORT    a TCP address to connect to; a name is resolved once,
+                         before the start
+  --listen [HOST:]PORT   a port to listen on, of 127.0.0.1 without HOST
+  --env NAME[=VALUE]     a variable, yours where there is no VALUE; no other
+                         reaches the task
+  --limit NAME=VALUE     wallTimeMs, memoryBytes, processes, cpuSeconds,
+                         openFiles, fileBytes, scratchBytes, scratchFiles,
+                         outputBytes, logLineBytes; 512M and 2G for bytes, 30s
+                         and 5m for times
   --cwd DIR              the folder to start in; here by default
   --level LEVEL          standard (default) or strict
   --without GUARANTEE    do without one that this host cannot carry`;
@@ -53,11 +59,6 @@ interface PolicyValues {
   readonly limit?: string[] | undefined;
   readonly cwd?: string | undefined;
   readonly without?: string[] | undefined;
-}
-
-/** Wrong arguments, in the shape that parseArgs gives its own complaints. */
-export function usageError(message: string): TypeError {
-  return Object.assign(new TypeError(message), { code: 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE' });
 }
 
 /**

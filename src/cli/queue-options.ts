@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { usageError } from './policy-options.js';
+import { usageError } from './command-line.js';
 
 // What the commands that take work from a server have in common.
 

@@ -7,30 +7,32 @@ import { memory } from '../harden/memory.js';
 import { look } from '../harden/report.js';
 import { launch } from '../task/launch.js';
 import type { Task, TaskExit } from '../task/task.js';
-import { commandLine } from './command-line.js';
-import { notGranted, policyHelp, policyOptions, request, split, usageError, type Request } from './policy-options.js';
+import { commandLine, usageError } from './command-line.js';
+import { notGranted, policyHelp, policyOptions, request, split, type Request } from './policy-options.js';
 import { columnsOf } from './table.js';
 import { traceReport } from './trace-report.js';
 import { dieBy, Ends, forwardSignals, relay } from './relay.js';
 
 const usage = `usage: sallyport run [options] [--] COMMAND [ARGUMENT ...]
 
-Runs a program locked in by a policy. It may read and execute the system's programs and
-libraries, and what you grant; nothing else: no other file, no network, no variable of your
-environment. A script given to node or python, and the program itself, are granted by naming them.
+Runs a program locked in by a policy. It may read and execute the system's
+programs and libraries, and what you grant; nothing else: no other file, no
+network, no variable of your environment. A script given to node or python, and
+the program itself, are granted by naming them.
 
 ${policyHelp}
-  --trace                say at the end what was refused, and what would grant it; slower
+  --trace                say at the end what was refused, and what would grant
+                         it; slower
 
   sallyport run node job.js
-  sallyport run --read . --write out --limit wallTimeMs=30s -- node build.js --fast
+  sallyport run --read . --write out --limit wallTimeMs=30s -- node build.js
   sallyport run --read data.csv --env TZ=UTC -- python3 sum.py data.csv
   curl -s https://example.org/install.sh | sallyport run --preset command sh
 
-Standard input, output and error are copied, never handed over: the task has no terminal.
-Signals go on to the task. Exit code: the task's own, and its signal; or 124 when it was ended
-for a limit, 125 when it was not started, 126 when its program cannot be executed, 127 when
-there is no such program.
+Standard input, output and error are copied, never handed over: the task has no
+terminal. Signals go on to the task. Exit code: the task's own, and its signal;
+or 124 when it was ended for a limit, 125 when it was not started, 126 when its
+program cannot be executed, 127 when there is no such program.
 `;
 
 const options = { ...policyOptions, trace: { type: 'boolean', default: false } } as const;

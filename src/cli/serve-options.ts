@@ -4,7 +4,7 @@ import { readableByOthers } from '../secrets/secret-file.js';
 import { Secret } from '../secrets/secret.js';
 import type { ListenOptions, PostgresOptions, Seed } from '../server/index.js';
 import type { KeyOption } from '../tokens/index.js';
-import { usageError } from './policy-options.js';
+import { usageError } from './command-line.js';
 
 /** `HOST:PORT`, `[::1]:PORT`, or `unix:PATH`. */
 export function addressOf(text: string, option: string): ListenOptions {

@@ -9,48 +9,53 @@ import { isLocal } from '../server/address.js';
 import { type Authorization, createServer, type Server } from '../server/index.js';
 import { executionLifetimeSeconds } from '../tokens/claims.js';
 import type { KeyOption } from '../tokens/index.js';
-import { commandLine, type Values } from './command-line.js';
+import { commandLine, usageError, type Values } from './command-line.js';
 import { LineLog } from './line-log.js';
-import { usageError } from './policy-options.js';
 import { ServeKeys } from './serve-keys.js';
 import { addressOf, databaseFrom, keyFrom, secretFrom, seedFrom } from './serve-options.js';
 
 const usage = `usage: sallyport serve [options]
 
-Serves Airflow's Execution API until SIGTERM or SIGINT: docs/server.md. A key agent, a process of
-its own, has the signing key.
+Serves Airflow's Execution API until SIGTERM or SIGINT: docs/server.md. A key
+agent, a process of its own, has the signing key.
 
   --listen ADDRESS       HOST:PORT or unix:/PATH; by default 127.0.0.1:8080
-  --clear-text           listen on another host's address too: what is sent there is not encrypted
-  --database WHERE       a SQLite file; or postgres://USER@HOST[:PORT]/NAME, with ?host=FOLDER for
-                         a Unix socket
+  --clear-text           listen on another host's address too: what is sent
+                         there is not encrypted
+  --database WHERE       a SQLite file; or postgres://USER@HOST[:PORT]/NAME,
+                         with ?host=FOLDER for a Unix socket
   --database-password SOURCE
-  --key SOURCE           PEM, a JWK, or at least 64 bytes; the first signs, those of further --key
-                         verify. By default [api_auth] of the configuration has it
-  --config FILE          an airflow.cfg for role api-server, as \`sallyport config check\` reads it
-  --admin ADDRESS        where the admin API listens, on this host alone; by default nowhere
+  --key SOURCE           PEM, a JWK, or at least 64 bytes; the first signs,
+                         those of further --key verify. By default [api_auth] of
+                         the configuration has it
+  --config FILE          an airflow.cfg for role api-server, as
+                         \`sallyport config check\` reads it
+  --admin ADDRESS        where the admin API listens, on this host alone; by
+                         default nowhere
   --admin-credential SOURCE
                          at least 32 printable characters
   --seed FILE            JSON of what is to be there: examples/seed.json
   --authorization MODE   own (default), or airflow, which decides nothing
-  --sole-issuer          no token for whoever administrates: workers ask for the first ones, each
-                         with its credential
+  --sole-issuer          no token for whoever administrates: workers ask for the
+                         first ones, each with its credential
   --multi-team           teams bound what is read and written; [core] multi_team
   --predeclared          a DAG gets what it declares
   --policy FILE          a policy.wasm, which has the last word
   --access-log FILE      a JSON line for each request; - for standard output
-  --decision-log FILE    a JSON line for each decision, written before it takes effect
-  --late-reports SECONDS how long after its end a token may say what became of its try; by default
-                         3600, none with --authorization airflow
-  --xcom-keys N          how many XCom keys a task instance may have; by default 1000
-  --grace SECONDS        how long requests may go on when it stops; by default 10
+  --decision-log FILE    a JSON line for each decision, before it takes effect
+  --late-reports SECONDS how long after its end a token may say what became of
+                         its try; by default 3600, none with --authorization
+                         airflow
+  --xcom-keys N          for each task instance, at most; by default 1000
+  --grace SECONDS        for requests to end, when it stops; by default 10
   --without GUARANTEE    start though this process itself cannot be hardened so
 
-SOURCE is env:VARIABLE, file:PATH, credential:NAME of a systemd service, exec:NAME of
-\`sallyport exec\`, or fd:N.
+SOURCE is env:VARIABLE, file:PATH, credential:NAME of a systemd service,
+exec:NAME of \`sallyport exec\`, or fd:N.
 
 SIGHUP opens the logs again, and reads keys of file: and credential: again.
-Exit code 0: it was told to stop. 1: it could not start, or its key agent has ended.
+Exit code 0: it was told to stop. 1: it could not start, or its key agent has
+ended.
 `;
 
 const options = {

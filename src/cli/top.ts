@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import type { Status } from '../supervisor/index.js';
 import { harmless } from '../supervisor/logs/record.js';
 import { statusFolder } from '../supervisor/status.js';
-import { commandLine } from './command-line.js';
-import { usageError } from './policy-options.js';
+import { commandLine, usageError } from './command-line.js';
 import { paintFor } from './table.js';
 import { renderStatus, type Sort } from './top-view.js';
 
@@ -13,9 +12,10 @@ const sorts: readonly Sort[] = ['time', 'memory', 'cpu'];
 
 const usage = `usage: sallyport top [options] [SOCKET ...]
 
-Shows what supervisors of this user run: for each task its state, time, processor, memory and
-processes, beside what ends it, and how much it asked for; and what has ended lately. A
-supervisor is seen that was given \`status\`; its socket is found by itself, or named.
+Shows what supervisors of this user run: for each task its state, time,
+processor, memory and processes, beside what ends it, and how much it asked for;
+and what has ended lately. A supervisor is seen that was given \`status\`; its
+socket is found by itself, or named.
 
   --sort KEY   ${sorts.join(', ')}: the longest, or the most, first
   --once       once, not live; so it is too where standard output is no terminal

@@ -10,36 +10,38 @@ import { Masker } from '../secrets/masker.js';
 import { AuditFile, type LogLine } from '../supervisor/index.js';
 import { taskRecord } from '../supervisor/logs/record.js';
 import { untilItAnswers, withAdvice } from './api-answers.js';
-import { commandLine, type Values } from './command-line.js';
+import { commandLine, usageError, type Values } from './command-line.js';
 import { LineLog } from './line-log.js';
-import { usageError } from './policy-options.js';
 import { apiUrl, bundlesOf, count } from './queue-options.js';
 import { secretFrom } from './serve-options.js';
 import { TriggererView } from './triggerer-view.js';
 
-const usage = `usage: sallyport triggerer --api URL --bundle NAME=FOLDER --credential SOURCE [options]
+const usage = `usage: sallyport triggerer --api URL --bundle NAME=FOLDER --credential SOURCE
+                           [options]
 
-Waits for what tasks of a sallyport server have deferred to, all triggers of a bundle in one
-locked process, and tells the server what comes of them: docs/triggerer.md. At SIGTERM or
-SIGINT it tells what its triggers have said, and leaves them to others; at a second one it
-ends at once.
+Waits for what tasks of a sallyport server have deferred to, all triggers of a
+bundle in one locked process, and tells the server what comes of them:
+docs/triggerer.md. At SIGTERM or SIGINT it tells what its triggers have said,
+and leaves them to others; at a second one it ends at once.
 
   --api URL              the Execution API, as http://127.0.0.1:8080/execution/
   --bundle NAME=FOLDER   where the code of a bundle is; may be given again
-  --credential SOURCE    of this triggerer, as a sallyport server gave it: what tasks of its
-                         queues and team have deferred to is waited for here
+  --credential SOURCE    of this triggerer, as a sallyport server gave it: what
+                         tasks of its queues and team have deferred to is waited
+                         for here
   --capacity N           how many triggers at most; by default 1000
-  --policy FILE          what their processes may have, as for \`sallyport run\`; by default what
-                         Node needs, and their bundle to read
-  --grants PRESET        declared (default), what a trigger's DAG declares at the server; or
-                         airflow, whatever the server lets its task read
-  --log FILE             what triggers write, as JSON lines: \`sallyport logs FILE\`
+  --policy FILE          what their processes may have, as for \`sallyport run\`;
+                         by default what Node needs, and their bundle to read
+  --grants PRESET        declared (default), what a trigger's DAG declares at
+                         the server; or airflow, whatever the server lets its
+                         task read
+  --log FILE             what triggers write, for \`sallyport logs FILE\`
   --audit FILE           a JSON line for each request of a trigger
   --json                 what happens as JSON lines on standard output
   --without GUARANTEE    start though this process itself cannot be hardened so
 
-SOURCE is env:VARIABLE, file:PATH, credential:NAME of a systemd service, exec:NAME of
-\`sallyport exec\`, or fd:N. SIGHUP opens the log again.
+SOURCE is env:VARIABLE, file:PATH, credential:NAME of a systemd service,
+exec:NAME of \`sallyport exec\`, or fd:N. SIGHUP opens the log again.
 
 Exit code 0: it was told to stop. 1: it could not start.
 `;

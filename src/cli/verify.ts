@@ -6,14 +6,13 @@ import { catalogue } from '../proof/catalogue.js';
 import { whyNot } from '../proof/needs.js';
 import { claims, defaultJobs, exitCodeOfProof, exploitReport, isShown, proofReport, prove, unavailable, type ProofReport, type Word } from '../proof/verification.js';
 import type { AttackResult } from '../proof/runner.js';
-import { commandLine } from './command-line.js';
-import { usageError } from './policy-options.js';
+import { commandLine, usageError } from './command-line.js';
 import { fit, paintFor, row, type Paint, type Style } from './table.js';
 
 const usage = `usage: sallyport verify [options]
 
-Proves each guarantee on this host: runs every exploit against a live supervisor without
-the protections (off) and against one with them (on).
+Proves each guarantee on this host: runs every exploit against a live supervisor
+without the protections (off) and against one with them (on).
 
   --guarantee NAME   only this guarantee's exploits; may be repeated
   --exploit NAME     only this exploit; may be repeated
@@ -24,12 +23,12 @@ the protections (off) and against one with them (on).
   --json             print only {"host","level","guarantees":[{"name","status",
                      "mechanisms","exploits":[{"name","off","on"}]}]}
 
-Words: leaked (a secret was printed), disrupted (the supervisor or another task was harmed),
-blocked; error and skipped where it did not run, with a reason.
+Words: leaked (a secret was printed), disrupted (the supervisor or another task
+was harmed), blocked; error and skipped where it did not run, with a reason.
 
-Exit code 0: everything worked with the protections off and was blocked with them on.
-1: a guarantee that is claimed here was broken, or an exploit did not work with them off.
-130, 143: interrupted.
+Exit code 0: everything worked with the protections off and was blocked with
+them on. 1: a guarantee that is claimed here was broken, or an exploit did not
+work with them off. 130, 143: interrupted.
 `;
 
 const widths = [30, 9, 9];

@@ -7,41 +7,47 @@ import { AuditFile, shutDownOnSignals, Supervisor, type GrantPreset, type Superv
 import { statusProblem } from '../supervisor/status.js';
 import { FolderQueue, ServerQueue, Worker } from '../worker/index.js';
 import { untilItAnswers, withAdvice } from './api-answers.js';
-import { commandLine, type Values } from './command-line.js';
-import { usageError } from './policy-options.js';
+import { commandLine, usageError, type Values } from './command-line.js';
 import { apiUrl, bundlesOf, count } from './queue-options.js';
 import { secretFrom } from './serve-options.js';
 import { WorkerView } from './worker-view.js';
 
-const usage = `usage: sallyport worker --api URL --bundle NAME=FOLDER [options] --folder FOLDER
-       sallyport worker --api URL --bundle NAME=FOLDER [options] --credential SOURCE
+const usage = `usage: sallyport worker --api URL --bundle NAME=FOLDER --folder FOLDER [options]
+       sallyport worker --api URL --bundle NAME=FOLDER --credential SOURCE
+                        [options]
 
-Takes workloads, from files in a folder or from the server itself, and runs so many of them at
-once, each locked in: docs/worker.md. At SIGTERM or SIGINT it takes no more and lets those that
-run end; at a second one it ends them.
+Takes workloads, from files in a folder or from the server itself, and runs so
+many of them at once, each locked in: docs/worker.md. At SIGTERM or SIGINT it
+takes no more and lets those that run end; at a second one it ends them.
 
   --api URL              the Execution API, as http://127.0.0.1:8080/execution/
   --bundle NAME=FOLDER   where the code of a bundle is; may be given again
-  --folder FOLDER        where files of workloads are put, and results: for this user alone
-  --credential SOURCE    of this worker, as a sallyport server gave it: what waits for its queues
-                         and team is taken there
-  --concurrency N        how many run at once; by default as many as there are processors
-  --warm N               processes that have started before their task, for each bundle
-  --policy FILE          what each task may have, as for \`sallyport run\`; by default what Node
-                         needs, and its bundle to read
-  --grants PRESET        declared (default), what a workload says that it needs; or airflow,
-                         whatever a task asks for that is not another task's
+  --folder FOLDER        where files of workloads are put, and results: for this
+                         user alone
+  --credential SOURCE    of this worker, as a sallyport server gave it: what
+                         waits for its queues and team is taken there
+  --concurrency N        how many run at once; by default as many as there are
+                         processors
+  --warm N               processes that have started before their task, for each
+                         bundle
+  --policy FILE          what each task may have, as for \`sallyport run\`; by
+                         default what Node needs, and its bundle to read
+  --grants PRESET        declared (default), what a workload says that it needs;
+                         or airflow, whatever a task asks for that is not
+                         another task's
   --wall-time SECONDS    how long a task may run
   --logs FOLDER          a file for each try: \`sallyport logs\`
   --audit FILE           a JSON line for each request of a task
-  --reports FOLDER       final states that the server could not be told, until it was
-  --reports-key SOURCE   for those that an earlier worker has left there; at least 32 bytes
+  --reports FOLDER       final states that the server could not be told, until
+                         it was
+  --reports-key SOURCE   for those that an earlier worker has left there; at
+                         least 32 bytes
   --once                 end when nothing waits any more
   --json                 what happens as JSON lines on standard output
   --without GUARANTEE    start though this process itself cannot be hardened so
 
-SOURCE is env:VARIABLE, file:PATH, credential:NAME of a systemd service, exec:NAME of
-\`sallyport exec\`, or fd:N.
+SOURCE is env:VARIABLE, file:PATH, credential:NAME of a systemd service,
+exec:NAME of \`sallyport exec\`, or fd:N.
 
 Exit code 0: it was told to stop, or nothing is left. 1: it could not start.
 `;
