@@ -9,7 +9,7 @@ import { metrics } from '@opentelemetry/api';
 import { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { AuditFile, observe } from '../lib/index.js';
+import { AuditFile, type AuditRecord, observe } from '../lib/index.js';
 import { policies } from '../lib/policy/presets.js';
 import { taskChannels } from '../lib/supervisor/events.js';
 import { ExecutionApi } from '../lib/execution-api/client.js';
@@ -86,7 +86,8 @@ events('a server that does not answer shows in the heartbeats', async () => {
   const seen = await heard(() => supervised.run(supervisor, 'export default () => new Promise((resolve) => setTimeout(resolve, 30_000));'));
   const errors = seen.filter(([step]) => step === 'heartbeat').map(([, { error }]) => (error as { status: number } | undefined)?.status);
   assert.equal(errors, [undefined, undefined, 503, 503]);
-  assert.equal(seen.map(([step]) => step).filter((step) => step !== 'heartbeat'), ['launch', 'start', 'end']); // no final word
+  assert.equal(seen.map(([step]) => step).filter((step) => step !== 'heartbeat'), ['launch', 'start', 'terminate', 'end']); // no final word
+  assert.is((seen.find(([step]) => step === 'terminate')?.[1]['reason'] as { code?: string }).code, 'ERR_UPSTREAM_FAILED');
 });
 
 // --- Metrics
@@ -165,6 +166,26 @@ events('a request whose record cannot be written fails', async () => {
   file.close();
   const { state } = await supervised.run(supervisor, source);
   assert.is(state, 'failed');
+});
+
+events('while a record cannot be written nothing more is done, and it is the first that is written then', async () => {
+  const records: AuditRecord[] = [];
+  let isFull = true;
+  const audit = (record: AuditRecord): void => {
+    if (isFull) throw new Error('no room');
+    records.push(record);
+  };
+  const lines: string[] = [];
+  await using supervisor = supervised.supervisor({ audit, onLog: ({ source, line }) => source === 'stdout' && lines.push(line) });
+  const source = "import { xcom } from 'sallyport/task'; export default async () => { for (const key of ['a', 'b', 'c']) await xcom.push(key, 1).catch(() => {}); process.exit(0); };";
+  await supervised.run(supervisor, source, { ti: { task_id: 'pushes' } });
+  isFull = false;
+  await supervised.run(supervisor, source, { ti: { task_id: 'control' } });
+  const reads = "import { xcom } from 'sallyport/task'; export default async () => { for (const task_id of ['pushes', 'control']) for (const key of ['a', 'b', 'c']) console.log(task_id, key, await xcom.pull({ task_id, key })); };";
+  await supervised.run(supervisor, reads, { grants: 'airflow' });
+  assert.equal(lines, ['pushes a 1', 'pushes b null', 'pushes c null', 'control a 1', 'control b 1', 'control c 1']);
+  assert.equal(records.slice(0, 4).map(({ method }) => method), ['SetXCom', 'SetXCom', 'SetXCom', 'SetXCom']);
+  assert.is.not(records[0]?.task, records[1]?.task);
 });
 
 events('an audit\'s file makes room for another; records are whole, in order, and the oldest files go', () => {

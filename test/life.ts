@@ -53,6 +53,12 @@ life('a task that outlives its wall time is asked to end, and has failed whateve
   const outcome = await run(told('clearTimeout(late); resolve();'), 4_000); // by then it is up, on a busy machine too
   assert.equal([outcome.state, outcome.reported, codeOf(outcome.error)], ['up_for_retry', true, 'ERR_TASK_TIMEOUT']);
   assert.ok(lines.includes('term'));
+  // One that has hooks fails in its own words, which nobody waits for any more.
+  lines.length = 0;
+  const hooked = await run("import { onKill } from 'sallyport/task'; onKill(() => console.log('cleared')); export default () => new Promise(() => setInterval(() => {}, 1000));", 4_000);
+  assert.equal([hooked.state, codeOf(hooked.error)], ['up_for_retry', 'ERR_TASK_TIMEOUT']);
+  assert.ok(lines.includes('cleared'));
+  assert.not.ok(lines.some((line) => line.includes('could not be told')), lines.join('\n'));
 });
 
 life('a supervisor that is stopped asks tasks to end; who says so in time is believed, and nobody else', async () => {
@@ -74,6 +80,18 @@ life('a supervisor that is stopped asks tasks to end; who says so in time is bel
   const late = await world.queued(world.file(endless));
   assert.is(await codeOfRejection(supervisor.run(late, { token: await world.token(late.ti.id) })), 'ERR_SUPERVISOR_CLOSED');
   assert.is(await world.state(late.ti.id), 'queued');
+});
+
+life("a supervisor that is stopped while the server's word is on its way waits for it, and tells what became of the try", async () => {
+  await using supervisor = world.supervisor({ api: world.api({ retryDelayMs: 500, maxRetryDelayMs: 1_000, requestTimeoutMs: 60_000 }), killGraceMs: 60_000 });
+  const { ti, ...workload } = await world.queued(world.file(endless));
+  let asked = 0;
+  world.proxy.fault = ({ path }) => (path.endsWith('/run') && asked++ === 0 ? 'lost' : 'none');
+  const running = supervisor.run({ ti, ...workload }, { token: await world.token(ti.id) });
+  await until(async () => (await world.state(ti.id)) === 'running'); // control: it would stay so
+  await supervisor.stop();
+  const { state, reported, error } = await running;
+  assert.equal([state, reported, codeOf(error), await world.state(ti.id)], ['failed', true, 'ERR_SUPERVISOR_CLOSED', 'failed']);
 });
 
 life('a supervisor that drains takes no more and finishes what runs', async () => {

@@ -690,6 +690,8 @@ supervisor('misuse is told at once', async () => {
   assert.is(code({ api }), 'ERR_INVALID_ARG_TYPE');
   assert.is(code({ api, bundles: {}, heartbeatIntervalMs: 0 }), 'ERR_OUT_OF_RANGE');
   assert.is(code({ api, bundles: {} }), undefined);
+  for (const wrong of [{ bundles: { a: 5 } }, { audit: '/var/log/audit' }, { audit: {} }, { onLog: 5 }, { hostname: '' }]) assert.is(code({ api, bundles: {}, ...wrong }), 'ERR_INVALID_ARG_TYPE', JSON.stringify(wrong));
+  assert.is((await failure(new Supervisor({ api, bundles: {} }).run(good, { policy: 'node' as never }))).code, 'ERR_INVALID_ARG_TYPE');
   const reason = new Error('early');
   assert.is(await failure(new Supervisor({ api, bundles: {} }).run(good, { signal: AbortSignal.abort(reason) })), reason);
 });

@@ -15,7 +15,10 @@ export interface AuditRecord {
   readonly reason?: string;
 }
 
-/** Called before the reply is sent. If it throws, the task gets an error instead: nothing is answered unaudited. */
+/**
+ * Called before the reply is sent. If it throws, the task gets an error instead: nothing is answered unaudited. What was done by then is recorded
+ * before anything else is: until that succeeds, requests of every task with this audit fail, and nothing is done for them.
+ */
 export type Audit = (record: AuditRecord) => void;
 
 /** Every record of every broker in this process is published here, as a frozen object. */
@@ -27,6 +30,30 @@ export function record(audit: Audit | undefined, { task, id, method, outcome, re
   const stamped: AuditRecord = Object.freeze(reason === undefined ? { at, task, id, method, outcome } : { at, task, id, method, outcome, reason });
   audit?.(stamped);
   requestChannel.publish(stamped);
+}
+
+/** By audit, what was done and could not be recorded: no more than was in hand when it first failed. */
+const overdue = new WeakMap<Audit, Omit<AuditRecord, 'at'>[]>();
+
+/** Of what was done: where that cannot be recorded now it is later. @throws What `audit` throws. */
+export function recordDone(audit: Audit | undefined, done: Omit<AuditRecord, 'at'>): void {
+  try {
+    record(audit, done);
+  } catch (error) {
+    if (audit !== undefined) overdue.set(audit, [...(overdue.get(audit) ?? []), done]);
+    throw error;
+  }
+}
+
+/** Ask for it before anything is done. @throws What `audit` throws: nothing may be done yet. */
+export function recordOverdue(audit: Audit | undefined): void {
+  const records = audit && overdue.get(audit);
+  if (audit === undefined || records === undefined) return;
+  for (let first = records[0]; first !== undefined; first = records[0]) {
+    record(audit, first);
+    records.shift();
+  }
+  overdue.delete(audit);
 }
 
 let lastMs = NaN;

@@ -1,5 +1,5 @@
 import { BrokerDenied, SallyportError, UpstreamFailed } from '../errors.js';
-import { record, type Audit } from './audit.js';
+import { record, recordDone, recordOverdue, type Audit } from './audit.js';
 import { DescriptorReply, type Reply } from './descriptor.js';
 import type { FrameLimits } from './frame.js';
 import { encodeErrorReply, encodeReply, errorResponse, printable, type ErrorResponse, type Request } from './message.js';
@@ -26,6 +26,11 @@ export interface DispatchOptions {
 export function dispatch(request: Request, task: string, options: DispatchOptions): Reply | Promise<Reply> {
   const { permissions, signal, lane } = options;
   try {
+    recordOverdue(options.audit);
+  } catch (error) {
+    return unrecorded(error, request, options);
+  }
+  try {
     const { row, params } = permissions.admit(request.method, request.params);
     const answer = row.handler(params, { task, signal });
     if (!isThenable(answer)) return allowed(answer, request, task, options);
@@ -50,7 +55,7 @@ function allowed(answer: unknown, request: Request, task: string, options: Dispa
     throw error;
   }
   try {
-    record(options.audit, { task, id: request.id, method: nameOf(request), outcome: 'allowed' });
+    recordDone(options.audit, { task, id: request.id, method: nameOf(request), outcome: 'allowed' });
   } catch (error) {
     attached?.close();
     return unrecorded(error, request, options);
@@ -64,7 +69,7 @@ function refused(error: unknown, request: Request, task: string, options: Dispat
   const isDenial = error instanceof BrokerDenied;
   try {
     if (!(error instanceof SallyportError)) onMethodError?.(error instanceof AnswerUnsendable ? error.cause : error, { task, method });
-    record(audit, { task, id: request.id, method, outcome: isDenial ? 'denied' : 'failed', reason: reasonOf(error) });
+    (isDenial ? record : recordDone)(audit, { task, id: request.id, method, outcome: isDenial ? 'denied' : 'failed', reason: reasonOf(error) });
     const denial = isDenial ? permissions.denial(request.method, error) : undefined;
     return denial === undefined ? encodeErrorReply(request.id, describe(error, method), limits) : encodeReply(request.id, denial, limits);
   } catch (failure) {

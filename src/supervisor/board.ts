@@ -8,7 +8,7 @@ export interface ShownLimits {
   readonly wallTimeMs: number | null;
 }
 
-/** One try that has not ended. `ending`: it has said what became of it. */
+/** One try that has not ended. `ending`: it has said what became of it, or was asked to end. */
 export interface ShownTask {
   readonly task: TaskRef;
   readonly state: 'starting' | 'running' | 'ending';
@@ -31,6 +31,8 @@ export interface EndedTask {
   readonly at: string;
   readonly durationMs: number | null;
   readonly reported: boolean;
+  /** The server is told later. */
+  readonly kept: boolean;
 }
 
 type Entry = { -readonly [K in keyof ShownTask]: ShownTask[K] };
@@ -98,13 +100,16 @@ export class Board {
       const entry = this.#running.get(task);
       if (entry !== undefined) entry.failedHeartbeats = error === undefined ? 0 : entry.failedHeartbeats + 1;
     },
-    final: ({ task }) => {
-      const entry = this.#running.get(task);
-      if (entry !== undefined) entry.state = 'ending';
-    },
-    end: ({ task, durationMs, outcome: { state, reported } }) => this.#remove({ task, state, durationMs, reported }),
-    refuse: ({ task }) => this.#remove({ task, state: 'refused', durationMs: null, reported: false }),
+    final: ({ task }) => this.#ends(task),
+    terminate: ({ task }) => this.#ends(task),
+    end: ({ task, durationMs, outcome: { state, reported, kept = false } }) => this.#remove({ task, state, durationMs, reported, kept }),
+    refuse: ({ task }) => this.#remove({ task, state: 'refused', durationMs: null, reported: false, kept: false }),
   };
+
+  #ends(task: TaskRef): void {
+    const entry = this.#running.get(task);
+    if (entry !== undefined) entry.state = 'ending';
+  }
 
   #remove(ended: Omit<EndedTask, 'at'>): void {
     const { task, state } = ended;

@@ -5,12 +5,15 @@ import { within } from './waiting.js';
 export class Ending {
   readonly #task: Pick<Task, 'kill' | 'exited'>;
   readonly #graceMs: number;
+  readonly #onBegin: (cause: Error | undefined) => void;
   #begun = false;
   #cause: Error | undefined;
 
-  constructor(task: Pick<Task, 'kill' | 'exited'>, graceMs: number) {
+  /** @param onBegin Called when it is asked. */
+  constructor(task: Pick<Task, 'kill' | 'exited'>, graceMs: number, onBegin: (cause: Error | undefined) => void) {
     this.#task = task;
     this.#graceMs = graceMs;
+    this.#onBegin = onBegin;
   }
 
   /** Why it had to end; undefined as long as it need not, and where it was merely slow to end by itself. */
@@ -23,6 +26,7 @@ export class Ending {
     if (this.#begun) return;
     this.#begun = true;
     this.#cause = cause;
+    this.#onBegin(cause);
     this.#task.kill('SIGTERM');
     void within(this.#task.exited, this.#graceMs).then((ended) => ended || this.#task.kill('SIGKILL'));
   }

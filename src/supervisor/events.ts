@@ -7,7 +7,7 @@ import type { Workload } from './workload.js';
 /** Which try of which task instance. */
 export type TaskRef = Readonly<Pick<Workload['ti'], 'id' | 'dag_id' | 'run_id' | 'task_id' | 'map_index' | 'try_number'>>;
 
-/** What is published at each step of a try, one channel each, as a frozen object. In this order, but for heartbeats, and `end` or `refuse` comes last. */
+/** What is published at each step of a try, one channel each, as a frozen object. In this order, but for heartbeats and `terminate`, and `end` or `refuse` comes last. */
 export interface TaskSteps {
   /** `sallyport:task:launch`: there is a process, locked, that waits to be told what to run. */
   readonly launch: { readonly task: TaskRef; readonly pid: number; readonly limits: ShownLimits };
@@ -17,6 +17,8 @@ export interface TaskSteps {
   readonly heartbeat: { readonly task: TaskRef; readonly durationMs: number; readonly error?: Error };
   /** `sallyport:task:final`: the task said what became of it. */
   readonly final: { readonly task: TaskRef; readonly state: StateUpdate['state'] };
+  /** `sallyport:task:terminate`: it is sent SIGTERM, for this reason; without one where it has given its final word and does not end. */
+  readonly terminate: { readonly task: TaskRef; readonly reason?: Error };
   /** `sallyport:task:end`: it has ended, and so has everything that it started. `durationMs` is since it was launched. */
   readonly end: { readonly task: TaskRef; readonly durationMs: number; readonly outcome: Outcome };
   /** `sallyport:task:refuse`: it did not run. */
@@ -31,6 +33,7 @@ export const taskChannels = Object.freeze({
   start: channel('sallyport:task:start'),
   heartbeat: channel('sallyport:task:heartbeat'),
   final: channel('sallyport:task:final'),
+  terminate: channel('sallyport:task:terminate'),
   end: channel('sallyport:task:end'),
   refuse: channel('sallyport:task:refuse'),
 }) satisfies Record<TaskStep, Channel>;
@@ -73,6 +76,10 @@ export class Telling {
 
   final(state: StateUpdate['state']): void {
     this.#tell('final', { state });
+  }
+
+  terminated(reason: Error | undefined): void {
+    this.#tell('terminate', { ...(reason && { reason }) });
   }
 
   #sinceLaunch(): number {

@@ -62,10 +62,10 @@ export function observe(options: ObserveOptions): Disposable {
     heartbeats.add(1, { outcome: error === undefined ? 'ok' : 'failed' });
     heartbeat.record(durationMs / 1000);
   });
-  on('end', ({ task, durationMs, outcome: { state, reported, log } }) => {
+  on('end', ({ task, durationMs, outcome: { state, reported, kept, log } }) => {
     if (started.delete(task.id)) running.add(-1); // only of those that we saw begin
     ended.add(1, { state });
-    if (!reported && state !== 'server_terminated') unreported.add(1, { state });
+    if (!reported && kept !== true && state !== 'server_terminated') unreported.add(1, { state });
     duration.record(durationMs / 1000, { state });
     if (log !== undefined && log.lost > 0) lost.add(log.lost);
   });

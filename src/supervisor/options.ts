@@ -85,6 +85,9 @@ export function checkSupervisorOptions(options: SupervisorOptions): Timing {
   const { api, bundles, authorization, masking, heartbeatIntervalMs = 5_000, maxFailedHeartbeats = 150, killGraceMs = 5_000, overtimeMs = 20_000 } = options;
   if (!(api instanceof ExecutionApi)) throw invalidArgument('options.api', 'an ExecutionApi', api);
   if (typeof bundles !== 'object' || bundles === null) throw invalidArgument('options.bundles', 'an object', bundles);
+  for (const [name, path] of Object.entries(bundles)) if (typeof path !== 'string') throw invalidArgument(`options.bundles.${name.slice(0, 40)}`, 'the path of a folder', path);
+  for (const name of ['audit', 'onLog'] as const) if (options[name] !== undefined && typeof options[name] !== 'function') throw invalidArgument(`options.${name}`, name === 'audit' ? 'a function, as the `record` of an AuditFile' : 'a function', options[name]);
+  if (options.hostname !== undefined && (typeof options.hostname !== 'string' || options.hostname === '')) throw invalidArgument('options.hostname', 'a name', options.hostname);
   if (authorization !== undefined && !(authorization instanceof Authorizer)) throw invalidArgument('options.authorization', 'an Authorizer', authorization);
   if (masking !== undefined && masking !== false) new Masker(masking).destroy(); // misuse is told now
   if (!Number.isSafeInteger(maxFailedHeartbeats) || maxFailedHeartbeats < 1) throw outOfRange('options.maxFailedHeartbeats', 'a whole number of at least 1');
@@ -99,7 +102,8 @@ export function checkSupervisorOptions(options: SupervisorOptions): Timing {
 
 export function checkRunOptions(options: RunOptions): void {
   checkOptions('options', options, ['token', 'policy', 'grants', 'team', 'declares', 'wallTimeMs', 'signal']);
-  const { token, grants = 'declared', team, declares, wallTimeMs, signal } = options;
+  const { token, policy, grants = 'declared', team, declares, wallTimeMs, signal } = options;
+  if (policy !== undefined && (typeof policy !== 'object' || policy === null)) throw invalidArgument('options.policy', 'a policy, as of policies.node()', policy);
   if (token !== undefined && !(token instanceof Secret)) throw invalidArgument('options.token', 'a Secret, as of Secret.fromBytes() or Secret.fromFile()', token);
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidArgument('options.signal', 'an AbortSignal', signal);
   if (wallTimeMs !== undefined) milliseconds('wallTimeMs', wallTimeMs);

@@ -11,7 +11,7 @@ import type { Task, TaskExit } from '../task/task.js';
 import { Ending } from './ending.js';
 import type { Telling } from './events.js';
 import { heartbeats, type Lost } from './heartbeat.js';
-import type { LogSummary } from './logs/file.js';
+import type { LogFile, LogSummary } from './logs/file.js';
 import { isPassing, Report } from './report.js';
 import type { Kept } from './reports.js';
 import { pause, within } from './waiting.js';
@@ -54,8 +54,10 @@ export interface RunningTask {
   readonly masker: Masker | undefined;
   /** Methods about its process, of which the server knows nothing. */
   readonly own: MethodTable;
-  /** Is told of heartbeats and of the final message. */
-  readonly telling: Pick<Telling, 'heartbeat' | 'final'>;
+  /** Is told of heartbeats, of the final message and of SIGTERM. */
+  readonly telling: Pick<Telling, 'heartbeat' | 'final' | 'terminated'>;
+  /** The try's own, for what the supervisor does to it. */
+  readonly log: Pick<LogFile, 'note'> | undefined;
   readonly timing: Timing & { readonly wallTimeMs: number | undefined };
   /** Where its report is kept. */
   readonly kept: Kept | undefined;
@@ -79,8 +81,11 @@ const over = new Error('the task is over');
 
 /** Serves a running task, waits for its end and reports it. Never rejects: what goes wrong is part of the outcome. */
 export async function supervise(running: RunningTask): Promise<Outcome> {
-  const { workload: { ti }, api, ownsApi, task, context, hostname, timing, stop, kept, telling } = running;
-  const ending = new Ending(task, timing.killGraceMs);
+  const { workload: { ti }, api, ownsApi, task, context, hostname, timing, stop, kept, telling, log } = running;
+  const ending = new Ending(task, timing.killGraceMs, (reason) => {
+    log?.note('warning', 'the task is asked to end: SIGTERM', reason && { reason: reason.message });
+    telling.terminated(reason);
+  });
   const done = new AbortController(); // nothing is watched after the task's own last word
   const report = new Report(api, ti.id, { hostname, pid: task.pid }, (state) => {
     done.abort(over);

@@ -1,5 +1,7 @@
+import { setMaxListeners } from 'node:events';
 import { hostname as hostName, userInfo } from 'node:os';
 import type { Duplex, Readable } from 'node:stream';
+import type { Audit } from '../broker/index.js';
 import { Lane } from '../broker/turns.js';
 import { SupervisorClosed } from '../errors.js';
 import type { ExecutionApi } from '../execution-api/client.js';
@@ -39,6 +41,8 @@ export class Supervisor implements AsyncDisposable {
   readonly #logs: Logs | undefined;
   readonly #reports: Reports | undefined;
   readonly #status: StatusSocket | undefined;
+  /** One for all tasks: what could not be recorded of one of them holds up all. */
+  readonly #audit: Audit | undefined;
   readonly #running = new Set<Run>();
   /** Why no more is taken. */
   #closed: string | undefined;
@@ -52,6 +56,7 @@ export class Supervisor implements AsyncDisposable {
     this.#bundles = new Map(Object.entries(options.bundles));
     this.#hostname = options.hostname ?? hostName();
     this.#status = options.status && new StatusSocket(options.status, () => ({ hostname: this.#hostname, closed: this.#closed ?? null, reportsWaiting: this.reportsWaiting }));
+    this.#audit = this.#status?.board.audited(options.audit) ?? options.audit;
     this.#reports = options.reports && new Reports(options.reports, options.api);
   }
 
@@ -93,6 +98,7 @@ export class Supervisor implements AsyncDisposable {
     const { signal } = options;
     const [kill, stop] = [new AbortController(), new AbortController()];
     const abort = (): void => kill.abort(signal?.reason);
+    if (signal !== undefined) setMaxListeners(0, signal); // as many tasks as there are may share one
     signal?.addEventListener('abort', abort, { once: true });
     const running = this.#run(workload, options, api, { kill: kill.signal, stop: stop.signal });
     const run = { kill, stop, ended: running };
@@ -159,7 +165,6 @@ export class Supervisor implements AsyncDisposable {
 
   async #run(workload: unknown, options: RunOptions, api: ExecutionApi, { kill, stop }: { readonly kill: AbortSignal; readonly stop: AbortSignal }): Promise<Outcome> {
     const { api: shared, authorization: authorizer, masking = {}, onLog } = this.#options;
-    const audit = this.#status?.board.audited(this.#options.audit) ?? this.#options.audit;
     const { policy, grants = 'declared', team = null, declares, wallTimeMs } = options;
     let isKept = false; // with the client and its token
     try {
@@ -178,16 +183,18 @@ export class Supervisor implements AsyncDisposable {
           const read = (stream: Readable | null, source: LogLine['source']): Promise<void> => drain(stream, parsed.ti.id, source, onLog, masker, log, lane);
           const drained = [read(task.stdout, 'stdout'), read(task.stderr, 'stderr'), read(task.logs, 'log')];
           const own = resendLoggingFd(task, (stream) => drained.push(read(stream, 'log')));
+          // The server may have let it run already: whoever stops waits so long for its word, so that it can be told of the end.
+          using patience = after(stop, this.#timing.killGraceMs);
           try {
             const startDate = new Date().toISOString();
             const hostname = this.#hostname;
-            const context = await api.run(parsed.ti.id, { hostname, unixname: this.#user, pid: task.pid, start_date: startDate }, { signal: AbortSignal.any([kill, stop]) });
+            const context = await api.run(parsed.ti.id, { hostname, unixname: this.#user, pid: task.pid, start_date: startDate }, { signal: AbortSignal.any([kill, patience.signal]) });
             log?.note('info', 'the task has started', { pid: task.pid, hostname });
             telling.started(task.pid);
             const kept = await this.#reports?.begin({ task: parsed.ti, owner: { hostname, pid: task.pid } }, api, context.should_retry === true);
             const rules = authorizer && { authorizer, team };
             const timing = { ...this.#timing, wallTimeMs };
-            const outcome = await supervise({ workload: parsed, context, api, ownsApi: api !== shared, task, channel, hostname, startDate, grants, declares, rules, audit, masker, own, telling, timing, kept, stop });
+            const outcome = await supervise({ workload: parsed, context, api, ownsApi: api !== shared, task, channel, hostname, startDate, grants, declares, rules, audit: this.#audit, masker, own, telling, log, timing, kept, stop });
             isKept = outcome.kept === true;
             return outcome;
           } finally {
@@ -201,6 +208,22 @@ export class Supervisor implements AsyncDisposable {
       if (api !== shared && !isKept) await api.close();
     }
   }
+}
+
+/** Aborted so long after another one. */
+function after(first: AbortSignal, ms: number): Disposable & { readonly signal: AbortSignal } {
+  const late = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const wait = (): void => void (timer = setTimeout(() => late.abort(first.reason), ms));
+  if (first.aborted) wait();
+  else first.addEventListener('abort', wait, { once: true });
+  return {
+    signal: late.signal,
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      first.removeEventListener('abort', wait);
+    },
+  };
 }
 
 /** What ends it, as far as that can be drawn. */

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -93,6 +94,7 @@ export class ParseHost implements AsyncDisposable {
     if (this.#disposed) throw disposed();
     const controller = new AbortController();
     const abort = (): void => controller.abort(signal?.reason);
+    if (signal !== undefined) setMaxListeners(0, signal); // as many files as there are may share one
     signal?.addEventListener('abort', abort, { once: true });
     const running = this.#slots.run(() => this.#parse(request, controller.signal), controller.signal);
     this.#running.set(controller, running);
