@@ -156,6 +156,7 @@ testing('what goes over the channel is a copy, and what cannot be sent is refuse
     pulled?.rows.push(3);
     assert.equal(await xcom.pull({ key: 'v' }), { rows: [1] });
     assert.is(await code(xcom.push('f', () => 1)), 'ERR_INVALID_ARG_TYPE');
+    assert.is(await code(xcom.push('u', undefined)), 'ERR_BROKER_DENIED');
     assert.is(await xcom.push('d', { at: new Date() }).catch(({ code, message }: TaskError) => `${code} ${message}`), 'ERR_BROKER_DENIED method "SetXCom" has a value that is not JSON: /value/at: Date');
     assert.is(await code(xcom.push('n', Array(20_000).fill(0))), 'ERR_OUT_OF_RANGE');
     assert.is(await code(variables.set('n', 1 as never)), 'ERR_INVALID_ARG_TYPE');

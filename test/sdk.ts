@@ -150,10 +150,23 @@ sdk('of what does not compile it is told where it is', async () => {
   assert.equal([parsed.code, terminal(parsed), parsed.stderr], [0, [['TaskState', 'failed']], '']);
 });
 
+sdk('an option that is misspelt is refused, and nothing is asked', async () => {
+  const { seen, stdout } = await run(`
+    import { state, triggerDagRun, variables, xcom } from 'sallyport/task';
+    const wrong = [() => xcom.pull({ taskId: 'extract' }), () => xcom.pull('extract'), () => xcom.pullAll({ task: 'extract' }), () => variables.get('a', { defaults: 1 }),
+      () => variables.keys('a'), () => triggerDagRun('d', { runId: 'r' }), () => state.set('k', 1, { retention: 1 })];
+    export default async () => {
+      for (const call of wrong) console.log(await call().catch(({ code }) => code));
+      await xcom.pull({ task_id: 'extract', key: 'k', dag_id: 'd', run_id: 'r', map_index: 0, include_prior_dates: true });
+    };`);
+  assert.equal(stdout.trim().split('\n'), ['OUT_OF_RANGE', 'INVALID_ARG_TYPE', 'OUT_OF_RANGE', 'OUT_OF_RANGE', 'INVALID_ARG_TYPE', 'OUT_OF_RANGE', 'OUT_OF_RANGE'].map((code) => `ERR_${code}`));
+  assert.equal(seen.map(({ type }) => type), ['GetXCom', 'SucceedTask']); // control
+});
+
 sdk('a request that is refused throws an error with a code', async () => {
   const ran = await run(`
     import { variables, connections, xcom, TaskError } from 'sallyport/task';
-    const code = async (promise) => { try { await promise; return 'none'; } catch (error) { return [error instanceof TaskError, error.code, error.detail?.status_code]; } };
+    const code = async (promise) => { try { await promise; return 'none'; } catch (error) { return [error instanceof TaskError, error.code, error.detail?.status_code, error.message]; } };
     export default async () => [
       await code(variables.get('absent')),
       await code(connections.get('broken')),
@@ -162,7 +175,7 @@ sdk('a request that is refused throws an error with a code', async () => {
     ];
   `);
   assert.equal(ran.seen.find(({ key }) => key === 'return_value')?.['value'], [
-    [true, 'VARIABLE_NOT_FOUND', null], [true, 'API_SERVER_ERROR', 500], [false, 'ERR_INVALID_ARG_TYPE', null], 'none',
+    [true, 'VARIABLE_NOT_FOUND', null, 'GetVariable failed: VARIABLE_NOT_FOUND "absent"'], [true, 'API_SERVER_ERROR', 500, 'GetConnection failed: API_SERVER_ERROR (500)'], [false, 'ERR_INVALID_ARG_TYPE', null, '"SetXCom" must be made of values that msgpack has a form for, and has a Function'], 'none',
   ]);
 });
 

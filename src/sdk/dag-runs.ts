@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { checkOptions } from '../errors.js';
 import { client } from './client.js';
 import type { DagRun } from './types.js';
 
@@ -22,9 +23,11 @@ export interface TriggerOptions {
  * @returns Its run_id.
  * @throws {TaskError} `DAGRUN_ALREADY_EXISTS`; `ERR_BROKER_DENIED`: not among the supervisor's `triggers`.
  */
-export async function triggerDagRun(dag_id: string, { run_id, logical_date, ...options }: TriggerOptions = {}): Promise<string> {
+export async function triggerDagRun(dag_id: string, options: TriggerOptions = {}): Promise<string> {
+  checkOptions('options', options, ['run_id', 'conf', 'logical_date', 'reset_dag_run', 'note', 'partition_key']);
+  const { run_id, logical_date, ...rest } = options;
   const id = run_id ?? `manual__${new Date().toISOString()}_${randomBytes(4).toString('hex')}`;
-  await client().request('TriggerDagRun', { dag_id, run_id: id, logical_date: logical_date?.toISOString() ?? null, ...options });
+  await client().request('TriggerDagRun', { dag_id, run_id: id, logical_date: logical_date?.toISOString() ?? null, ...rest });
   return id;
 }
 

@@ -41,6 +41,8 @@ export async function runTask(load: () => Promise<TaskModule>, broken: Promise<n
     await tell(supervisor, ran);
     return ran;
   } catch (error) {
+    // Who asked it to end knows why, and may listen no more.
+    if (isKilled(ran.error) && (error as Partial<TaskError>).code === 'ERR_BROKER_DENIED') return ran;
     if ('error' in ran) throw error; // a failure that cannot be told: nor can another
     // An outlet or a trigger that was not granted, an argument that is not JSON.
     const failed = failure(error, supervisor);
@@ -48,6 +50,8 @@ export async function runTask(load: () => Promise<TaskModule>, broken: Promise<n
     return failed;
   }
 }
+
+const isKilled = (error: unknown): boolean => error instanceof TaskError && error.code === 'ERR_TASK_KILLED';
 
 const now = (): string => new Date().toISOString();
 

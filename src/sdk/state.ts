@@ -1,4 +1,4 @@
-import { outOfRange } from '../errors.js';
+import { checkOptions, outOfRange } from '../errors.js';
 import { client } from './client.js';
 import { context } from './context.js';
 import { TaskError } from './error.js';
@@ -46,7 +46,9 @@ export const state = Object.freeze({
   get,
 
   /** Makes or changes one. @throws {TaskError} `ERR_BROKER_DENIED`: not JSON, or null. `API_SERVER_ERROR`: too large, or too many. */
-  async set(key: string, value: unknown, { retentionMs = 30 * day }: StateOptions = {}): Promise<void> {
+  async set(key: string, value: unknown, options: StateOptions = {}): Promise<void> {
+    checkOptions('options', options, ['retentionMs']);
+    const { retentionMs = 30 * day } = options;
     await client().request('SetTaskStateStore', { ti_id: context.ti.id, key, value, expires_at: expiry(retentionMs) });
   },
 

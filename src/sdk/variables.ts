@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { checkOptions, invalidArgument } from '../errors.js';
 import { client } from './client.js';
 import { TaskError } from './error.js';
 
@@ -10,6 +10,7 @@ const keysAtOnce = 4000;
 async function get(key: string): Promise<string>;
 async function get<T>(key: string, options: { readonly default: T }): Promise<string | T>;
 async function get<T>(key: string, options?: { readonly default: T }): Promise<string | T> {
+  if (options !== undefined) checkOptions('options', options, ['default']);
   try {
     const reply = (await client().request('GetVariable', { key })) as Fields;
     return reply?.['value'] as string;
@@ -40,7 +41,9 @@ export const variables = Object.freeze({
   },
 
   /** The keys that this task may read, in order. Needs a server of Airflow 3.3, or `sallyport/server`. */
-  async keys({ prefix }: { readonly prefix?: string } = {}): Promise<string[]> {
+  async keys(options: { readonly prefix?: string } = {}): Promise<string[]> {
+    checkOptions('options', options, ['prefix']);
+    const { prefix } = options;
     const keys: string[] = [];
     for (;;) {
       const reply = (await client().request('GetVariableKeys', { prefix: prefix ?? null, limit: keysAtOnce, offset: keys.length })) as { readonly keys: readonly string[]; readonly total_entries: number };

@@ -91,6 +91,7 @@ export function answers(world: World): Readonly<Record<string, Answer>> {
       return { type: 'XComSequenceSliceResult', root: matching(wanted).slice((start as number | null) ?? 0, (stop as number | null) ?? undefined).map(({ value }) => value) };
     },
     SetXCom: ({ key, value }) => {
+      if (value === undefined) throw new TaskError('ERR_BROKER_DENIED', 'method "SetXCom" has a field that does not fit: /value: Expected required property');
       assertJson('SetXCom', 'value', value);
       world.pushed.set(String(key), value);
     },
