@@ -177,7 +177,7 @@ const status: Status = {
   supervisor: { pid: 4711, hostname: 'worker-1', since: '2026-01-01T09:47:00.000Z', memoryBytes: 84 * 2 ** 20, cpuSeconds: 80, closed: null, reportsWaiting: 0 },
   totals: { states: { success: 1204, failed: 3 }, requests: 5000, denied: 0 },
   running: [row('load'), row('a_task_whose_name_is_longer_than_its_column', { denied: 7, state: 'ending' }), row('free', { limits: { memoryBytes: null, processes: null, wallTimeMs: null }, usage: null, failedHeartbeats: 2 })],
-  ended: [{ task: task('extract'), state: 'failed', at: '2026-01-01T11:59:48.000Z', durationMs: 65_000, reported: false }, { task: task('check'), state: 'success', at: '2026-01-01T11:59:40.000Z', durationMs: 640, reported: true }],
+  ended: [{ task: task('extract'), state: 'failed', at: '2026-01-01T11:59:48.000Z', durationMs: 65_000, reported: false, kept: false }, { task: task('check'), state: 'success', at: '2026-01-01T11:59:40.000Z', durationMs: 640, reported: true, kept: false }, { task: task('late'), state: 'success', at: '2026-01-01T11:59:30.000Z', durationMs: 640, reported: false, kept: true }],
 };
 const plain: View = { paint: (_style, text) => text, columns: 110, rows: 24, sort: 'time' };
 
@@ -193,9 +193,10 @@ top('a look is a table that a person can read', () => {
 
   12s ago  etl.extract r1                            failed after 1m05, the server does not know
   20s ago  etl.check r1                              success after 0.6s
+  30s ago  etl.late r1                               success after 0.6s, the server is told later
 `);
   const narrow = renderStatus(status, undefined, { ...plain, columns: 70 });
-  assert.is(narrow.at(-1), '  20s ago  etl.check r1                 success after 0.6s');
+  assert.is(narrow.at(-2), '  20s ago  etl.check r1                 success after 0.6s');
   const before: Status = { ...status, at: '2026-01-01T11:59:58.000Z', totals: { ...status.totals, requests: 4000 }, running: [row('load', { usage: { memoryBytes: 0, processes: 1, cpuSeconds: 30.5 } })] };
   const [, second, , , load] = renderStatus(status, before, plain);
   assert.match(second ?? '', '500 requests/s');
@@ -208,7 +209,7 @@ top('whatever is in it, and however small the terminal, no line is too long, non
   const paint: View['paint'] = (_style, text) => `\x1b[31m${text}\x1b[0m`;
   fc.assert(fc.property(many, word, fc.integer({ min: 40, max: 200 }), fc.integer({ min: 6, max: 50 }), (tasks, host, columns, rows) => {
     const running = tasks.map(({ name, used, limit }) => row(name, { task: task(name, { run_id: name }), usage: { memoryBytes: used, processes: 1, cpuSeconds: used }, limits: { memoryBytes: limit, processes: limit, wallTimeMs: limit } }));
-    const ended = running.map((each) => ({ task: each.task, state: host, at, durationMs: 1, reported: true }));
+    const ended = running.map((each) => ({ task: each.task, state: host, at, durationMs: 1, reported: true, kept: false }));
     const lines = renderStatus({ ...status, supervisor: { ...status.supervisor, hostname: host, closed: host }, running, ended }, undefined, { paint, columns, rows, sort: 'memory' });
     assert.ok(lines.length <= rows, `${lines.length} lines of ${rows}`);
     for (const line of lines) {

@@ -125,6 +125,29 @@ worker('one signal lets what runs end, two end it; what waits is left alone', as
   }
 });
 
+worker('final states that the server cannot be told are kept, and each is heard of again', async () => {
+  await using proxy = await FailingProxy.start(server.url ?? '');
+  proxy.fault = ({ path }) => (path.endsWith('/state') ? 'unavailable' : 'none');
+  const key = join(folder, 'reports-key');
+  writeFileSync(key, randomBytes(32).toString('hex'), { mode: 0o600 });
+  for (const [withKey, atEnd, said, state] of [
+    [[], 'without --reports-key nobody can tell them', 'the server was not told: refused; its file is in refused/', 'running'],
+    [['--reports-key', `file:${key}`], 'the next worker with this --reports and --reports-key tells them', 'the server has been told now', 'success'],
+  ] as const) {
+    const queue = newFolder();
+    const id = await put(queue, 'a.json', 'ok.mjs');
+    const options = ['--folder', queue, '--once', '--reports', join(queue, 'reports'), ...withKey];
+    const first = await run(...options, '--api', proxy.url);
+    assert.match(first.stdout, /^success .* \(kept, and told later\)/, first.stderr);
+    assert.ok(first.stderr.includes(`1 final state could not be told, and is kept in ${join(queue, 'reports')}: ${atEnd}`), first.stderr);
+    const { reported, kept } = JSON.parse(readFileSync(join(queue, 'done', 'a.json'), 'utf8')) as { reported: boolean; kept: boolean };
+    assert.equal([reported, kept, await stateOf(id)], [false, true, 'running']);
+    const next = await run(...options);
+    assert.ok(next.stdout.includes(`(${said})`), next.stdout + next.stderr);
+    assert.is(await stateOf(id), state);
+  }
+});
+
 worker(`killed at ${kills} random moments, a worker leaves every workload in one place, and no process`, async () => {
   const queue = newFolder();
   const ids = new Map<string, string>();

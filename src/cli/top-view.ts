@@ -103,9 +103,9 @@ function name({ task }: Pick<Row, 'task'>, room: number, paint: Paint): string {
   return pad(`${which}${left < 6 ? '' : paint('dim', clip(more, left))}`, room);
 }
 
-function endedLine({ task, state, durationMs, at, reported }: Status['ended'][number], now: string, room: number, paint: Paint): string {
+function endedLine({ task, state, durationMs, at, reported, kept }: Status['ended'][number], now: string, room: number, paint: Paint): string {
   const took = durationMs === null ? '' : ` after ${durationMs < 9950 ? `${(durationMs / 1000).toFixed(1)}s` : duration(durationMs / 1000)}`;
-  const unreported = reported || state === 'refused' || state === 'server_terminated' ? '' : paint('yellow', ', the server does not know');
+  const unreported = reported || state === 'refused' || state === 'server_terminated' ? '' : paint('yellow', kept ? ', the server is told later' : ', the server does not know');
   return ` ${paint('dim', `${duration((Date.parse(now) - Date.parse(at)) / 1000)} ago`.padStart(8))}  ${name({ task }, room, paint)}  ${paintState(state, state, paint)}${paint('dim', took)}${unreported}`;
 }
 

@@ -1,4 +1,4 @@
-import type { Outcome } from '../supervisor/index.js';
+import type { Outcome, ReportResult } from '../supervisor/index.js';
 import type { Subject, WorkerEvent } from '../worker/index.js';
 import { labelOf, lasted, Progress, type ProgressOptions } from './progress.js';
 import type { Style } from './table.js';
@@ -36,7 +36,7 @@ export class WorkerView implements Disposable {
     if (event.kind === 'released') return progress.status(); // it will be seen again
     const why = firstLine(event.kind === 'refused' ? event.reason : (event.outcome.reason ?? event.outcome.error?.message ?? howItEnded(event.outcome)));
     const took = event.kind === 'ended' ? `${lasted(event.ms).padStart(7)} ` : '        ';
-    const told = event.kind === 'ended' && !event.outcome.reported && event.outcome.state !== 'server_terminated' ? ' (the server has not been told)' : '';
+    const told = event.kind === 'ended' && !event.outcome.reported && event.outcome.state !== 'server_terminated' ? (event.outcome.kept === true ? ' (kept, and told later)' : ' (the server has not been told)') : '';
     progress.print(`${progress.paint(styles[state] ?? 'cyan', state.padEnd(stateWidth))} ${took} ${visible(label)}${told}${why === '' ? '' : progress.paint('dim', `  ${why.slice(0, 300)}`)}`);
   }
 
@@ -48,6 +48,14 @@ export class WorkerView implements Disposable {
   over(text: string): void {
     this.#progress.wentWell();
     this.say(text);
+  }
+
+  /** What became of a final state that was kept: nobody else says so. */
+  report(result: ReportResult): void {
+    const progress = this.#progress;
+    if (progress.json) return progress.line({ kind: 'report', ...result });
+    const what = result.result === 'taken' ? 'the server has been told now' : `the server was not told: ${result.result}; its file is in refused/`;
+    progress.print(`${progress.paint(result.result === 'taken' ? (styles[result.state] ?? 'cyan') : 'red', result.state.padEnd(stateWidth))}         ${visible(labelOf(result.ti))} (${what})${result.error === undefined ? '' : progress.paint('dim', `  ${firstLine(result.error.message)}`)}`);
   }
 
   /** About the worker itself. */

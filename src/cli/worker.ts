@@ -101,7 +101,7 @@ export async function run(args: string[]): Promise<number> {
     ...(hidden === undefined && { status: {} }),
     ...(values.logs !== undefined && { logs: { folder: values.logs } }),
     ...(audit && { audit: audit.record }),
-    ...(values.reports !== undefined && { reports: { folder: values.reports, ...(key && { key }) } }),
+    ...(values.reports !== undefined && { reports: { folder: values.reports, onReport: (result) => view.report(result), ...(key && { key }) } }),
   });
   if (warm > 0) await Promise.all(Object.keys(bundles).map((bundle) => supervisor.warmUp(bundle, policy)));
 
@@ -122,6 +122,8 @@ export async function run(args: string[]): Promise<number> {
   view.say(`up to ${concurrency} at once, from ${credential === undefined ? values.folder : url}`);
   await worker.run();
   await supervisor.drain(); // and its reports
+  const { reportsWaiting } = supervisor;
+  if (reportsWaiting > 0) view.say(`${reportsWaiting} final state${reportsWaiting === 1 ? '' : 's'} could not be told, and ${reportsWaiting === 1 ? 'is' : 'are'} kept in ${values.reports}: ${key === undefined ? 'without --reports-key nobody can tell them' : 'the next worker with this --reports and --reports-key tells them'}`);
   view.summary();
   return 0;
 }

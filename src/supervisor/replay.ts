@@ -111,7 +111,7 @@ export class Replay {
       return this.#over(name, undefined);
     }
     const { sealed, ...contents } = read;
-    const { task: { id }, state, at } = contents.head;
+    const { task: ti, state, at } = contents.head;
     const own = this.#waiting.get(name);
     let api = own;
     let isFresh = false;
@@ -120,7 +120,7 @@ export class Replay {
       if (api !== this.#options.api) api.onFreshToken = () => (isFresh = true);
       await tell(api, contents, this.#closing.signal);
       await folder.remove(name);
-      return await this.#over(name, { task: id, state, result: 'taken' });
+      return await this.#over(name, { task: ti.id, ti, state, result: 'taken' });
     } catch (caught) {
       const error = caught as Error;
       const mayPass = this.#closing.signal.aborted || isPassing(error);
@@ -134,7 +134,7 @@ export class Replay {
       }
       const why = error instanceof UpstreamFailed ? { status: error.status, reason: error.reason } : { message: error.message };
       await folder.setAside(name, toRecord(contents, why), maxReports).catch(() => {});
-      return await this.#over(name, { task: id, state, result: mayPass ? 'expired' : 'refused', error });
+      return await this.#over(name, { task: ti.id, ti, state, result: mayPass ? 'expired' : 'refused', error });
     } finally {
       if (api !== own && api !== this.#options.api) await api?.close();
     }

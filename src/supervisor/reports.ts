@@ -33,6 +33,8 @@ export interface ReportsOptions {
 export interface ReportResult {
   /** The task instance's id. */
   readonly task: string;
+  /** Whose it is, by name. */
+  readonly ti: Head['task'];
   readonly state: StateUpdate['state'];
   /** `refused`: the server does not want it, or its token. `expired`: nobody answered for `maxAgeMs`. Both leave a file without the token in `refused/`. */
   readonly result: 'taken' | 'refused' | 'expired';

@@ -3,7 +3,7 @@ import type { Result } from './queue.js';
 /** What became of a workload, for a file. Without its token, and without whatever else came with it. */
 export function recordOf(worker: string, workload: unknown, { outcome, startedAt, endedAt }: Result): object {
   const { ti, dag_rel_path, bundle_info } = workload as { ti: object; dag_rel_path: string; bundle_info: object };
-  const { state, exit, reported, error, reason } = outcome;
+  const { state, exit, reported, kept, error, reason } = outcome;
   return {
     ti,
     dag_rel_path,
@@ -11,6 +11,7 @@ export function recordOf(worker: string, workload: unknown, { outcome, startedAt
     state,
     exit: exit.kind === 'ended' ? { kind: 'ended', violation: described(exit.violation) } : exit,
     reported,
+    ...(kept === true && { kept }),
     ...(error !== undefined && { error: described(error) }),
     ...(reason !== undefined && { reason }),
     started_at: startedAt,

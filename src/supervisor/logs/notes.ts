@@ -21,8 +21,8 @@ export async function keeping(log: LogFile | undefined, mask: (text: string) => 
   }
 }
 
-function noteEnd(log: LogFile, { state, exit, reported, error, reason }: Outcome): void {
+function noteEnd(log: LogFile, { state, exit, reported, kept, error, reason }: Outcome): void {
   const how = exit.kind === 'exited' ? { exit_code: exit.exitCode } : exit.kind === 'signaled' ? { signal: exit.signal } : {};
-  const level = state === 'failed' || state === 'server_terminated' || !reported ? 'error' : state === 'up_for_retry' ? 'warning' : 'info';
-  log.note(level, `the task has ended: ${state}`, { state, reported, ...how, ...(error && { error: error.message }), ...(reason !== undefined && { reason }) });
+  const level = state === 'failed' || state === 'server_terminated' || (!reported && kept !== true) ? 'error' : state === 'up_for_retry' || kept === true ? 'warning' : 'info';
+  log.note(level, `the task has ended: ${state}`, { state, reported, ...(kept === true && { kept }), ...how, ...(error && { error: error.message }), ...(reason !== undefined && { reason }) });
 }
