@@ -231,6 +231,26 @@ admin('a later try takes the place of an earlier one, which gets no token and is
   });
 });
 
+admin('when a task wants to be tried again, and why, is there for who schedules', async () => {
+  await withAdmin({}, async (ask, api) => {
+    const end_date = '2026-04-06T00:01:00Z';
+    const cases = [
+      [{ retry_delay_seconds: 90.5, retry_reason: 'rate limit' }, [90.5, 'rate limit']], [{ retry_delay_seconds: 0, retry_reason: 'x'.repeat(5000) }, [0, 'x'.repeat(2000)]],
+      [{ retry_delay_seconds: null, retry_reason: null }, [null, null]], [{}, [null, null]],
+    ] as const;
+    for (const [said, kept] of cases) {
+      const task = await api.running({ max_tries: 1 });
+      expectReply(await task.state({ state: 'up_for_retry', end_date, ...said }), 204);
+      const shown = (await ask('GET', `task-instances/${task.id}`)).body as Record<string, unknown>;
+      assert.equal([shown['state'], shown['end_date'], shown['retry_delay_seconds'], shown['retry_reason']], ['up_for_retry', end_date, ...kept]);
+      const { task_instances } = (await ask('GET', `task-instances?task_id=${task.task_id}`)).body as { task_instances: object[] };
+      assert.equal(task_instances, [shown]);
+    }
+    const task = await api.running({ max_tries: 1 });
+    for (const retry_delay_seconds of [-1, '90', true]) expectReply(await task.state({ state: 'up_for_retry', end_date, retry_delay_seconds }), 422);
+  });
+});
+
 admin("a run begins when it runs, ends when it has ended, and goes on when it is said to", async () => {
   await withAdmin({}, async (ask) => {
     const dates = async (): Promise<boolean[]> => {

@@ -25,7 +25,7 @@ const taskInstance: fc.Arbitrary<TaskInstance> = fc.record({
   id: fc.uuid(), dag_id: fc.string(), run_id: fc.string(), task_id: fc.string(), map_index: fc.integer({ min: -1, max: 5 }), try_number: fc.integer({ min: 0, max: 5 }), max_tries: fc.integer({ min: 0, max: 5 }),
   queue: fc.string(), state: maybe(fc.constantFrom(...every)), hostname: maybe(fc.constantFrom('a', 'b')), unixname: maybe(fc.constantFrom('u', 'v')), pid: maybe(fc.constantFrom(1, 2)),
   start_date: maybe(stored), end_date: maybe(stored), last_heartbeat_at: maybe(stored), rendered_map_index: maybe(fc.string()), task_reschedule_count: fc.nat(9), reschedule_date: maybe(stored),
-  trigger: maybe(fc.json()), next_method: maybe(fc.string()), next_kwargs: maybe(fc.json()), replaced: fc.constantFrom(0, 0, 0, 1),
+  trigger: maybe(fc.json()), next_method: maybe(fc.string()), next_kwargs: maybe(fc.json()), retry_delay_seconds: maybe(fc.nat()), retry_reason: maybe(fc.string()), replaced: fc.constantFrom(0, 0, 0, 1),
 }); // prettier-ignore
 
 const ended = { end_date: stored };

@@ -321,7 +321,7 @@ server('a database is for its owner alone, one of an older version is brought to
     }
     const { DatabaseSync } = await import('@photostructure/sqlite');
     const db = new DatabaseSync(database);
-    db.exec('DROP INDEX xcoms_by_task_instance; ALTER TABLE tokens DROP COLUMN last_word; DROP INDEX hitl_details_by_deadline; ALTER TABLE hitl_details DROP COLUMN deadline; DROP TABLE triggers; DROP TABLE triggerers; ALTER TABLE workers DROP COLUMN role; DROP TABLE task_state_store; DROP TABLE asset_state_store; ALTER TABLE tokens DROP COLUMN given_for; UPDATE schema_version SET version = 2');
+    db.exec('ALTER TABLE task_instances DROP COLUMN retry_delay_seconds; ALTER TABLE task_instances DROP COLUMN retry_reason; DROP INDEX xcoms_by_task_instance; ALTER TABLE tokens DROP COLUMN last_word; DROP INDEX hitl_details_by_deadline; ALTER TABLE hitl_details DROP COLUMN deadline; DROP TABLE triggers; DROP TABLE triggerers; ALTER TABLE workers DROP COLUMN role; DROP TABLE task_state_store; DROP TABLE asset_state_store; ALTER TABLE tokens DROP COLUMN given_for; UPDATE schema_version SET version = 2');
     {
       await using api = await ApiServer.start({ database });
       assert.is((await (await api.running()).heartbeat()).status, 204);

@@ -40,6 +40,9 @@ export interface TaskInstance {
   readonly trigger: string | null;
   readonly next_method: string | null;
   readonly next_kwargs: string | null;
+  /** How long after its end its next try should begin, and why, where the task said so: for who schedules. */
+  readonly retry_delay_seconds: number | null;
+  readonly retry_reason: string | null;
   /** Whether there is a later try of the task: 0 or 1. */
   readonly replaced: number;
 }
@@ -88,6 +91,9 @@ export function heartbeat(ti: TaskInstance, { hostname, pid }: Heartbeat, at: st
   return { set: { last_heartbeat_at: at } };
 }
 
+/** A task's own words are shown in lists of a thousand. */
+const mostReasonChars = 2000;
+
 /** PATCH …/state: out of `running`, and out of nothing else. */
 export function leaveRunning(ti: TaskInstance, update: StateUpdate): Change {
   if (ti.replaced === 1) return gone(ti);
@@ -113,6 +119,10 @@ export function leaveRunning(ti: TaskInstance, update: StateUpdate): Change {
       set: { ...over, reschedule_date, task_reschedule_count: ti.task_reschedule_count + 1 },
       reschedule: { start_date: ti.start_date ?? end_date, end_date, reschedule_date },
     };
+  }
+  if (state === 'up_for_retry') {
+    const { retry_delay_seconds = null, retry_reason = null } = update;
+    return { set: { ...over, ...rendered, retry_delay_seconds, retry_reason: retry_reason?.slice(0, mostReasonChars) ?? null } };
   }
   return { set: { ...over, ...rendered } };
 }

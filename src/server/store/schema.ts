@@ -208,6 +208,7 @@ const migrations: readonly (readonly string[])[] = [
   [`ALTER TABLE hitl_details ADD COLUMN deadline TEXT`, `CREATE INDEX hitl_details_by_deadline ON hitl_details (deadline) WHERE deadline IS NOT NULL`],
   [`ALTER TABLE tokens ADD COLUMN last_word TEXT`],
   [`CREATE INDEX xcoms_by_task_instance ON xcoms (dag_id, run_id, task_id, map_index, key)`],
+  [`ALTER TABLE task_instances ADD COLUMN retry_delay_seconds FLOAT8`, `ALTER TABLE task_instances ADD COLUMN retry_reason TEXT`],
 ];
 
 /** Brings the tables to this build's version, in the transaction that it runs in. */

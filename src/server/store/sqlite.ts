@@ -118,5 +118,5 @@ const none: readonly Row[] = [];
 
 /** Its own names of the types, and checks that values are of them. */
 function asSqlite(definition: string): string {
-  return definition.replace(/BIGINT|SERIAL8/g, 'INTEGER').replace(/^(CREATE TABLE [\s\S]*)\)$/, '$1) STRICT');
+  return definition.replace(/BIGINT|SERIAL8/g, 'INTEGER').replace(/FLOAT8/g, 'REAL').replace(/^(CREATE TABLE [\s\S]*)\)$/, '$1) STRICT');
 }

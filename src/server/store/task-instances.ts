@@ -3,7 +3,7 @@ import { all, assignments, forUpdate, insertInto, isOneOf, one, quiet, run, type
 
 const columns = [
   'dag_id', 'run_id', 'task_id', 'map_index', 'try_number', 'max_tries', 'queue', 'state', 'hostname', 'unixname', 'pid', 'start_date', 'end_date',
-  'last_heartbeat_at', 'rendered_map_index', 'task_reschedule_count', 'reschedule_date', 'trigger', 'next_method', 'next_kwargs',
+  'last_heartbeat_at', 'rendered_map_index', 'task_reschedule_count', 'reschedule_date', 'trigger', 'next_method', 'next_kwargs', 'retry_delay_seconds', 'retry_reason',
 ] as const satisfies readonly (keyof TaskInstance)[]; // prettier-ignore
 
 const later = `EXISTS (SELECT 1 FROM task_instances AS later WHERE later.dag_id = ti.dag_id AND later.run_id = ti.run_id AND later.task_id = ti.task_id
