@@ -162,7 +162,7 @@ putOff('kept while the server is away, it counts as taken when that is back, and
     await until(() => leg.went.length > 0);
     leg.life.proxy.fault = () => 'none';
     await until(() => leg.results.length > 0);
-    assert.equal([leg.results, await leg.state()], [[{ task: leg.ti.id, state: word, result: 'taken' }], 'running']);
+    assert.equal([leg.results.map(({ task, state, result }) => [task, state, result]), await leg.state()], [[[leg.ti.id, word, 'taken']], 'running']);
     leg.write('go');
     assert.equal([told(await second), await leg.state()], [done('success'), 'success']);
     assert.equal([leg.went, leg.records()], [[`went on with ${events[word]}`], []]);
