@@ -115,11 +115,15 @@ class Look {
     return any;
   }
 
-  // Nothing is open in a zombie, and an ordinary user is refused its folders: that is no secret to suspect.
+  // Nothing is open in a zombie, nor for long in what is about to be one, which has given up its memory first; and an ordinary
+  // user is refused the folders of both: that is no secret to suspect. proc_pid_stat(5): the state and, the 9th field, the flags.
   static bool IsDead(const std::string& thread) noexcept {
+    constexpr unsigned kExiting = 4;  // PF_EXITING in the kernel's sched.h
     char text[512];
-    const char* state = ReadSmallFile((thread + "/stat").c_str(), text) ? strrchr(text, ')') : nullptr;
-    return state == nullptr || strlen(state) < 3 || strchr("ZXx", state[2]) != nullptr;
+    const char* rest = ReadSmallFile((thread + "/stat").c_str(), text) ? strrchr(text, ')') : nullptr;
+    char state;
+    unsigned flags;
+    return rest == nullptr || sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2 || strchr("ZXx", state) != nullptr || (flags & kExiting) != 0;
   }
 
   // Mappings of files without a name, in kernel's words: "path (deleted)".
