@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import fsPromises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ import * as assert from 'uvu/assert';
 import { laidOut } from '../lib/supervisor/logs/path.js';
 import { visible } from '../lib/cli/visible.js';
 import { asWeAre, cli } from './helpers/cli.js';
+import { until } from './helpers/processes.js';
 
 const logs = suite('logs-cli');
 
@@ -160,6 +161,59 @@ logs('what was rotated out is shown first', async () => {
   writeFileSync(`${path}.5`, line('info', 'of another time'));
   const { stdout } = await cli(asWeAre, ['logs', path]);
   assert.equal([...stdout.matchAll(/info +(\w+)/g)].map(([, word]) => word), ['one', 'two', 'three']);
+});
+
+/** Whether a process has this file open: a link of another one's may have gone when it is read. */
+function hasOpen(pid: number | undefined, path: string): boolean {
+  const fds = `/proc/${pid}/fd`;
+  return readdirSync(fds).some((fd) => {
+    try {
+      return readlinkSync(join(fds, fd)) === path;
+    } catch {
+      return false;
+    }
+  });
+}
+
+logs('a pipe is shown to the end of its writer; one that nobody writes to is waited for until a signal comes', async () => {
+  const path = join(folder, 'pipe');
+  execFileSync('mkfifo', [path]);
+  for (const [signal, code, ...args] of [['SIGTERM', 143], ['SIGINT', 130, '--follow']] as const) {
+    const [program, ...rest] = asWeAre;
+    const child = spawn(program, [...rest, 'logs', ...args, path], { stdio: ['ignore', 'ignore', 'inherit'] });
+    await until(() => hasOpen(child.pid, path));
+    child.kill(signal);
+    assert.equal(await once(child, 'close'), [code, null]);
+  }
+  const text = line('info', 'one') + line('info', 'two');
+  const shown = cli(asWeAre, ['logs', '--json', path]);
+  await fsPromises.writeFile(path, text); // opened when there is who reads
+  assert.equal(await shown.then(({ code, stdout }) => [code, stdout]), [0, text]); // control
+});
+
+logs('--follow says what it waits for, and ends in order where nothing comes', async () => {
+  const root = join(folder, 'empty-tree');
+  const start = (...args: string[]) => {
+    const [program, ...rest] = asWeAre;
+    const child = spawn(program, [...rest, 'logs', '--follow', ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+    let told = '';
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => (told += chunk));
+    return { child, told: () => told };
+  };
+  const path = join(root, ...laidOut({ dag_id: 'd', run_id: 'r', task_id: 't', map_index: -1, try_number: 1 }));
+  const advice = '; --folder or SALLYPORT_LOGS says in which folder the supervisor keeps them\n';
+  for (const [args, said] of [
+    [['--folder', root, 'd', 'r', 't'], `sallyport logs: waiting for '${path}', which is not there; nor is the folder '${root}'${advice}`],
+    [['--folder', folder, 'd', 'r', 't'], `sallyport logs: waiting for '${path.replace(root, folder)}', which is not there${advice}`],
+    [[join(root, 'x.log')], `sallyport logs: waiting for '${join(root, 'x.log')}', which is not there\n`],
+  ] as const) {
+    const { child, told } = start(...args);
+    await until(() => told().endsWith('\n'));
+    child.kill('SIGTERM');
+    assert.equal([...(await once(child, 'close')), told()], [143, null, said]);
+  }
+  const { child, told } = start(logFile(ended)); // control: what is there is not waited for
+  assert.equal([...(await once(child, 'close')), told()], [0, null, '']);
 });
 
 /** Shifts the numbers of a log's files, up to the renaming of `last`. */

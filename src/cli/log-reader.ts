@@ -1,4 +1,6 @@
+import { constants, openSync, statSync } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const pollMs = 200;
@@ -8,7 +10,10 @@ const mostLine = 4 << 20;
 
 /** RFC 1952 section 2.3.1 */
 const gzip = 0x1f8b;
-const compressed = (path: string): Error => Object.assign(new Error(`'${path}' is compressed; it is shown by: zcat '${path}' | sallyport logs /dev/stdin`), { code: 'EINVAL', syscall: 'read', path });
+function refuseCompressed(start: Buffer, path: string): void {
+  if (start.length < 2 || start.readUInt16BE() !== gzip) return;
+  throw Object.assign(new Error(`'${path}' is compressed; it is shown by: zcat '${path}' | sallyport logs /dev/stdin`), { code: 'EINVAL', syscall: 'read', path });
+}
 
 interface Generation {
   readonly file: FileHandle;
@@ -77,6 +82,7 @@ export interface ReadOptions {
  * @throws System errors of the file.
  */
 export async function* readLog(path: string, { more, signal }: ReadOptions): AsyncGenerator<string, void, undefined> {
+  if (statSync(path, { throwIfNoEntry: false })?.isFIFO() === true) return yield* readPipe(path, { more, signal });
   let pending = await generations(path);
   const lines = new Lines();
   const buffer = Buffer.alloc(chunkBytes);
@@ -86,7 +92,7 @@ export async function* readLog(path: string, { more, signal }: ReadOptions): Asy
       const [first] = pending;
       if (first === undefined || signal.aborted) return;
       const { bytesRead } = await first.file.read(buffer, 0, chunkBytes);
-      if (bytesRead > 1 && buffer.readUInt16BE() === gzip && !isBegun) throw compressed(path);
+      if (!isBegun) refuseCompressed(buffer.subarray(0, bytesRead), path);
       isBegun = true;
       if (bytesRead > 0) yield* lines.push(buffer.subarray(0, bytesRead));
       else if (pending.length > 1) await pending.shift()?.file.close();
@@ -97,6 +103,28 @@ export async function* readLog(path: string, { more, signal }: ReadOptions): Asy
   } finally {
     await Promise.all(pending.map(({ file }) => file.close()));
   }
+}
+
+/**
+ * The lines that come through a pipe: of one writer and those beside it, and while `more` says so of the next one. Waits by epoll(7): an
+ * open(2) or read(2) that waits for a writer holds a thread, and with it this process, beyond any signal. fifo(7), O_NONBLOCK.
+ */
+async function* readPipe(path: string, { more, signal }: ReadOptions): AsyncGenerator<string, void, undefined> {
+  do {
+    const pipe = new Socket({ fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK), readable: true, writable: false, signal });
+    const lines = new Lines();
+    let isBegun = false;
+    try {
+      for await (const chunk of pipe) {
+        if (!isBegun) refuseCompressed(chunk as Buffer, path);
+        isBegun = true;
+        yield* lines.push(chunk as Buffer);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+    yield* lines.end();
+  } while (!signal.aborted && more());
 }
 
 /** What to read on after the end of the newest file: the same, later, or what came in its place, after another look at the old one. */
@@ -113,13 +141,14 @@ async function next(path: string, last: Generation, signal: AbortSignal): Promis
   return [last, ...found];
 }
 
-/** Resolves when there is something at the path; at once, where there is. */
-export async function awaitFile(path: string, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
+/** Resolves when there is something at the path; at once, where there is. @param onWait Called once, where there is nothing yet. */
+export async function awaitFile(path: string, signal: AbortSignal, onWait: () => void): Promise<void> {
+  for (let looks = 0; !signal.aborted; looks++) {
     const there = await stat(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error;
     });
     if (there !== undefined) return;
+    if (looks === 0) onWait();
     await sleep(pollMs, undefined, { signal }).catch(() => {});
   }
 }

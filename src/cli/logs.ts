@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { laidOut } from '../supervisor/logs/path.js';
 import { supervisorLogger } from '../supervisor/logs/record.js';
@@ -43,7 +43,8 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
   if (level === undefined) throw usageError(`--level is one of ${levels.join(', ')}, not "${values.level}"`);
   const path = pathOf(positionals, values);
   const most = values.lines === undefined ? undefined : count('--lines', values.lines);
-  if (values.follow) await awaitFile(path, signal);
+  if (values.follow) await awaitFile(path, signal, () => process.stderr.write(`sallyport logs: ${waitsFor(path, positionals.length > 1 ? folderOf(values) : undefined)}\n`));
+  if (signal.aborted) return 0; // nothing is there to be shown, and the exit code is the signal's
 
   const paint = paintFor(process.stdout);
   let state: string | null | undefined;
@@ -83,7 +84,17 @@ interface Which {
   readonly 'map-index'?: string | undefined;
 }
 
-function pathOf(words: readonly string[], { folder = process.env['SALLYPORT_LOGS'] ?? 'logs', 'map-index': index }: Which): string {
+const folderOf = ({ folder = process.env['SALLYPORT_LOGS'] ?? 'logs' }: Which): string => folder;
+
+/** A supervisor makes its folder, and a task's below it, when it first writes there: who follows may well be sooner, and has to know what is not there. */
+function waitsFor(path: string, folder: string | undefined): string {
+  if (folder === undefined) return `waiting for '${path}', which is not there`;
+  const missing = existsSync(folder) ? '' : `; nor is the folder '${folder}'`;
+  return `waiting for '${path}', which is not there${missing}; --folder or SALLYPORT_LOGS says in which folder the supervisor keeps them`;
+}
+
+function pathOf(words: readonly string[], which: Which): string {
+  const [folder, index] = [folderOf(which), which['map-index']];
   if (words.length === 1) return words[0] as string;
   if (words.length < 3 || words.length > 4) throw usageError('which log? FILE, or DAG RUN TASK [TRY]');
   const [dag_id, run_id, task_id, given] = words as [string, string, string, string?];

@@ -46,7 +46,7 @@ agent, a process of its own, has the signing key.
   --late-reports SECONDS how long after its end a token may say what became of
                          its try; by default 3600, none with --authorization
                          airflow
-  --xcom-keys N          for each task instance, at most; by default 1000
+  --xcom-keys N          XCom keys a task instance may have; by default 1000
   --grace SECONDS        for requests to end, when it stops; by default 10
   --without GUARANTEE    start though this process itself cannot be hardened so
 
