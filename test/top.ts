@@ -184,7 +184,7 @@ const plain: View = { paint: (_style, text) => text, columns: 110, rows: 24, sor
 top('a look is a table that a person can read', () => {
   assert.is(`\n${renderStatus(status, undefined, plain).join('\n')}\n`, `
  worker-1  supervisor 4711, up 2h13, 84M, 1 % cpu
- 3 running   1,204 success   3 failed   5,000 requests
+ 3 running   3 failed   1,204 success   5,000 requests
 
  TASK                              STATE     TIME         CPU            MEMORY     PROC     REQUESTS  DENIED
  etl.load r1                       running   1m04/10m    50 %  ██······  128M/512M  12/64       1,234
@@ -195,8 +195,30 @@ top('a look is a table that a person can read', () => {
   20s ago  etl.check r1                              success after 0.6s
   30s ago  etl.late r1                               success after 0.6s, the server is told later
 `);
-  const narrow = renderStatus(status, undefined, { ...plain, columns: 70 });
-  assert.is(narrow.at(-2), '  20s ago  etl.check r1                 success after 0.6s');
+  const busy: Status = {
+    ...status,
+    supervisor: { ...status.supervisor, hostname: 'worker-1.example.org', closed: 'takes no more: it drains', reportsWaiting: 3 },
+    totals: { states: { success: 1204, up_for_retry: 12, up_for_reschedule: 3, failed: 3, server_terminated: 1 }, requests: 5000, denied: 17 },
+  };
+  assert.is(`\n${renderStatus(busy, undefined, { ...plain, columns: 80 }).join('\n')}\n`, `
+ worker-1.example.org  takes no more: it drains  supervisor 4711, up 2h13, 84M,…
+ 3 running   3 reports wait for the server   17 denied   3 failed
+ 1 server_terminated   1,204 success   12 up_for_retry   3 up_for_reschedule
+ 5,000 requests
+
+ TASK                             STATE     TIME         CPU  MEMORY     DENIED
+ etl.load r1                      running   1m04/10m    50 %  128M/512M
+ etl.a_task_whose_name_is_longe…  ending    1m04/10m    50 %  128M/512M       7
+ etl.free r1                      unheard   1m04         0 %  0M
+
+  12s ago  etl.extract r1           failed after 1m05, the server does not know
+  20s ago  etl.check r1             success after 0.6s
+  30s ago  etl.late r1              success after 0.6s, the server is told later
+`);
+  // Where nothing is denied there is room for what was asked; where there are few lines, the counts have one.
+  const quiet = { ...busy, running: [row('load')] };
+  assert.match(renderStatus(quiet, undefined, { ...plain, columns: 80 }).join('\n'), 'MEMORY     REQUESTS\n');
+  assert.is(renderStatus(quiet, undefined, { ...plain, columns: 80, rows: 11 })[2], '');
   const before: Status = { ...status, at: '2026-01-01T11:59:58.000Z', totals: { ...status.totals, requests: 4000 }, running: [row('load', { usage: { memoryBytes: 0, processes: 1, cpuSeconds: 30.5 } })] };
   const [, second, , , load] = renderStatus(status, before, plain);
   assert.match(second ?? '', '500 requests/s');
@@ -258,6 +280,8 @@ top('top finds supervisors by itself, or by name; --once, --json, and mistakes',
   if (before === undefined) delete process.env['XDG_RUNTIME_DIR'];
   else process.env['XDG_RUNTIME_DIR'] = before;
   await seen(join(runtime, 'sallyport', `${process.pid}-2.sock`), () => true);
+  const widest = async (columns: string): Promise<number> => Math.max(...(await cli(asWeAre, ['top', '--once'], { env: { ...env, COLUMNS: columns } })).stdout.split('\n').map(widthOf));
+  assert.ok((await widest('60')) <= 60 && (await widest('')) > 60); // the second is the control
   const both = await cli(asWeAre, ['top', '--once'], { env });
   assert.ok(both.stdout.includes('found  supervisor') && both.stdout.includes('second  supervisor'), both.stdout);
   assert.is(codeOf(() => supervised.supervisor({ status: { path } })), 'ERR_LOG_REFUSED');

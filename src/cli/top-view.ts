@@ -21,12 +21,15 @@ const stateStyles: Readonly<Record<string, Style>> = {
 const barCells = 8;
 const eighths = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 const mostEnded = 5;
+const agoWidth = 8;
 
-/** What of a row is shown in one column, where the terminal has so many at least. */
+/** What of a row is shown in one column, where the terminal has so many columns at least. */
 interface Column {
   readonly head: string;
   readonly width: number;
   readonly from: number;
+  /** Where a task was denied something, which has a column then. @default `from` */
+  readonly fromIfDenied?: number;
   readonly right?: true;
   cell(row: Row, look: Look): string;
 }
@@ -45,11 +48,11 @@ const columnsOfTask: readonly Column[] = [
     return ofLimit(ms, wallTimeMs, (value) => duration(value / 1000), paint);
   } },
   { head: 'CPU', width: 5, from: 0, right: true, cell: (row, { at, before }) => percent(cpuOf(row, at, before)) },
-  { head: '', width: barCells, from: 84, cell: ({ usage, limits: { memoryBytes } }, { paint }) => (memoryBytes === null ? '' : bar((usage?.memoryBytes ?? 0) / memoryBytes, paint)) },
+  { head: '', width: barCells, from: 84, fromIfDenied: 104, cell: ({ usage, limits: { memoryBytes } }, { paint }) => (memoryBytes === null ? '' : bar((usage?.memoryBytes ?? 0) / memoryBytes, paint)) },
   { head: 'MEMORY', width: 9, from: 0, cell: ({ usage, limits: { memoryBytes } }, { paint }) => ofLimit(usage?.memoryBytes ?? 0, memoryBytes, bytes, paint) },
   { head: 'PROC', width: 7, from: 96, cell: ({ usage, limits: { processes } }, { paint }) => ofLimit(usage?.processes ?? 0, processes, String, paint) },
-  { head: 'REQUESTS', width: 8, from: 76, right: true, cell: ({ requests }) => thousands(requests) },
-  { head: 'DENIED', width: 6, from: 104, right: true, cell: ({ denied }, { paint }) => (denied === 0 ? '' : paint('yellow', thousands(denied))) },
+  { head: 'REQUESTS', width: 8, from: 76, fromIfDenied: 88, right: true, cell: ({ requests }) => thousands(requests) },
+  { head: 'DENIED', width: 6, from: 104, fromIfDenied: 64, right: true, cell: ({ denied }, { paint }) => (denied === 0 ? '' : paint('yellow', thousands(denied))) },
 ];
 
 /**
@@ -59,10 +62,11 @@ const columnsOfTask: readonly Column[] = [
  */
 export function renderStatus(status: Status, before: Status | undefined, { paint, columns, rows, sort }: View): string[] {
   const ended = status.ended.slice(0, Math.max(0, Math.min(mostEnded, rows - 8)));
-  const head = header(status, before, paint);
-  const tail = ended.length === 0 ? [] : ['', ...ended.map((task) => endedLine(task, status.at, Math.max(16, Math.min(40, columns - 43)), paint))];
+  const head = [title(status, before, paint), ...inLines(counts(status, before, paint), columns).slice(0, rows < 12 ? 1 : 3)];
+  const tail = ended.length === 0 ? [] : ['', ...endedLines(ended, status.at, columns, paint)];
   const room = Math.max(1, rows - head.length - tail.length - 2);
-  const chosen = columnsOfTask.filter(({ from }) => columns >= from);
+  const isAnyDenied = status.running.some(({ denied }) => denied > 0);
+  const chosen = columnsOfTask.filter(({ from, fromIfDenied = from }) => columns >= (isAnyDenied ? fromIfDenied : from));
   const rest = Math.max(16, columns - 2 - chosen.reduce((sum, { width }) => sum + width + 2, 0));
   const look = { paint, at: status.at, before };
   const running = [...status.running].sort(orders[sort]);
@@ -75,23 +79,40 @@ export function renderStatus(status: Status, before: Status | undefined, { paint
   return [...head, '', ...table, ...tail].map((text) => clip(text, columns));
 }
 
-function header({ at, supervisor, totals, running }: Status, before: Status | undefined, paint: Paint): string[] {
-  const seconds = before === undefined ? 0 : (Date.parse(at) - Date.parse(before.at)) / 1000;
-  const rate = (now: number, then: number | undefined): number => (seconds > 0 && then !== undefined ? Math.max(0, now - then) / seconds : 0);
+const secondsBetween = (at: string, before: Status | undefined): number => (before === undefined ? 0 : (Date.parse(at) - Date.parse(before.at)) / 1000);
+const rate = (now: number, then: number | undefined, seconds: number): number => (seconds > 0 && then !== undefined ? Math.max(0, now - then) / seconds : 0);
+
+/** Who it is, first of all whether it takes no more. */
+function title({ at, supervisor }: Status, before: Status | undefined, paint: Paint): string {
   const up = (Date.parse(at) - Date.parse(supervisor.since)) / 1000;
-  const cpu = before === undefined ? supervisor.cpuSeconds / Math.max(up, 1) : rate(supervisor.cpuSeconds, before.supervisor.cpuSeconds);
-  const states = Object.entries(totals.states).map(([state, count]) => paintState(state, `${thousands(count)} ${state}`, paint));
-  const asked = before === undefined ? `${thousands(totals.requests)} requests` : `${thousands(Math.round(rate(totals.requests, before.totals.requests)))} requests/s`;
+  const cpu = before === undefined ? supervisor.cpuSeconds / Math.max(up, 1) : rate(supervisor.cpuSeconds, before.supervisor.cpuSeconds, secondsBetween(at, before));
+  const closed = supervisor.closed === null ? [] : [paint('yellow', visible(supervisor.closed))];
+  return ` ${[paint('bold', visible(supervisor.hostname)), ...closed, paint('dim', `supervisor ${supervisor.pid}, up ${duration(up)}, ${bytes(supervisor.memoryBytes)}, ${percent(cpu)} cpu`)].join('  ')}`;
+}
+
+const bad: readonly string[] = ['failed', 'refused', 'server_terminated'];
+
+/** How many of what, what somebody has to see to first: where there is no room the rest is cut off. */
+function counts({ at, supervisor, totals, running }: Status, before: Status | undefined, paint: Paint): string[] {
+  const states = Object.entries(totals.states).sort(([a], [b]) => Number(bad.includes(b)) - Number(bad.includes(a)));
   return [
-    ` ${paint('bold', visible(supervisor.hostname))}  ${paint('dim', `supervisor ${supervisor.pid}, up ${duration(up)}, ${bytes(supervisor.memoryBytes)}, ${percent(cpu)} cpu`)}${supervisor.closed === null ? '' : `  ${paint('yellow', visible(supervisor.closed))}`}`,
-    ` ${[
-      paint('bold', `${running.length} running`),
-      ...states,
-      asked,
-      ...(totals.denied > 0 ? [paint('yellow', `${thousands(totals.denied)} denied`)] : []),
-      ...(supervisor.reportsWaiting > 0 ? [paint('yellow', `${supervisor.reportsWaiting} reports wait for the server`)] : []),
-    ].join('   ')}`,
+    paint('bold', `${running.length} running`),
+    ...(supervisor.reportsWaiting > 0 ? [paint('yellow', `${supervisor.reportsWaiting} reports wait for the server`)] : []),
+    ...(totals.denied > 0 ? [paint('yellow', `${thousands(totals.denied)} denied`)] : []),
+    ...states.map(([state, count]) => paintState(state, `${thousands(count)} ${state}`, paint)),
+    before === undefined ? `${thousands(totals.requests)} requests` : `${thousands(Math.round(rate(totals.requests, before.totals.requests, secondsBetween(at, before))))} requests/s`,
   ];
+}
+
+/** Words that stay whole, in lines of so many columns. */
+function inLines(words: readonly string[], columns: number): string[] {
+  const made: string[] = [];
+  for (const word of words) {
+    const last = made.at(-1);
+    if (last === undefined || widthOf(last) + 3 + widthOf(word) > columns) made.push(` ${word}`);
+    else made[made.length - 1] = `${last}   ${word}`;
+  }
+  return made;
 }
 
 /** `dag.task`, and the run as far as there is room. */
@@ -103,10 +124,15 @@ function name({ task }: Pick<Row, 'task'>, room: number, paint: Paint): string {
   return pad(`${which}${left < 6 ? '' : paint('dim', clip(more, left))}`, room);
 }
 
-function endedLine({ task, state, durationMs, at, reported, kept }: Status['ended'][number], now: string, room: number, paint: Paint): string {
-  const took = durationMs === null ? '' : ` after ${durationMs < 9950 ? `${(durationMs / 1000).toFixed(1)}s` : duration(durationMs / 1000)}`;
-  const unreported = reported || state === 'refused' || state === 'server_terminated' ? '' : paint('yellow', kept ? ', the server is told later' : ', the server does not know');
-  return ` ${paint('dim', `${duration((Date.parse(now) - Date.parse(at)) / 1000)} ago`.padStart(8))}  ${name({ task }, room, paint)}  ${paintState(state, state, paint)}${paint('dim', took)}${unreported}`;
+/** What has become of a task is said whole, and its name has what is left. */
+function endedLines(ended: Status['ended'], now: string, columns: number, paint: Paint): string[] {
+  const what = ended.map(({ state, durationMs, reported, kept }) => {
+    const took = durationMs === null ? '' : ` after ${durationMs < 9950 ? `${(durationMs / 1000).toFixed(1)}s` : duration(durationMs / 1000)}`;
+    const unreported = reported || state === 'refused' || state === 'server_terminated' ? '' : paint('yellow', kept ? ', the server is told later' : ', the server does not know');
+    return `${paintState(state, state, paint)}${paint('dim', took)}${unreported}`;
+  });
+  const room = Math.max(16, Math.min(40, columns - agoWidth - 5 - Math.max(...what.map(widthOf))));
+  return ended.map((task, index) => ` ${paint('dim', `${duration((Date.parse(now) - Date.parse(task.at)) / 1000)} ago`.padStart(agoWidth))}  ${name(task, room, paint)}  ${what[index]}`);
 }
 
 /** Of one core, since the last look or else since it began. */

@@ -117,7 +117,7 @@ class Watched {
 function frame({ last, before, gone, path }: Watched, sort: Sort, rows: number): string[] {
   if (last === undefined) return gone ? [` ${path}: the supervisor has gone`] : [];
   const paint = paintFor(process.stdout);
-  const lines = renderStatus(last, before, { paint, columns: process.stdout.columns || 120, rows, sort });
+  const lines = renderStatus(last, before, { paint, columns: process.stdout.columns || Number(process.env['COLUMNS']) || 120, rows, sort });
   return gone ? [...lines, '', paint('yellow', ' the supervisor has gone')] : lines;
 }
 
