@@ -195,7 +195,7 @@ worker('it goes on by itself once an Execution API answers, and only then is any
   stopped.stderr?.setEncoding('utf8').on('data', (chunk: string) => (told += chunk));
   await until(() => told.includes('\n'));
   stopped.kill('SIGTERM');
-  assert.equal(await once(stopped, 'exit'), [0, null], told);
+  assert.equal(await once(stopped, 'close'), [0, null], told);
   assert.is(told, `sallyport worker: --api ${proxy.url}: no Execution API answers there (status 404). The address has a path, as in http://127.0.0.1:8080/execution/. It is asked again; no workload is taken until it answers\nsallyport worker: nothing was run\n`);
   before.length = 0;
 
@@ -206,7 +206,7 @@ worker('it goes on by itself once an Execution API answers, and only then is any
   await until(() => before.length > 2); // it asks again
   assert.equal([names(queue).filter((name) => name.endsWith('.json')), existsSync(join(queue, 'done', 'a.json'))], [['a.json'], false]);
   isThere = true;
-  assert.equal(await once(child, 'exit'), [0, null], stderr);
+  assert.equal(await once(child, 'close'), [0, null], stderr);
   assert.is(await stateOf(id), 'success'); // control: its token was not spent
   assert.equal(new Set(before), new Set(['GET health']));
   assert.match(stderr, `sallyport worker: ${proxy.url} answers\n`);
@@ -223,7 +223,7 @@ worker('a credential that is none of this server, and a server that hands out no
     child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
     await until(() => stderr.includes(word));
     child.kill('SIGTERM');
-    assert.equal(await once(child, 'exit'), [0, null], stderr);
+    assert.equal(await once(child, 'close'), [0, null], stderr);
   };
   using credential = await server.addTriggerer({ name: 'not-a-worker', queues: ['q'] });
   writeFileSync(file, credential.use((bytes) => Buffer.from(bytes)), { mode: 0o600 });
