@@ -55,6 +55,23 @@ page('a word that is mistyped is told of with the one that was meant', async () 
   assert.is((await cli(asWeAre, ['help', 'top'])).stdout, (await cli(asWeAre, ['top', '--help'])).stdout);
 });
 
+page('what is no policy, no file and no guarantee is a mistake of the command line, and no stack', async () => {
+  const key = join(folder, 'key');
+  writeFileSync(key, 'k'.repeat(64), { mode: 0o600 });
+  const said: readonly (readonly [words: readonly string[], said: RegExp])[] = [
+    [['serve', '--listen', '127.0.0.1:0', '--database', ':memory:', '--key', `file:${key}`, '--policy', key], /--policy \S+ is no policy\.wasm/],
+    [['serve', '--database', ':memory:', '--key', `file:${key}`, '--without', 'foo'], /--without is one of memory, .*, not "foo"/],
+    [['parse', '--bundle', folder, folder], /is no file|is not in the bundle/],
+    [['parse', '--bundle', tmpdir(), folder], /is no file/],
+  ];
+  for (const [words, pattern] of said) {
+    const { code, stdout, stderr } = await cli(asWeAre, words);
+    assert.equal([code, stdout], [2, ''], `${words.join(' ')}: ${stderr}`);
+    assert.match(stderr, pattern);
+    assert.not.match(stderr, /\n +at /);
+  }
+});
+
 page('the policy file is one', () => {
   const [, json = ''] = /```json\n([^]*?)```/.exec(text) ?? [];
   writeFileSync(join(folder, 'build.json'), json);

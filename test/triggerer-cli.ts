@@ -109,7 +109,7 @@ triggerer('what is wrong with the command line is said before anything starts', 
   const source = ['--credential', `file:${credential}`];
   const wrong: readonly (readonly string[])[] = [
     right, [...source, '--bundle', `red=${bundles.red}`], [...source, '--api', 'http://127.0.0.1:1/'], [...right, '--credential', 'the-credential-itself'], [...right, ...source, '--capacity', '0'], [...right, ...source, '--capacity', '10001'],
-    [...right, ...source, '--grants', 'all'], [...right, ...source, '--bundle', 'b'], [...right, ...source, '--bundle', `c=${join(folder, 'absent')}`], [...right, ...source, '--api', 'example.org'], [...right, ...source, '--spare'],
+    [...right, ...source, '--grants', 'all'], [...right, ...source, '--bundle', 'b'], [...right, ...source, '--bundle', `c=${join(folder, 'absent')}`], [...right, ...source, '--api', 'example.org'], [...right, ...source, '--spare'], [...right, ...source, '--without', 'foo'],
   ];
   const run = (...words: readonly string[]): Promise<Done> => cli(asWeAre, ['triggerer', ...words], { env: { NO_COLOR: '1' } });
   for (const words of wrong) {

@@ -241,7 +241,7 @@ worker('what is wrong with the command line is said before anything starts', asy
   const wrong: readonly (readonly string[])[] = [
     ['--folder', queue, '--credential', 'env:X'], [], ['--folder', queue, '--concurrency', '0'], ['--folder', queue, '--warm', 'x'], ['--folder', queue, '--bundle', 'b'],
     ['--folder', queue, '--grants', 'all'], ['--folder', queue, '--reports-key', 'env:X'], ['--credential', 'the-credential-itself'],
-    ['--folder', queue, '--api', 'example.org'], ['--folder', queue, '--api', 'http://u:the-credential-itself@127.0.0.1:1/'], ['--folder', queue, '--api', 'http://127.0.0.1:1/?a=b'], ['--folder', queue, '--bundle', `c=${join(folder, 'absent')}`], ['--folder', queue, '--reports', join(folder, 'reports'), '--reports-key', `file:${shortKey}`],
+    ['--folder', queue, '--api', 'example.org'], ['--folder', queue, '--without', 'foo'], ['--folder', queue, '--api', 'http://u:the-credential-itself@127.0.0.1:1/'], ['--folder', queue, '--api', 'http://127.0.0.1:1/?a=b'], ['--folder', queue, '--bundle', `c=${join(folder, 'absent')}`], ['--folder', queue, '--reports', join(folder, 'reports'), '--reports-key', `file:${shortKey}`],
   ];
   for (const more of wrong) {
     const { code, stdout, stderr } = await run(...more);

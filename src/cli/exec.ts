@@ -1,6 +1,5 @@
 import { fstatSync, readFileSync } from 'node:fs';
 import { SallyportError, StartRefused } from '../errors.js';
-import type { GuaranteeName } from '../guarantees.js';
 import { harden } from '../harden/harden.js';
 import { loaderVariables } from '../harden/loader.js';
 import { become, findUser, type User } from '../kernel/become.js';
@@ -9,7 +8,7 @@ import { native } from '../native.js';
 import { announcement, handoverVariable } from '../secrets/handover.js';
 import { commandLine, usageError } from './command-line.js';
 import { sources, type Source } from './exec-sources.js';
-import { found, split } from './policy-options.js';
+import { found, split, without } from './policy-options.js';
 
 const usage = `usage: sallyport exec [options] [--] SUPERVISOR [ARGUMENT ...]
 
@@ -67,7 +66,7 @@ export async function run(args: string[]): Promise<number> {
     const user = values.user === undefined ? undefined : userOf(values.user);
     refuseLoaders(values['trust-variable'] ?? []);
     // Nobody watches, and nobody else can change what runs here: before a secret is read.
-    harden({ without: (values.without ?? []) as GuaranteeName[] });
+    harden({ without: without(values.without) });
     start({ path, command, from, kept, user, keep: (values.capability ?? []) as CapabilityName[] });
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException;

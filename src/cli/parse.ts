@@ -1,4 +1,4 @@
-import { existsSync, realpathSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { basename, relative, resolve, sep } from 'node:path';
 import { ParseHost, type DagFileParsingResult, type ParsedDag, type Schedule } from '../hosts/index.js';
 import { policies } from '../policy/presets.js';
@@ -63,7 +63,9 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
 
 function inBundle(file: string, bundle: string): string {
   const path = resolve(file);
-  if (!existsSync(path)) throw usageError(`${file} is not there`);
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) throw usageError(`${file} is not there`);
+  if (!stats.isFile()) throw usageError(`${file} is no file: name the files of the bundle that define workflows`);
   if (!realpathSync(path).startsWith(bundle.endsWith(sep) ? bundle : bundle + sep)) throw usageError(`${file} is not in the bundle ${bundle}: --bundle FOLDER says which it is in`);
   return path;
 }

@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, openSync, closeSync, readSync, realpathSync, statSync } from 'node:fs';
 import { basename, delimiter, dirname, join, resolve } from 'node:path';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import type { GuaranteeName, Level } from '../guarantees.js';
+import { guaranteeNames, type GuaranteeName, type Level } from '../guarantees.js';
 import type { Endpoint } from '../policy/network.js';
 import type { Limits, Policy } from '../policy/policy.js';
 import { findPython } from '../policy/python.js';
@@ -59,6 +59,13 @@ interface PolicyValues {
   readonly limit?: string[] | undefined;
   readonly cwd?: string | undefined;
   readonly without?: string[] | undefined;
+}
+
+/** What this process itself may do without. @throws A usage error. */
+export function without(given: readonly string[] = []): GuaranteeName[] {
+  const wrong = given.find((name) => !(guaranteeNames as readonly string[]).includes(name));
+  if (wrong !== undefined) throw usageError(`--without is one of ${guaranteeNames.join(', ')}, not "${wrong}"`);
+  return given as GuaranteeName[];
 }
 
 /**

@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { opaPolicy } from '../authorization/index.js';
+import { opaPolicy, type PolicyFunction } from '../authorization/index.js';
 import { type Config, loadConfig } from '../config/index.js';
 import { outOfRange } from '../errors.js';
-import type { GuaranteeName } from '../guarantees.js';
 import { harden } from '../harden/harden.js';
 import { Masker } from '../secrets/masker.js';
 import { isLocal } from '../server/address.js';
@@ -12,6 +11,7 @@ import type { KeyOption } from '../tokens/index.js';
 import { commandLine, usageError, type Values } from './command-line.js';
 import { LineLog } from './line-log.js';
 import { ServeKeys } from './serve-keys.js';
+import { without } from './policy-options.js';
 import { addressOf, databaseFrom, keyFrom, secretFrom, seedFrom } from './serve-options.js';
 
 const usage = `usage: sallyport serve [options]
@@ -98,7 +98,7 @@ export async function run(args: string[]): Promise<number> {
 async function serve(values: Values<typeof options>): Promise<number> {
   const { listen, admin, graceMs, authorization } = checked(values);
   // Before a secret is read.
-  harden({ without: (values.without ?? []) as GuaranteeName[] });
+  harden({ without: without(values.without) });
   const stopped = stopSignal();
   using masker = new Masker();
   const logs = [values['access-log'], values['decision-log']].map((path) => path && new LineLog(path, masker));
@@ -118,7 +118,7 @@ async function serve(values: Values<typeof options>): Promise<number> {
     ...(values.predeclared && { predeclared: true }),
     ...(values['late-reports'] !== undefined && { lateReportSeconds: Number(values['late-reports']) }),
     ...(values['xcom-keys'] !== undefined && { maxXComKeys: Number(values['xcom-keys']) }),
-    ...(values.policy !== undefined && { policy: await opaPolicy(await readFile(values.policy)) }),
+    ...(values.policy !== undefined && { policy: await wasmPolicy(values.policy) }),
     ...(accessLog && { onAccess: (record) => accessLog.write(record) }),
     ...(decisionLog && { onDecision: (record) => decisionLog.write(record) }),
     onError: (error, route) => say(masker.redact(`${route} failed: ${error.message}`)),
@@ -170,7 +170,7 @@ async function started(values: Values<typeof options>) {
   const [lifetime, workloadLifetime, leewaySeconds] = [seconds('execution_api', 'jwt_expiration_time'), seconds('scheduler', 'task_queued_timeout'), seconds('api_auth', 'jwt_leeway')];
   const longest = lifetime === undefined && workloadLifetime === undefined ? undefined : Math.max(lifetime ?? executionLifetimeSeconds, workloadLifetime ?? 0);
   const [key = keyOf(config), ...otherKeys] = (values.key ?? []).map((source) => keyFrom(source, '--key'));
-  const keys = await ServeKeys.start({ key, otherKeys, ...(issuer && { issuer }), ...(audience && { audience }), ...(longest !== undefined && { maxLifetimeSeconds: longest }), harden: { without: (values.without ?? []) as GuaranteeName[] } });
+  const keys = await ServeKeys.start({ key, otherKeys, ...(issuer && { issuer }), ...(audience && { audience }), ...(longest !== undefined && { maxLifetimeSeconds: longest }), harden: { without: without(values.without) } });
   return {
     keys,
     ...(multiTeam !== undefined && { multiTeam }),
@@ -193,6 +193,14 @@ function keyOf(config: Config): KeyOption {
 }
 
 /** Resolves at the first SIGTERM or SIGINT. A second one ends the process at once. */
+/** What is no policy is a mistake of the command line: WebAssembly's errors have no code. */
+async function wasmPolicy(path: string): Promise<PolicyFunction> {
+  const wasm = await readFile(path);
+  return opaPolicy(wasm).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === undefined ? usageError(`--policy ${path} is no policy.wasm as \`opa build -t wasm\` makes one: ${error.message}`) : error;
+  });
+}
+
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     const signals = ['SIGTERM', 'SIGINT'] as const;

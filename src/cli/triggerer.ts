@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import { ExecutionApi } from '../execution-api/client.js';
 import type { GrantPreset } from '../execution-api/grants.js';
-import type { GuaranteeName } from '../guarantees.js';
 import { harden } from '../harden/harden.js';
 import { Triggerer } from '../hosts/index.js';
 import { keepFromTasks } from '../policy/grants.js';
@@ -12,6 +11,7 @@ import { taskRecord } from '../supervisor/logs/record.js';
 import { untilItAnswers, withAdvice } from './api-answers.js';
 import { commandLine, usageError, type Values } from './command-line.js';
 import { LineLog } from './line-log.js';
+import { without } from './policy-options.js';
 import { apiUrl, bundlesOf, count } from './queue-options.js';
 import { secretFrom } from './serve-options.js';
 import { TriggererView } from './triggerer-view.js';
@@ -68,7 +68,7 @@ export async function run(args: string[]): Promise<number> {
   const { values } = given;
   const { url, bundles, source, capacity, grants } = checked(values);
   // Before a secret is read.
-  harden({ without: (values.without ?? []) as GuaranteeName[] });
+  harden({ without: without(values.without) });
   using audit = values.audit === undefined ? undefined : new AuditFile(values.audit);
   const log = values.log === undefined ? undefined : openLog(values.log);
   using credential = secretFrom(source, '--credential');

@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os';
 import { ExecutionApi } from '../execution-api/client.js';
-import type { GuaranteeName } from '../guarantees.js';
 import { harden } from '../harden/harden.js';
 import { loadPolicy } from '../policy/policy-file.js';
 import { AuditFile, shutDownOnSignals, Supervisor, type GrantPreset, type SupervisorOptions } from '../supervisor/index.js';
@@ -8,6 +7,7 @@ import { statusProblem } from '../supervisor/status.js';
 import { FolderQueue, ServerQueue, Worker } from '../worker/index.js';
 import { untilItAnswers, withAdvice } from './api-answers.js';
 import { commandLine, usageError, type Values } from './command-line.js';
+import { without } from './policy-options.js';
 import { apiUrl, bundlesOf, count } from './queue-options.js';
 import { secretFrom } from './serve-options.js';
 import { WorkerView } from './worker-view.js';
@@ -77,7 +77,7 @@ export async function run(args: string[]): Promise<number> {
   const { values } = given;
   const { url, bundles, concurrency, warm, grants, wallTimeMs } = checked(values);
   // Before a secret is read.
-  harden({ without: (values.without ?? []) as GuaranteeName[] });
+  harden({ without: without(values.without) });
   using audit = values.audit === undefined ? undefined : new AuditFile(values.audit);
   using credential = values.credential === undefined ? undefined : secretFrom(values.credential, '--credential');
   using key = values['reports-key'] === undefined ? undefined : secretFrom(values['reports-key'], '--reports-key');
