@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import { cgroupFolder, type Cgroups } from '../lib/kernel/cgroup.js';
 import { probe } from '../lib/kernel/probe.js';
 import { taskGuarantees } from '../lib/policy/enforcement.js';
 import { plan } from '../lib/policy/plan.js';
-import { compile } from './helpers/compile.js';
+import { leavesHopping } from './helpers/hops.js';
 import { running, until } from './helpers/processes.js';
 import { runTask } from './helpers/run-task.js';
 import { where } from './helpers/where.js';
@@ -21,7 +21,6 @@ const cgroup = suite('cgroup');
 const here = probe().cgroups as Cgroups;
 const open: Policy = { dangerouslyUnconfined: true };
 /** Whoever lives on holds what it inherited. */
-const silent = { stdout: 'ignore', stderr: 'ignore' } as const;
 const scratch = mkdtempSync(join(tmpdir(), 'sallyport-cgroup-'));
 cgroup.after(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -97,19 +96,8 @@ withCgroup('a launch that fails leaves no cgroup', async () => {
 });
 
 withCgroup('what forks and ends, again and again, is gone when `exited` resolves', async () => {
-  const program = compile('hop');
   const folder = mkdtempSync(join(scratch, 'hop-'));
-  // Each with a file of its own: what the control has under way when that is gone comes to nothing, however late.
-  const hopping = async (name: string, policy: Policy) => {
-    const file = join(folder, `hops-${name}`);
-    writeFileSync(file, '');
-    const { exit } = await runTask(['sh', '-c', `${program} '${file}' & while [ ! -s '${file}' ]; do sleep 0.05; done`], { policy, ...silent });
-    return { file, exit, hops: () => statSync(file).size };
-  };
-  const control = await hopping('control', open);
-  for (const before = control.hops(); control.hops() < before + 100; ) await sleep(5); // it lives on
-  rmSync(control.file);
-  const { exit, hops } = await hopping('locked', policies.command({ execute: [program], write: [folder] }));
+  const { exit, hops } = await leavesHopping(folder, (program) => policies.command({ execute: [program], write: [folder] }));
   assert.equal(exit, { kind: 'exited', exitCode: 0 });
   const after = hops();
   assert.ok(after > 0);

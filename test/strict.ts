@@ -12,7 +12,7 @@ import * as assert from 'uvu/assert';
 import { EnforcementPartial, launch, policies, type Policy, type TaskExit } from '../lib/index.js';
 import { probe, strictProbe, type Probe } from '../lib/kernel/probe.js';
 import { plan } from '../lib/policy/plan.js';
-import { compile } from './helpers/compile.js';
+import { leavesHopping } from './helpers/hops.js';
 import { running, sleeping, until } from './helpers/processes.js';
 import { runTask } from './helpers/run-task.js';
 import { where } from './helpers/where.js';
@@ -199,19 +199,8 @@ withNamespaces('no descendant lives when `exited` resolves: setsid and double-fo
   assert.equal((await runTask(['sh', '-c', script], { policy: command(), ...silent })).exit, { kind: 'exited', exitCode: 5 });
   assert.equal(running(mark), []);
 
-  const program = compile('hop');
-  // Each with a file of its own: what the control has under way when that is gone comes to nothing, however late.
-  const hopping = async (name: string, policy: Policy) => {
-    const file = join(folder, `hops-${name}`);
-    writeFileSync(file, '');
-    const { exit } = await runTask(['sh', '-c', `${program} '${file}' & while [ ! -s '${file}' ]; do sleep 0.05; done`], { policy, ...silent });
-    return { file, exit, hops: () => statSync(file).size };
-  };
-  const control = await hopping('control', open);
-  for (const before = control.hops(); control.hops() < before + 100; ) await sleep(5); // it lives on
-  rmSync(control.file);
   // Without a cgroup, so that it is the namespace that ends it.
-  const { exit, hops } = await hopping('locked', command({ execute: [program], write: [folder], without: ['interference'] }));
+  const { exit, hops } = await leavesHopping(folder, (program) => command({ execute: [program], write: [folder], without: ['interference'] }));
   assert.equal(exit, { kind: 'exited', exitCode: 0 });
   const after = hops();
   assert.ok(after > 0);
