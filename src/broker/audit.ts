@@ -40,7 +40,11 @@ export function recordDone(audit: Audit | undefined, done: Omit<AuditRecord, 'at
   try {
     record(audit, done);
   } catch (error) {
-    if (audit !== undefined) overdue.set(audit, [...(overdue.get(audit) ?? []), done]);
+    if (audit !== undefined) {
+      const records = overdue.get(audit) ?? [];
+      records.push(done);
+      overdue.set(audit, records);
+    }
     throw error;
   }
 }

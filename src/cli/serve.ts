@@ -192,7 +192,6 @@ function keyOf(config: Config): KeyOption {
   return { secret, ...kid };
 }
 
-/** Resolves at the first SIGTERM or SIGINT. A second one ends the process at once. */
 /** What is no policy is a mistake of the command line: WebAssembly's errors have no code. */
 async function wasmPolicy(path: string): Promise<PolicyFunction> {
   const wasm = await readFile(path);
@@ -201,6 +200,7 @@ async function wasmPolicy(path: string): Promise<PolicyFunction> {
   });
 }
 
+/** Resolves at the first SIGTERM or SIGINT. A second one ends the process at once. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     const signals = ['SIGTERM', 'SIGINT'] as const;
